@@ -1,0 +1,2 @@
+# Shapes of the native core, in the order in which _core.pyx includes the bodies.
+include "native/externs.pxd"

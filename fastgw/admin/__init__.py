@@ -1,0 +1,1 @@
+"""The admin process: Admin API over the store."""

@@ -1,0 +1,1 @@
+"""Python plugins and the wiring of native ones; see contract.py."""

@@ -1,0 +1,1 @@
+"""msgspec Structs of everything a user can write; no behaviour."""
