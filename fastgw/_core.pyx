@@ -4,3 +4,5 @@
 # use only the rooms above it (docs/native.md). No logic here.
 
 __version__ = "0.1.0"
+
+include "native/sha2.pxi"
