@@ -6,3 +6,7 @@
 __version__ = "0.1.0"
 
 include "native/sha2.pxi"
+include "native/b64url.pxi"
+include "native/json_text.pxi"
+include "native/json.pxi"
+include "native/jwt.pxi"

@@ -4,6 +4,8 @@
 # compressions instead of n/64 + 4. Must not know tokens or credentials; compression functions are sha2.h's.
 # A HmacKey is plain memory that any thread may read; `alg` must be a Sha2Alg.
 
+from time import perf_counter_ns
+
 cdef Sha2Blocks256 sha2_blocks = sha2_best_256()     # chosen once, at import; never changes
 
 
