@@ -5,7 +5,7 @@ cdef enum:
     HEAD_MAX_FIELDS = 128       # hard bound of the table; the configured limit (default 100) is at most this
     HEAD_PARSER_BYTES = 256     # room for llhttp_t (about 100 bytes in llhttp 9), generous on purpose
 
-cdef enum FieldId:              # names the gateway itself has something to say about
+cdef enum:                      # FieldId: names the gateway itself has something to say about
     FIELD_OTHER = 0
     FIELD_HOST
     FIELD_CONTENT_LENGTH
