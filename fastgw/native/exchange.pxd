@@ -82,6 +82,8 @@ cdef struct Up:
     PoolC* pool
     Up* prev                    # idle list of the pool
     Up* next
+    Up* all_prev                # every upstream connection of the loop
+    Up* all_next
     uint32_t requests
     uint8_t reused              # has served before: a failure now may be the idle race
     uint8_t got_bytes           # of the current answer
@@ -216,6 +218,7 @@ cdef struct Loop:
     Exchange* free_exchanges
     uint32_t n_free
     Down* downs
+    Up* ups
     uint32_t n_down
     uint32_t n_exchanges
     uint64_t tick               # wheel position, in ticks
@@ -239,4 +242,5 @@ cdef struct Loop:
     MetricsBlock* metrics
     LimTable* table             # limiter cells, shared by all processes
     Listener* listeners
+    void* net                   # in tests: the memory that stands for the network
     PyObject* reactor           # borrowed: the Reactor that owns this

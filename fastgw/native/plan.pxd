@@ -154,6 +154,7 @@ cdef class Pool:
     cdef PoolC c
     cdef readonly str address
     cdef bytes name_bytes
+    cdef object __weakref__     # compile.py shares pools by address as long as anybody uses them
     cdef void set_address(self, const sockaddr_storage* a, socklen_t size)
 
 cdef class Upstream:

@@ -201,6 +201,8 @@ cdef class Reactor:
                     exchange_abort(self.core.downs.c.x)
                 else:
                     down_close(self.core.downs)
+            while self.core.ups != NULL:
+                up_close(self.core.ups)
             self.core.ready = self.core.ready_tail = NULL
             conn_bury_all(&self.core)
             if self.core.log_on:
@@ -212,6 +214,8 @@ cdef class Reactor:
             self.core.n_free = 0
 
     def __dealloc__(self):
+        if self.core.ups != NULL or self.core.downs != NULL:
+            self.close()        # pools may outlive the loop that their idle connections name
         if self.core.epfd > 0:
             close(self.core.epfd)
         free(self.core.rbuf)

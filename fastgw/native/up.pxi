@@ -12,6 +12,12 @@ cdef void up_close(Up* u) noexcept nogil:
         return
     if u.c.state == UP_IDLE:
         pool_remove(u)
+    if u.all_prev != NULL:
+        u.all_prev.all_next = u.all_next
+    else:
+        u.c.loop.ups = u.all_next
+    if u.all_next != NULL:
+        u.all_next.all_prev = u.all_prev
     u.pool.n_open -= 1
     conn_close(&u.c)
 
@@ -108,6 +114,10 @@ cdef Up* up_open(Exchange* x) noexcept nogil:
         return NULL
     u.pool = pool
     pool.n_open += 1
+    u.all_next = loop.ups
+    if u.all_next != NULL:
+        u.all_next.all_prev = u
+    loop.ups = u
     u.c.state = UP_CONNECTING
     r = loop.io.connect(&u.c, <const sockaddr*>&pool.address, pool.address_len)
     if r == 0:
