@@ -10,14 +10,10 @@ cdef void cidr_bytes(const sockaddr_storage* a, uint8_t* out) noexcept nogil:
         memcpy(out, &(<const sockaddr_in6*>a).sin6_addr, 16)
 
 
-cdef bint cidr_match(const Cidrs* all_, const sockaddr_storage* a) noexcept nogil:
-    cdef uint8_t own[16]
+cdef bint cidr_match(const Cidrs* all_, const uint8_t* own) noexcept nogil:
     cdef uint32_t i
     cdef int whole, rest
     cdef const Cidr* c
-    if all_.n == 0 or (a.ss_family != AF_INET and a.ss_family != AF_INET6):
-        return False
-    cidr_bytes(a, own)
     for i in range(all_.n):
         c = &all_.list[i]
         whole = c.bits >> 3

@@ -29,7 +29,9 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     buf_reset(&x.piece)
     buf_reset(&x.up_extra)
     buf_reset(&x.down_extra)
+    buf_reset(&x.filtered)
     buf_reset(&x.reply_body)
+    x.filtering = 0
     x.up = NULL
     x.snapshot = NULL
     x.plan = NULL
@@ -77,6 +79,7 @@ cdef void exchange_destroy(Exchange* x) noexcept nogil:
     buf_free(&x.piece)
     buf_free(&x.up_extra)
     buf_free(&x.down_extra)
+    buf_free(&x.filtered)
     buf_free(&x.reply_body)
     free(x)
 

@@ -1,14 +1,6 @@
 # One request and its answer on their way through the gateway, and the three kinds of connection that carry them.
 # Owns: the shapes. Bodies: pool, up, relay, down, reactor. `down` is the client's side, `up` the upstream's.
 
-cdef struct Cidr:
-    uint8_t bytes[16]           # IPv4 as ::ffff:a.b.c.d
-    uint8_t bits
-
-cdef struct Cidrs:
-    Cidr* list
-    uint32_t n
-
 ctypedef ssize_t (*io_recv)(Conn* c, void* buf, size_t n) noexcept nogil
 ctypedef ssize_t (*io_send)(Conn* c, const void* head, size_t m, const void* body, size_t n) noexcept nogil
 ctypedef int (*io_connect)(Conn* c, const sockaddr* address, socklen_t size) noexcept nogil
@@ -68,6 +60,7 @@ cdef struct Down:
     Down* prev                  # all client connections of the loop
     Down* next
     Buf input                   # bytes read past the current request (pipelined)
+    uint8_t bytes[16]           # peer address, IPv4 mapped; zero for a unix socket
     char address[48]            # peer, as text; "unix:" for a unix socket
     uint8_t address_len
     uint8_t processing          # down_process is on the stack: finish must not call it again
@@ -149,6 +142,11 @@ cdef struct Exchange:
     int64_t answer_left
     int64_t answer_bytes        # body bytes sent to the client
     ChunkDecoder answer_chunks
+    uint8_t filtering           # body_filter steps see the answer's pieces
+    uint8_t piece_last
+    const char* piece_p         # the piece a body_filter step looks at
+    size_t piece_n
+    Buf filtered                # what replaced it
     Buf down_extra              # header lines for the client, set by steps
     Buf reply_body
     const char* reply_type      # Content-Type; NULL: application/json

@@ -85,7 +85,8 @@ cdef void address_text(Down* d, const sockaddr_storage* a, Loop* loop) noexcept 
     else:
         memcpy(d.address, b"unix:\0", 6)
     d.address_len = <uint8_t>strlen(d.address)
-    d.trusted = cidr_match(&loop.trusted, a)
+    cidr_bytes(a, d.bytes)
+    d.trusted = cidr_match(&loop.trusted, d.bytes)
 
 
 cdef void listener_on_event(Listener* l) noexcept nogil:

@@ -94,6 +94,14 @@ cdef struct CredentialC:
     const VerifyKey* secret
     int64_t leeway
 
+cdef struct Cidr:
+    uint8_t bytes[16]           # IPv4 as ::ffff:a.b.c.d
+    uint8_t bits
+
+cdef struct Cidrs:
+    Cidr* list
+    uint32_t n
+
 cdef struct PlanC:              # a route with everything merged into it but the consumer
     Chain chain
     const char* id
@@ -104,6 +112,7 @@ cdef struct PlanC:              # a route with everything merged into it but the
     const char* pattern         # for candidates of one prefix: longer patterns first
     uint32_t pattern_len
     UpstreamC* upstream
+    Cidrs remote                # client addresses admitted; none: any
     uint32_t connect_ms, send_ms, read_ms   # 0: the upstream's
 
 cdef struct Candidates:         # routes of one path or prefix, in the order they are tried

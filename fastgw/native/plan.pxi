@@ -210,10 +210,10 @@ cdef class Credential:
 
 
 cdef class Plan:
-    """A route with everything but the consumer merged into it. `methods`: names; empty means any."""
+    """A route with everything but the consumer merged into it. `methods`: names, `remote_addrs`: CIDRs; empty means any."""
 
     def __cinit__(self, bytes id not None, Steps steps not None, Upstream upstream=None, methods=(), int priority=0,
-                  double connect=0, double send=0, double read=0):
+                  double connect=0, double send=0, double read=0, remote_addrs=()):
         self.id = id
         self.steps = steps
         self.upstream = upstream
@@ -228,6 +228,10 @@ cdef class Plan:
         self.c.connect_ms = milliseconds(connect) if connect else 0
         self.c.send_ms = milliseconds(send) if send else 0
         self.c.read_ms = milliseconds(read) if read else 0
+        cidrs_set(&self.c.remote, remote_addrs)
+
+    def __dealloc__(self):
+        free(self.c.remote.list)
 
 
 cdef int method_number(str name) except -1:

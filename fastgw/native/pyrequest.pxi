@@ -215,6 +215,8 @@ cdef int step_python(Exchange* x, void* p) noexcept nogil:
 
 cdef int python_run(Exchange* x, PythonStep step) except -1:
     cdef Request request = pyrequest_of(x)
+    if step.phase == PHASE_BODY_FILTER:
+        return python_filter(x, step, request)
     result = step.call(step.conf, request)
     if result is None or not hasattr(result, "__await__"):
         return python_verdict(x, step, result)
@@ -224,6 +226,19 @@ cdef int python_run(Exchange* x, PythonStep step) except -1:
     x.waiting = 1
     (<Reactor>x.loop.reactor).suspend(request, step, result)
     return STEP_WAIT
+
+
+cdef int python_filter(Exchange* x, PythonStep step, Request request) except -1:
+    # call(conf, request, piece, last) gives the new piece, or None to leave it.
+    cdef bytes piece
+    result = step.call(step.conf, request, x.piece_p[:x.piece_n] if x.piece_n else b"", bool(x.piece_last))
+    if result is None:
+        return STEP_NEXT
+    if not isinstance(result, bytes):
+        raise PluginError(f"plugin {step.name}: body_filter gives bytes or None, found {type(result).__name__}")
+    piece = result
+    filter_replace(x, <const char*>piece, len(piece))
+    return STEP_NEXT
 
 
 cdef void python_resume(Request request, PythonStep step, task):

@@ -168,8 +168,9 @@ cdef void answer_on_end(Up* u) noexcept nogil:
     if x.answering and x.answer_body == BODY_UNTIL_CLOSE:
         x.answer_done = 1
         x.up_keep = 0
-        if x.answer_chunked:
-            conn_send(&x.down.c, b"0\r\n\r\n", 5, NULL, 0)
+        buf_reset(&x.loop.wbuf)
+        answer_emit_end(x, &x.loop.wbuf)
+        conn_send(&x.down.c, x.loop.wbuf.p, x.loop.wbuf.len, NULL, 0)
         exchange_finish(x)
         return
     proxy_failed(u, 502, "upstream.closed")
@@ -239,7 +240,8 @@ cdef void answer_begin(Up* u, Head* h, const char* base, size_t n) noexcept nogi
     x.answer_left = h.content_length if h.body == BODY_LENGTH else 0
     if h.body == BODY_CHUNKED:
         chunk_begin(&x.answer_chunks, CHUNK_EXT_MAX, x.loop.limits.head_bytes)
-    if h.body == BODY_CHUNKED or h.body == BODY_UNTIL_CLOSE:
+    x.filtering = h.body != BODY_NONE and chain_has(x, PHASE_BODY_FILTER)
+    if h.body == BODY_CHUNKED or h.body == BODY_UNTIL_CLOSE or x.filtering:
         x.answer_chunked = x.head.minor == 1
         if not x.answer_chunked:
             d.close_after = 1   # an HTTP/1.0 client reads to the end of the connection
@@ -271,15 +273,13 @@ cdef void answer_body(Up* u, const char* p, size_t n) noexcept nogil:
                 x.up_keep = 0   # more than announced: never relayed, never reused
             x.answer_left -= k
             x.answer_done = x.answer_left == 0
-        x.answer_bytes += k
-        if x.answer_chunked and k:
-            buf_hex(out, k)
-            buf_put(out, b"\r\n", 2)
-            buf_put(out, p, k)
-            buf_put(out, b"\r\n", 2)
+        if x.answer_chunked or x.filtering:
+            answer_emit(x, out, p, k)
             k = 0
-    if x.answer_done and x.answer_chunked:
-        buf_put(out, b"0\r\n\r\n", 5)
+        else:
+            x.answer_bytes += k
+    if x.answer_done:
+        answer_emit_end(x, out)
     if out.failed or conn_send(&d.c, out.p, out.len, p, k) < 0:
         exchange_abort(x)
         return
@@ -299,13 +299,7 @@ cdef int answer_chunks_in(Exchange* x, const char* p, size_t n, Buf* out) noexce
         r = chunk_next(&x.answer_chunks, p + done, n - done, &used, &data, &data_len)
         done += used
         if r == CHUNK_DATA:
-            x.answer_bytes += data_len
-            if x.answer_chunked:
-                buf_hex(out, data_len)
-                buf_put(out, b"\r\n", 2)
-            buf_put(out, data, data_len)
-            if x.answer_chunked:
-                buf_put(out, b"\r\n", 2)
+            answer_emit(x, out, data, data_len)
         elif r == CHUNK_END:
             x.answer_done = 1
             if done < n:

@@ -4,7 +4,9 @@
 
 
 cdef inline bint plan_admits(const PlanC* p, const Exchange* x) noexcept nogil:
-    return p.methods == 0 or (x.head.method < 64 and p.methods >> x.head.method & 1)
+    if p.methods != 0 and not (x.head.method < 64 and p.methods >> x.head.method & 1):
+        return False
+    return p.remote.n == 0 or cidr_match(&p.remote, x.down.bytes)
 
 
 cdef inline PlanC* candidates_pick(const Candidates* c, Exchange* x) noexcept nogil:
