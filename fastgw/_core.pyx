@@ -5,6 +5,9 @@
 
 __version__ = "0.1.0"
 
+include "native/llhttp.pxi"
+include "native/field.pxi"
+include "native/head.pxi"
 include "native/sha2.pxi"
 include "native/b64url.pxi"
 include "native/json_text.pxi"
