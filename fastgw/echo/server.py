@@ -17,6 +17,7 @@ import httptools
 import uvloop
 
 from fastgw.echo.replies import SHOW_BODY, Reply, Request, answer, head, json_reply
+from fastgw.errors import FastgwError
 
 ECHOED_BODY_BYTES = 64 * 1024 * 1024  # an echoed body is held in memory and escaped on its way back
 BACKLOG = 4096
@@ -42,6 +43,7 @@ class Connection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) and peer else "unix"
+        self.request = Request(self.peer)
         self.open_connections.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -186,19 +188,28 @@ class Connection(asyncio.Protocol):
             self.transport.write(b"0\r\n\r\n")
 
 
+class AddressError(FastgwError):
+    """Not an address that this machine can listen on."""
+
+
 def bind(listen: str) -> socket.socket:
     """A bound socket for "host:port", "[v6]:port" or "unix:/path"."""
-    if listen.startswith("unix:"):
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.bind(listen.removeprefix("unix:"))
-        return sock
+    place: str | tuple[str, int]
     host, colon, port = listen.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"listen: expected host:port or unix:/path, found {listen!r}")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    if listen.startswith("unix:"):
+        family, place = socket.AF_UNIX, listen.removeprefix("unix:")
+    elif colon and port.isdecimal() and int(port) <= 65535:
+        family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+        place = (host.strip("[]"), int(port))
+    else:
+        raise AddressError(f"listen: expected host:port or unix:/path, found {listen!r}")
     sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((host.strip("[]"), int(port)))
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(place)
+    except OSError as error:
+        sock.close()
+        raise AddressError(f"listen: {listen}: {error.strerror}") from None
     return sock
 
 
