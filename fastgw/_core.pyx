@@ -4,3 +4,12 @@
 # use only the rooms above it (docs/native.md). No logic here.
 
 __version__ = "0.1.0"
+
+include "native/llhttp.pxi"
+include "native/field.pxi"
+include "native/head.pxi"
+include "native/sha2.pxi"
+include "native/b64url.pxi"
+include "native/json_text.pxi"
+include "native/json.pxi"
+include "native/jwt.pxi"

@@ -1,0 +1,312 @@
+"""Resources to a Snapshot: pure, no I/O.
+
+Owns: which objects a route inherits from, the order in which plugins of several objects win (Consumer > Consumer group > Route >
+Plugin config > Service), and which compiled parts can be used again. Must not know: where objects come from, how requests
+are served. An object that does not compile keeps its last good version and is reported; the others go on.
+"""
+
+import ipaddress
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from fastgw import _core
+from fastgw.plugins import order
+from fastgw.plugins.contract import Plugin
+from fastgw.schema.consumer import Consumer, Credential
+from fastgw.schema.decode import faults_of
+from fastgw.schema.kinds import KINDS
+from fastgw.schema.route import Route
+from fastgw.schema.upstream import Upstream, nodes_of
+
+__all__ = ["ChangeLike", "Compiler", "Fault"]
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class ChangeLike(Protocol):
+    """What the store's change feed gives: the effective value of one object, None when it is gone."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def value(self) -> dict[str, Any] | None: ...
+
+
+class Fault(NamedTuple):
+    """An object that could not be compiled; its last good version, if any, goes on serving."""
+
+    kind: str
+    id: str
+    message: str
+
+
+class _Env:
+    """What a plugin's `provision` may ask for; see contract.Env."""
+
+    def __init__(self, compiler: "Compiler", owner: str) -> None:
+        self.owner = owner
+        self._compiler = compiler
+
+    def anonymous(self, username: str) -> _core.Credential | None:
+        return self._compiler.anonymous(username)
+
+
+class _Cached(NamedTuple):
+    """A compiled part and the very objects it was made from: while all of these are in place it is used again."""
+
+    sources: tuple[Any, ...]
+    part: Any
+
+    def made_from(self, *sources: Any) -> bool:
+        return len(self.sources) == len(sources) and all(
+            a is b for a, b in zip(self.sources, sources, strict=True)
+        )
+
+
+class Compiler:
+    """Follows the change feed and gives a Snapshot per state of it. One per worker."""
+
+    def __init__(
+        self,
+        on_fault: Callable[[Fault], None],
+        on_name: Callable[[_core.Pool, str, int], None],
+    ) -> None:
+        """on_name: told of each pool whose host is a name, with host and port; it must `resolve` the pool, now or later."""
+        self._on_fault = on_fault
+        self._on_name = on_name
+        self._objects: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+        self._cache: dict[tuple[str, str], _Cached] = {}
+        self._pools: weakref.WeakValueDictionary[str, _core.Pool] = weakref.WeakValueDictionary()
+
+    def apply(self, changes: Iterable[ChangeLike], revision: int) -> _core.Snapshot:
+        """The state after these changes, as the next Snapshot."""
+        for change in changes:
+            self._take(change)
+        consumers = self._each("consumers", self._consumer)
+        credentials: dict[str, list[_core.Credential]] = {}
+        for found in self._each("credentials", self._credential).values():
+            if found is not None:
+                credentials.setdefault(found[0], []).append(found[1])
+        for id_ in consumers:
+            for kind, credential in self._part("own", id_, self._own_credentials) or ():
+                credentials.setdefault(kind, []).append(credential)
+        routes: list[tuple[_core.Plan, bytes, bytes]] = []
+        for entries in self._each("routes", self._route).values():
+            routes += entries
+        globals_ = self._part("globals", "", self._globals)
+        return _core.Snapshot(routes, credentials, globals_, revision)
+
+    def anonymous(self, username: str) -> _core.Credential | None:
+        """The stand-in credential of a fallback consumer; None when there is no such consumer."""
+        consumer = self._part("consumers", username, self._consumer) if username in self._objects["consumers"] else None
+        if consumer is None:
+            return None
+        return _core.Credential(consumer, b"", b"", self._custom_id(self._objects["consumers"][username]))
+
+    # -- taking changes in -------------------------------------------------------------------------
+
+    def _take(self, change: ChangeLike) -> None:
+        known = self._objects.get(change.kind)
+        if known is None:
+            return
+        if change.value is None:
+            known.pop(change.id, None)
+            self._cache.pop((change.kind, change.id), None)
+            return
+        decoded, faults = faults_of(change.value, KINDS[change.kind].type)
+        if decoded is None:
+            self._on_fault(Fault(change.kind, change.id, "; ".join(str(fault) for fault in faults)))
+            return
+        known[change.id] = decoded
+
+    def _each(self, kind: str, make: Callable[[str], Any]) -> dict[str, Any]:
+        parts = {id_: self._part(kind, id_, make) for id_ in self._objects[kind]}
+        return {id_: part for id_, part in parts.items() if part is not None}
+
+    def _part(self, kind: str, id_: str, make: Callable[[str], Any]) -> Any:
+        """Runs one maker; when it fails, the last good part stays. Makers keep to `_reuse` for what they build."""
+        try:
+            return make(id_)
+        except (ValueError, LookupError, TypeError, msgspec.ValidationError) as error:
+            self._on_fault(Fault(kind, id_, str(error)))
+            cached = self._cache.get((kind, id_))
+            return cached.part if cached else None
+
+    def _reuse(self, kind: str, id_: str, sources: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        cached = self._cache.get((kind, id_))
+        if cached is not None and cached.made_from(*sources):
+            return cached.part
+        part = make()
+        self._cache[kind, id_] = _Cached(sources, part)
+        return part
+
+    def _linked(self, kind: str, id_: Any) -> Any:
+        if id_ is None:
+            return None
+        found = self._objects[kind].get(str(id_))
+        if found is None:
+            raise LookupError(f"{KINDS[kind].singular} {str(id_)!r}: expected an existing one, found none")
+        return found
+
+    # -- plugins -----------------------------------------------------------------------------------
+
+    def _steps(self, layers: Iterable[tuple[str, Mapping[str, Any] | None]]) -> _core.Steps:
+        """Steps of several (owner, plugins), the first that has a plugin wins. Auth plugins' consumer side is left out."""
+        steps: list[tuple[int, int, _core.Step]] = []
+        numbers: dict[str, int] = {}
+        for owner, plugins in layers:
+            for name, raw in (plugins or {}).items():
+                if name in numbers:
+                    continue
+                plugin = order.get(name)
+                numbers[name] = order.number(name)
+                meta = order.meta(raw)
+                if meta.disable:
+                    continue
+                conf = msgspec.convert(raw, plugin.conf)
+                priority = plugin.priority if meta.priority is None else meta.priority
+                for step in plugin.provision(conf, _Env(self, owner)):
+                    steps.append((numbers[name], priority, step))
+        return _core.Steps(steps, list(numbers.values()))
+
+    def _globals(self, _: str) -> _core.Steps:
+        rules = self._objects["global_rules"]
+        layers = [(f"global_rules/{id_}", rule.plugins) for id_, rule in rules.items()]
+        return self._reuse("globals", "", tuple(rules.values()), lambda: self._steps(layers))
+
+    # -- consumers ---------------------------------------------------------------------------------
+
+    def _consumer(self, id_: str) -> _core.Consumer:
+        consumer: Consumer = self._objects["consumers"][id_]
+        group = self._linked("consumer_groups", consumer.group_id)
+
+        def make() -> _core.Consumer:
+            own = {n: c for n, c in (consumer.plugins or {}).items() if order.get(n).kind != "auth"}
+            layers = [(f"consumers/{id_}", own)]
+            if group is not None:
+                layers.append((f"consumer_groups/{consumer.group_id}", group.plugins))
+            name = str(consumer.group_id) if consumer.group_id is not None else ""
+            return _core.Consumer(consumer.username.encode(), self._steps(layers), name.encode())
+
+        return self._reuse("consumers", id_, (consumer, group), make)
+
+    @staticmethod
+    def _custom_id(consumer: Consumer) -> bytes:
+        return (consumer.labels or {}).get("custom_id", "").encode()
+
+    def _credential(self, id_: str) -> tuple[str, _core.Credential] | None:
+        credential: Credential = self._objects["credentials"][id_]
+        username, _, own_id = id_.partition("/")
+        owner = self._linked("consumers", username)
+        consumer = self._consumer(username)
+        return self._reuse(
+            "credentials",
+            id_,
+            (credential, owner, consumer),
+            lambda: next(iter(self._keys(credential.plugins, owner, consumer, own_id)), None),
+        )
+
+    def _own_credentials(self, id_: str) -> list[tuple[str, _core.Credential]]:
+        owner: Consumer = self._objects["consumers"][id_]
+        consumer = self._consumer(id_)
+        return self._reuse("own", id_, (owner, consumer), lambda: self._keys(owner.plugins, owner, consumer, ""))
+
+    def _keys(
+        self, plugins: Mapping[str, Any] | None, owner: Consumer, consumer: _core.Consumer, id_: str
+    ) -> list[tuple[str, _core.Credential]]:
+        found = []
+        for name, raw in (plugins or {}).items():
+            plugin: Plugin = order.get(name)
+            if plugin.kind != "auth" or plugin.consumer_conf is None:
+                continue
+            key = plugin.credential(msgspec.convert(raw, plugin.consumer_conf))
+            credential = _core.Credential(
+                consumer, key.key.encode(), id_.encode(), self._custom_id(owner), key.secret, key.leeway
+            )
+            found.append((key.kind, credential))
+        return found
+
+    # -- routes ------------------------------------------------------------------------------------
+
+    def _route(self, id_: str) -> list[tuple[_core.Plan, bytes, bytes]]:
+        route: Route = self._objects["routes"][id_]
+        if route.status == 0:
+            return []
+        service = self._linked("services", route.service_id)
+        config = self._linked("plugin_configs", route.plugin_config_id)
+        upstream_id = route.upstream_id
+        if upstream_id is None and route.upstream is None and service is not None:
+            upstream_id = service.upstream_id
+        upstream = self._linked("upstreams", upstream_id)
+        if upstream is None:
+            upstream = route.upstream or (service.upstream if service is not None else None)
+        fallbacks = [
+            self._objects["consumers"].get(conf["anonymous_consumer"])
+            for plugins in (route.plugins, config and config.plugins, service and service.plugins)
+            for conf in (plugins or {}).values()
+            if isinstance(conf.get("anonymous_consumer"), str)
+        ]
+
+        def make() -> list[tuple[_core.Plan, bytes, bytes]]:
+            layers = [
+                (f"routes/{id_}", route.plugins),
+                (f"plugin_configs/{route.plugin_config_id}", config and config.plugins),
+                (f"services/{route.service_id}", service and service.plugins),
+            ]
+            timeout = route.timeout
+            plan = _core.Plan(
+                id_.encode(),
+                self._steps(layers),
+                self._upstream(upstream) if upstream is not None else None,
+                methods=route.methods,
+                priority=route.priority,
+                connect=timeout.connect if timeout else 0,
+                send=timeout.send if timeout else 0,
+                read=timeout.read if timeout else 0,
+                remote_addrs=route.remote_addrs or ((route.remote_addr,) if route.remote_addr else ()),
+            )
+            hosts = route.hosts or ((route.host,) if route.host else None) or (service and service.hosts) or ("",)
+            uris = route.uris or (route.uri,)
+            return [(plan, host.lower().encode(), uri.encode()) for host in hosts for uri in uris if uri]
+
+        return self._reuse("routes", id_, (route, service, config, upstream, *fallbacks), make)
+
+    def _upstream(self, upstream: Upstream) -> _core.Upstream:
+        port = DEFAULT_PORTS[upstream.scheme]
+        nodes = []
+        for node in nodes_of(upstream):
+            number = node.port or port
+            named = node.host if number == port else f"{node.host}:{number}"
+            nodes.append((self._pool(node.host, number), node.weight, node.priority, named.encode()))
+        pool, timeout = upstream.keepalive_pool, upstream.timeout
+        return _core.Upstream(
+            nodes,
+            pass_host=upstream.pass_host,
+            host=(upstream.upstream_host or "").encode(),
+            retries=upstream.retries,
+            connect=timeout.connect if timeout else 60,
+            send=timeout.send if timeout else 60,
+            read=timeout.read if timeout else 60,
+            keepalive_size=pool.size if pool else 320,
+            keepalive_idle=pool.idle_timeout if pool else 60,
+            keepalive_requests=pool.requests if pool else 1000,
+        )
+
+    def _pool(self, host: str, port: int) -> _core.Pool:
+        address = f"{host}:{port}"
+        pool = self._pools.get(address)
+        if pool is None:
+            pool = self._pools[address] = _core.Pool(address)
+            bare = host.strip("[]")
+            try:
+                ipaddress.ip_address(bare)
+            except ValueError:
+                self._on_name(pool, bare, port)
+            else:
+                pool.resolve(bare, port)
+        return pool
