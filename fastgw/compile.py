@@ -55,6 +55,9 @@ class _Env:
     def anonymous(self, username: str) -> _core.Credential | None:
         return self._compiler.anonymous(username)
 
+    def metadata(self, plugin: Plugin) -> Any:
+        return self._compiler.metadata(plugin)
+
 
 class _Cached(NamedTuple):
     """A compiled part and the very objects it was made from: while all of these are in place it is used again."""
@@ -66,6 +69,13 @@ class _Cached(NamedTuple):
         return len(self.sources) == len(sources) and all(
             a is b for a, b in zip(self.sources, sources, strict=True)
         )
+
+
+def _plugin(name: str) -> Plugin:
+    plugin = order.get(name)
+    if plugin is None:
+        raise LookupError(f"plugin {name!r}: expected one of {', '.join(order.names())}")
+    return plugin
 
 
 class Compiler:
@@ -80,6 +90,7 @@ class Compiler:
         self._on_fault = on_fault
         self._on_name = on_name
         self._objects: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+        self._metadata: dict[str, dict[str, Any]] = {}
         self._cache: dict[tuple[str, str], _Cached] = {}
         self._pools: weakref.WeakValueDictionary[str, _core.Pool] = weakref.WeakValueDictionary()
 
@@ -108,9 +119,17 @@ class Compiler:
             return None
         return _core.Credential(consumer, b"", b"", self._custom_id(self._objects["consumers"][username]))
 
+    def metadata(self, plugin: Plugin) -> Any:
+        """What all uses of the plugin share."""
+        return msgspec.convert(self._metadata.get(plugin.name, {}), plugin.metadata_conf)
+
     # -- taking changes in -------------------------------------------------------------------------
 
     def _take(self, change: ChangeLike) -> None:
+        if change.kind == "plugin_metadata":
+            self._metadata[change.id] = change.value or {}
+            self._cache.clear()
+            return
         known = self._objects.get(change.kind)
         if known is None:
             return
@@ -163,13 +182,12 @@ class Compiler:
             for name, raw in (plugins or {}).items():
                 if name in numbers:
                     continue
-                plugin = order.get(name)
+                plugin = _plugin(name)
                 numbers[name] = order.number(name)
-                meta = order.meta(raw)
-                if meta.disable:
+                if raw.get("_meta", {}).get("disable"):
                     continue
                 conf = msgspec.convert(raw, plugin.conf)
-                priority = plugin.priority if meta.priority is None else meta.priority
+                priority = plugin.priority if conf.meta.priority is None else conf.meta.priority
                 for step in plugin.provision(conf, _Env(self, owner)):
                     steps.append((numbers[name], priority, step))
         return _core.Steps(steps, list(numbers.values()))
@@ -186,7 +204,7 @@ class Compiler:
         group = self._linked("consumer_groups", consumer.group_id)
 
         def make() -> _core.Consumer:
-            own = {n: c for n, c in (consumer.plugins or {}).items() if order.get(n).kind != "auth"}
+            own = {n: c for n, c in (consumer.plugins or {}).items() if _plugin(n).kind != "auth"}
             layers = [(f"consumers/{id_}", own)]
             if group is not None:
                 layers.append((f"consumer_groups/{consumer.group_id}", group.plugins))
@@ -221,7 +239,7 @@ class Compiler:
     ) -> list[tuple[str, _core.Credential]]:
         found = []
         for name, raw in (plugins or {}).items():
-            plugin: Plugin = order.get(name)
+            plugin = _plugin(name)
             if plugin.kind != "auth" or plugin.consumer_conf is None:
                 continue
             key = plugin.credential(msgspec.convert(raw, plugin.consumer_conf))

@@ -19,8 +19,8 @@ cdef void log_text(Buf* out, const char* p, size_t n) noexcept nogil:
             buf_byte(out, c)
         else:
             buf_put(out, b"\\u00", 4)
-            buf_byte(out, "0123456789abcdef"[c >> 4])
-            buf_byte(out, "0123456789abcdef"[c & 15])
+            buf_byte(out, HEX_DIGITS[c >> 4])
+            buf_byte(out, HEX_DIGITS[c & 15])
     buf_put(out, p + run, n - run)
 
 
@@ -83,7 +83,7 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
     buf_int(out, x.status)
     if x.head.target_len:
         buf_put(out, b',"method":"', 11)
-        buf_str(out, llhttp_method_name(x.head.method))
+        buf_str(out, method_name(x.head.method))
         buf_byte(out, 34)
         log_member(out, b',"host":"', 9, x.host.p, x.host.len)
         log_member(out, b',"uri":"', 8, x.bytes.p + x.head.target, x.head.target_len)

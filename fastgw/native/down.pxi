@@ -123,53 +123,63 @@ cdef void exchange_begin(Exchange* x) noexcept nogil:
 cdef int request_target(Exchange* x) noexcept nogil:
     # Target, host and path in the one form that routing, plugins and the log use. 0 or the refusing status.
     cdef Uri uri
-    cdef const char* base = x.bytes.p
-    cdef const char* target = base + x.head.target
-    cdef const Field* host
-    cdef uint32_t host_len = 0
+    cdef const char* target = x.bytes.p + x.head.target
+    cdef const char* path
     cdef int n
     if uri_split(target, x.head.target_len, &uri) != 0:
         return 400
-    x.raw_path = <uint32_t>(uri.path - base) if uri.path_len else x.head.target
-    x.raw_path_len = uri.path_len
-    x.query = <uint32_t>(uri.query - base) if uri.query != NULL else 0
+    x.raw_path = x.head.target + uri.path
+    x.raw_path_len = uri.path_len + (1 + uri.query_len if uri.has_query else 0)
+    x.query = x.head.target + uri.query
     x.query_len = uri.query_len
-    if uri.query != NULL:
-        x.raw_path_len = <uint32_t>(uri.query + uri.query_len - uri.path)
-    if uri.authority_len:
-        x.authority = <uint32_t>(uri.authority - base)
-        x.authority_len = uri.authority_len
-    elif x.head.first[FIELD_HOST]:
-        host = &x.head.fields[x.head.first[FIELD_HOST] - 1]
-        x.authority = host.value
-        x.authority_len = host.value_len
-    if x.authority_len:
-        if buf_room(&x.host, x.authority_len) != 0:
-            return 500
-        if host_split(base + x.authority, x.authority_len, x.host.p, x.host.cap, &host_len, &x.authority_port) != 0:
-            return 400
-        x.host.len = host_len
-    if uri.path_len == 0 or (uri.path_len == 1 and uri.path[0] == 42):
-        x.uri_path = "/" if uri.path_len == 0 else "*"
+    if request_authority(x, &uri) != 0:
+        return 400
+    if uri.form == URI_ASTERISK:
+        x.uri_path = "*"
         x.uri_path_len = 1
-        if uri.path_len == 0:   # http://host with an empty path: ask for "/" (RFC 9112 section 3.2.2)
-            buf_put(&x.target, b"/", 1)
-            if uri.query != NULL:
-                buf_put(&x.target, b"?", 1)
-                buf_put(&x.target, uri.query, uri.query_len)
         return 0
-    if uri_is_normal(uri.path, uri.path_len):
-        x.uri_path = uri.path
+    if uri.path_len == 0:       # http://host: ask for "/" (RFC 9112 section 3.2.1)
+        x.uri_path = "/"
+        x.uri_path_len = 1
+        buf_put(&x.target, b"/", 1)
+        if uri.has_query:
+            buf_put(&x.target, b"?", 1)
+            buf_put(&x.target, target + uri.query, uri.query_len)
+        return 0
+    path = target + uri.path
+    if uri_is_normal(path, uri.path_len):
+        x.uri_path = path
         x.uri_path_len = uri.path_len
         return 0
-    if buf_room(&x.path, uri.path_len + 1) != 0:
+    if buf_room(&x.path, uri.path_len * URI_GROWTH + 1) != 0:
         return 500
-    n = uri_normalise(uri.path, uri.path_len, x.path.p, x.path.cap)
+    n = uri_normalise(path, uri.path_len, x.path.p, x.path.cap)
     if n <= 0:
         return 400
     x.path.len = n
     x.uri_path = x.path.p
     x.uri_path_len = n
+    return 0
+
+
+cdef int request_authority(Exchange* x, const Uri* uri) noexcept nogil:
+    # The authority of an absolute-form target wins over Host (RFC 9112 section 3.2.2).
+    cdef const Field* host
+    cdef uint32_t host_len = 0
+    if uri.form == URI_ABSOLUTE:
+        x.authority = x.head.target + uri.authority
+        x.authority_len = uri.authority_len
+    elif x.head.first[FIELD_HOST]:
+        host = &x.head.fields[x.head.first[FIELD_HOST] - 1]
+        x.authority = host.value
+        x.authority_len = host.value_len
+    if x.authority_len == 0:
+        return 0
+    if buf_room(&x.host, URI_HOST_BYTES) != 0:
+        return -1
+    if host_split(x.bytes.p + x.authority, x.authority_len, x.host.p, x.host.cap, &host_len, &x.authority_port) != 0:
+        return -1
+    x.host.len = host_len
     return 0
 
 

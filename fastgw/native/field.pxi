@@ -105,6 +105,7 @@ cdef void head_drop(Head* h, const char* base, const char* name, size_t len) noe
 cdef int field_fill_tables() except -1:
     cdef FieldName* known
     cdef bytes name
+    cdef uint8_t c
     names = {
         b"host": FIELD_HOST, b"content-length": FIELD_CONTENT_LENGTH, b"transfer-encoding": FIELD_TRANSFER_ENCODING,
         b"connection": FIELD_CONNECTION, b"keep-alive": FIELD_KEEP_ALIVE, b"proxy-connection": FIELD_PROXY_CONNECTION,

@@ -18,6 +18,8 @@ cdef struct LimitCountConf:
     uint64_t window_ns
     uint16_t rejected_code
     bint quota_headers
+    const char* names[3]        # "X-RateLimit-Limit: " and so on
+    uint32_t name_lens[3]
     const char* rejected_body
     uint32_t rejected_len
 
@@ -27,11 +29,13 @@ cdef class LimitCountStep(Step):
     cdef LimitCountConf conf
     cdef bytes identity
     cdef bytes body
+    cdef list names
     cdef Template key
 
     def __init__(self, bytes identity not None, Template key not None, *, unsigned long long count, double window,
                  str algorithm="fixed", burst=None, int rejected_code=503, bytes rejected_body=b"",
-                 bint quota_headers=True):
+                 bint quota_headers=True,
+                 header_names=("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")):
         self.identity = identity
         self.key = key
         self.body = rejected_body
@@ -48,6 +52,10 @@ cdef class LimitCountStep(Step):
         self.conf.rejected_body = self.body
         self.conf.rejected_len = len(rejected_body)
         self.conf.quota_headers = quota_headers
+        self.names = [f"{name}: ".encode() for name in header_names]
+        for i in range(3):
+            self.conf.names[i] = <bytes>self.names[i]
+            self.conf.name_lens[i] = len(self.names[i])
         self.bind(step_limit_count, &self.conf, "access")
 
 
@@ -69,7 +77,7 @@ cdef int step_limit_count(Exchange* x, void* p) noexcept nogil:
     cdef Buf* value = &loop.wbuf
     cdef Buf* out = &x.down_extra
     cdef LimKey key
-    cdef LimitResult r
+    cdef LimResult r
     buf_reset(value)
     if parts_eval(c.key, c.key_n, x, value) == 0 and c.key_needs_value:
         buf_reset(value)
@@ -80,11 +88,13 @@ cdef int step_limit_count(Exchange* x, void* p) noexcept nogil:
     else:
         lim_bucket(loop.table, &key, loop.now_ns, c.count, c.window_ns, c.burst, 1, &r)
     if c.quota_headers:
-        buf_put(out, b"X-RateLimit-Limit: ", 19)
+        buf_put(out, c.names[0], c.name_lens[0])
         buf_int(out, r.limit)
-        buf_put(out, b"\r\nX-RateLimit-Remaining: ", 25)
+        buf_put(out, b"\r\n", 2)
+        buf_put(out, c.names[1], c.name_lens[1])
         buf_int(out, r.remaining)
-        buf_put(out, b"\r\nX-RateLimit-Reset: ", 21)
+        buf_put(out, b"\r\n", 2)
+        buf_put(out, c.names[2], c.name_lens[2])
         put_seconds(out, r.reset_ns)
         buf_put(out, b"\r\n", 2)
     if r.allowed:

@@ -1,6 +1,7 @@
-# Rate-limit cells in shared memory. See limits.h for a cell's bits and limits.pxi for the protocol.
+# Rate-limit cells in shared memory. See cells.h for a cell's bits and limits.pxi for the protocol.
 
-cdef extern from "limits.h" nogil:
+cdef extern from "cells.h" nogil:
+    uint64_t LIM_COUNT_MAX "LIM_BITS40"     # 40 bits
     uint64_t lim_fp(pair16 s)
     uint64_t lim_count(pair16 s)
     uint64_t lim_time(pair16 s)
@@ -18,7 +19,6 @@ cdef extern from "siphash.h" nogil:
 cdef enum:
     LIM_WINDOW = 16             # cells looked at for one key; at half load one key in 65,000 finds them all taken
     LIM_TRIES = 100000          # lost races in a row before a hit is refused: each was another hit's success
-    LIM_COUNT_MAX = 0xffffffffff    # 40 bits
 
 cdef struct LimCell:            # one cache line, so that keys do not share one
     pair16 state

@@ -16,6 +16,8 @@
 # placed anew in between). If instead i was confirmed first, j's resolver, looking after j was placed, saw i and took j back.
 # tests/unit/test_limits_model.py runs every interleaving of this protocol, with a crash at every step.
 
+from typing import NamedTuple as _NamedTuple
+
 
 cdef void lim_key(const LimTable* t, const uint8_t* identity, size_t n, const uint8_t* value, size_t m, LimKey* out) noexcept nogil:
     # The length of the first part goes first: no two pairs of parts make the same bytes.
@@ -33,27 +35,27 @@ cdef void lim_key(const LimTable* t, const uint8_t* identity, size_t n, const ui
     out.home = <uint32_t>hi & t.mask
 
 
-cdef inline LimCell* lim_cell(const LimTable* t, const LimKey* k, uint32_t i) noexcept nogil:
-    return &t.cells[(k.home + i) & t.mask]
+cdef inline LimCell* lim_cell(const LimTable* t, const LimKey* k, int i) noexcept nogil:
+    return &t.cells[(k.home + <uint32_t>i) & t.mask]
 
 
-cdef int lim_seek(const LimTable* t, const LimKey* k, uint32_t skip, pair16* s) noexcept nogil:
+cdef int lim_seek(const LimTable* t, const LimKey* k, int skip, pair16* s) noexcept nogil:
     # Index of the first cell of the key but `skip`, with its state; -1 where there is none.
-    cdef uint32_t i
+    cdef int i
     for i in range(LIM_WINDOW):
         if i == skip:
             continue
         s[0] = at_read16(&lim_cell(t, k, i).state)
         if lim_fp(s[0]) == k.fp:
-            return <int>i
+            return i
     return -1
 
 
 cdef int lim_place(LimTable* t, const LimKey* k, uint64_t now_ms, pair16* placed) noexcept nogil:
     # A provisional cell for a key that has none: the first free or expired one; else the one nearest to its end gives way
     # (the documented policy of a full window: the least is forgotten). -1 when another process was faster.
-    cdef uint32_t i
-    cdef uint32_t best = 0
+    cdef int i
+    cdef int best = 0
     cdef uint64_t best_time = ~<uint64_t>0
     cdef uint64_t time
     cdef pair16 s
@@ -72,12 +74,12 @@ cdef int lim_place(LimTable* t, const LimKey* k, uint64_t now_ms, pair16* placed
         return -1
     if best_time >= now_ms:
         t.evictions += 1
-    return <int>best
+    return best
 
 
-cdef int lim_resolve(LimTable* t, const LimKey* k, uint32_t at, pair16 own) noexcept nogil:
+cdef int lim_resolve(LimTable* t, const LimKey* k, int at, pair16 own) noexcept nogil:
     # Steps 1 and 2 for the provisional cell at `at`. 1: it may be confirmed; 0: start again.
-    cdef uint32_t i
+    cdef int i
     cdef pair16 s
     cdef pair16 empty = lim_pack(0, 0, 0)
     for i in range(LIM_WINDOW):

@@ -234,15 +234,6 @@ cdef class Plan:
         free(self.c.remote.list)
 
 
-cdef int method_number(str name) except -1:
-    cdef int i
-    cdef bytes wanted = name.encode()
-    for i in range(METHODS):
-        if llhttp_method_name(i) == wanted:
-            return i
-    raise ValueError(f"method: unknown {name!r}")
-
-
 cdef class _PathIndex:
     # Owner of one host's index: `entries` are (Plan, pattern bytes) in insertion order.
     cdef PathIndex c

@@ -37,7 +37,7 @@ cdef class Request:
     @property
     def method(self) -> str:
         """The request method, upper case."""
-        return llhttp_method_name(self.alive().head.method).decode()
+        return method_name(self.alive().head.method).decode()
 
     @property
     def path(self) -> str:

@@ -143,7 +143,7 @@ cdef void serialise_request(Exchange* x) noexcept nogil:
     cdef const char* base = x.bytes.p
     cdef UpstreamC* u = x.plan.upstream
     cdef Names names
-    cdef const char* method = llhttp_method_name(h.method)
+    cdef const char* method = method_name(h.method)
     buf_reset(out)
     buf_str(out, method)
     buf_put(out, b" ", 1)

@@ -1,18 +1,5 @@
 # Shared memory: one region, mapped by every process. Drawn in docs/native.md; what changes here changes SHM_VERSION.
 
-cdef extern from "atomics.h" nogil:
-    ctypedef struct pair16:
-        uint64_t lo
-        uint64_t hi
-    uint64_t at_load(const uint64_t* p)
-    void at_store(uint64_t* p, uint64_t v)
-    uint64_t at_add(uint64_t* p, uint64_t v)
-    uint64_t at_load_relaxed(const uint64_t* p)
-    void at_store_relaxed(uint64_t* p, uint64_t v)
-    void at_max(uint64_t* p, uint64_t v)
-    pair16 at_read16(const pair16* p)
-    int at_cas16(pair16* p, pair16 expected, pair16 desired)
-
 cdef enum:
     SHM_VERSION = 1
     SHM_PAGE = 4096             # the header

@@ -3,7 +3,7 @@
 # killed at any instruction leaves nothing locked.
 
 import os as _os
-from typing import NamedTuple as _NamedTuple
+
 
 cdef extern from "<sys/mman.h>" nogil:
     int PROT_READ, PROT_WRITE, MAP_SHARED
@@ -76,7 +76,7 @@ cdef class Region:
             offset += entry * count
         self.header.sections = len(layout)
         self.header.version = SHM_VERSION
-        memcpy(self.header.magic, <const char*>_MAGIC, 8)
+        memcpy(self.header.magic, b"FASTGW\0\1", 8)
         self.find_all()
         return self
 

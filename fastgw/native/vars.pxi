@@ -157,7 +157,7 @@ cdef bint var_value(const Exchange* x, const VarPart* part, Span* out) noexcept 
         out.p = x.bytes.p + x.head.target
         out.n = x.head.target_len
     elif part.id == VAR_REQUEST_METHOD:
-        out.p = llhttp_method_name(x.head.method)
+        out.p = method_name(x.head.method)
         out.n = <uint32_t>strlen(out.p)
     elif part.id == VAR_QUERY_STRING:
         out.p = x.bytes.p + x.query

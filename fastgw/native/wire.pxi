@@ -136,7 +136,7 @@ cdef class Wire:
         """A client connects; gives its line."""
         cdef Down* d = down_open(&self.reactor.core, -1, NULL)
         cdef bytes raw = address.encode()
-        if d == NULL or mem_add(&self.net, &d.c, False) != 0 or len(raw) >= sizeof(d.address):
+        if d == NULL or mem_add(&self.net, &d.c, False) != 0 or len(raw) >= <Py_ssize_t>sizeof(d.address):
             raise MemoryError
         memcpy(d.address, <const char*>raw, len(raw))
         d.address_len = <uint8_t>len(raw)

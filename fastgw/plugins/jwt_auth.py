@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from msgspec import Meta
 
+from fastgw import _core
 from fastgw.errors import Fault, Path
-from fastgw.plugins.contract import Plugin, PluginConf
+from fastgw.plugins.contract import Env, Key, Plugin, PluginConf
+from fastgw.plugins.jwt_keys import verifier
 from fastgw.schema.base import HeaderName, Secret, Text, unique, whole
 from fastgw.schema.pem import load_public_key
 from fastgw.schema.rules import required
@@ -169,3 +171,28 @@ class JwtAuth(Plugin):
     conf = Conf
     consumer_conf = ConsumerConf
     key_field = "key"
+
+    def provision(self, conf: Conf, env: Env) -> list[_core.Step]:
+        """One native step."""
+        name = conf.anonymous_consumer
+        step = _core.JwtAuthStep(
+            header=conf.header,
+            query=conf.query,
+            cookie=conf.cookie,
+            key_claim=conf.key_claim_name,
+            claims=conf.claims_to_verify,
+            hide_credentials=conf.hide_credentials,
+            realm=conf.realm,
+            anonymous=env.anonymous(name) if name is not None else None,
+        )
+        return [step]
+
+    def credential(self, conf: ConsumerConf) -> Key:
+        """HS secrets become midstates; the others a verifier by `cryptography`."""
+        if conf.algorithm.startswith("HS"):
+            text = (conf.secret or "").encode()
+            raw = base64.b64decode(text) if conf.base64_secret else text
+            secret = _core.SecretKey(conf.algorithm, secret=raw)
+        else:
+            secret = _core.SecretKey(conf.algorithm, verifier=verifier(conf.algorithm, conf.public_key or ""))
+        return Key("jwt", conf.key, secret, conf.lifetime_grace_period)

@@ -1,12 +1,12 @@
-/* limits: the arithmetic of limiter cells that needs 128 bits. A cell's state is 16 bytes:
+/* cells: the arithmetic of limiter cells that needs 128 bits. A cell's state is 16 bytes:
  *
  *   lo:  fingerprint 48 | count, high 16        hi:  count, low 24 | time 40 (ms of CLOCK_MONOTONIC)
  *
  * `time` is the moment from which the state equals a fresh one; 0 marks a provisional cell, whose count is a nonce. For a fixed
  * window time is its end and count what was consumed. For a token bucket time and count together are the theoretical arrival
  * time (GCRA), count being the fraction of a millisecond in units of 2^-40. */
-#ifndef FASTGW_LIMITS_H
-#define FASTGW_LIMITS_H
+#ifndef FASTGW_CELLS_H
+#define FASTGW_CELLS_H
 #include <stdint.h>
 #include "atomics.h"
 
