@@ -35,7 +35,7 @@ an interface: the Admin API turns them into APISIX's wording, so a new code need
     unsupported    -                                  -
     syntax         -                                  -
 
-`found` is None where the value is a secret.
+`found` is None where the value is a secret or came from the environment.
 """
 
 import json
@@ -43,7 +43,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-__all__ = ["ConfigError", "FastgwError", "Fault", "Path"]
+__all__ = ["ROOT", "ConfigError", "FastgwError", "Fault", "Path"]
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -68,6 +68,10 @@ class Path(tuple["str | int", ...]):
     def to(self, *parts: "str | int") -> "Path":
         """The path of something deeper."""
         return Path((*self, *parts))
+
+
+ROOT = Path()
+"""The document as a whole."""
 
 
 class Fault(NamedTuple):

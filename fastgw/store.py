@@ -185,20 +185,24 @@ class Store(View):
         return after, before is None, after.modified
 
     def delete(
-        self, kind: str, id: str, check: Callable[[View], None] | None = None
+        self, kind: str, id: str, check: Callable[[View, Row | None], None] | None = None
     ) -> tuple[Row | None, int]:
-        """Removes the store's object and what it owns; returns the file's that comes back, the revision."""
+        """Removes the store's object and what it owns; returns the file's that comes back, the revision.
+
+        check sees the state after, with what comes back, and may raise to prevent it.
+        """
         with self._writer() as writer:
             before = writer.get(kind, id)
             if before is None:
                 raise NotFound(f"{kind} {id}")
             if before.layer == "file":
                 raise DeclaredInFile(f"{kind} {id}")
-            if check is not None and not before.overrides:
-                check(writer)
             writer.unset(kind, id, "store")
             writer.unset_owned(kind, id)
-            return writer.get(kind, id), writer.at
+            back = writer.get(kind, id)
+            if check is not None:
+                check(writer, back)
+            return back, writer.at
 
     def expire(self, now: float) -> int | None:
         """Removes objects whose time has come; returns the revision if there were any."""

@@ -1,5 +1,7 @@
 # buf: a growable run of bytes, see buf.pxd.
 
+cdef const char* HEX_DIGITS = "0123456789abcdef"
+
 
 cdef int buf_grow(Buf* b, size_t more) noexcept nogil:
     cdef size_t want = <size_t>b.len + more
@@ -62,7 +64,7 @@ cdef void buf_hex(Buf* b, uint64_t v) noexcept nogil:
     cdef int i = 16
     while True:
         i -= 1
-        tmp[i] = "0123456789abcdef"[v & 15]
+        tmp[i] = HEX_DIGITS[v & 15]
         v >>= 4
         if v == 0:
             break

@@ -98,3 +98,8 @@ cdef extern from "<sys/epoll.h>" nogil:
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
     ssize_t write(int fd, const void* buf, size_t n)
+
+cdef extern from "<dlfcn.h>" nogil:
+    int RTLD_NOLOAD, RTLD_NOW
+    void* dlopen(const char* path, int flags)
+    void* dlsym(void* handle, const char* name)

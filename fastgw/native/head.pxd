@@ -3,9 +3,10 @@
 
 cdef enum:
     HEAD_MAX_FIELDS = 128       # hard bound of the table; the configured limit (default 100) is at most this
-    HEAD_PARSER_BYTES = 256     # room for llhttp_t (about 100 bytes in llhttp 9), generous on purpose
+    HEAD_PARSER_BYTES = 256     # room for llhttp_t (96 bytes in llhttp 9), generous on purpose
+    FIELD_NAME_BYTES = 24        # longest known field name, rounded up to words
 
-cdef enum FieldId:              # names the gateway itself has something to say about
+cdef enum:                      # FieldId: names the gateway itself has something to say about
     FIELD_OTHER = 0
     FIELD_HOST
     FIELD_CONTENT_LENGTH
@@ -37,6 +38,8 @@ cdef enum FieldId:              # names the gateway itself has something to say 
     FIELD_X_CREDENTIAL_IDENTIFIER
     FIELD_X_CONSUMER_CUSTOM_ID
     FIELD_X_REQUEST_ID
+    FIELD_MAX_FORWARDS
+    FIELD_X_FORWARDED_OTHER     # any further name that starts with X-Forwarded-
     FIELD_COUNT
 
 cdef enum FieldFlag:
@@ -62,7 +65,7 @@ cdef struct Field:              # 16 bytes
 
 cdef struct Head:
     uint32_t len                # bytes of the head up to and with its empty line
-    uint32_t target             # offset of the request target
+    uint32_t target             # offset of the request target (responses: of the reason phrase, which may be empty)
     uint32_t target_len
     uint16_t status             # responses
     uint8_t method              # requests: llhttp's number
@@ -72,18 +75,25 @@ cdef struct Head:
     uint8_t expect_continue
     uint8_t upgrade             # Connection: upgrade together with an Upgrade field
     uint16_t n                  # fields in use
-    int64_t content_length      # -1 where absent
+    int64_t content_length      # -1 where absent; kept where no body follows all the same (0, HEAD, 304)
     uint8_t first[FIELD_COUNT]  # 1 + index of the first field with that id, 0 where absent
     Field fields[HEAD_MAX_FIELDS]
 
 cdef struct HeadParser:         # plain data without self-references between feeds: may be memcpy-ed while a head is partial
     char raw[HEAD_PARSER_BYTES] # llhttp_t
     Head* head                  # set anew by the owner after a move
+    const char* base            # of the feed in progress, for the callbacks
+    uint32_t start              # 2 after an empty line before the request line, else 0
     uint32_t parsed             # bytes already given to llhttp
     uint32_t max_bytes          # of the head
     uint32_t max_target
     uint16_t max_fields
     uint16_t failure            # status recorded by a callback
-    uint8_t in_value
+    uint8_t in_value            # the next name span begins a field
+    uint8_t versioned           # the version was read: the request line is all but complete
     uint8_t is_response
     uint8_t done
+
+cdef struct FieldName:          # a known name, lower case, zero padded: compared as words
+    uint64_t words[3]
+    uint8_t id

@@ -182,12 +182,7 @@ cdef inline const uint8_t* json_exponent(const uint8_t* at, const uint8_t* end, 
     return mark
 
 
-cdef bint json_number_ceil(const JsonText* number, int64_t* out) noexcept nogil:
-    """The least whole number not below a checked JSON number, exactly; False when that lies outside +-2^53.
-
-    For a whole n, x > n means ceil(x) > n and x <= n means ceil(x) <= n: comparisons of times in whole seconds
-    need no floating point, and so know no rounding, infinity or overflow.
-    """
+cdef bint json_number_ceil_slow(const JsonText* number, int64_t* out) noexcept nogil:
     cdef const uint8_t* at = number.at
     cdef const uint8_t* end = at + number.length
     cdef bint negative = at[0] == c'-'
@@ -216,6 +211,26 @@ cdef bint json_number_ceil(const JsonText* number, int64_t* out) noexcept nogil:
     if whole == most and fraction:
         return False
     out[0] = -<int64_t>whole if negative else <int64_t>whole + fraction
+    return True
+
+
+cdef inline bint json_number_ceil(const JsonText* number, int64_t* out) noexcept nogil:
+    """The least whole number not below a checked JSON number, exactly; False when that lies outside +-2^53.
+
+    For a whole n, x > n means ceil(x) > n and x <= n means ceil(x) <= n: comparisons of times in whole seconds
+    need no floating point, and so know no rounding, infinity or overflow.
+    """
+    cdef int64_t whole = 0
+    cdef uint8_t digit
+    cdef size_t i
+    if number.length > 15:              # fifteen digits are always within 2^53
+        return json_number_ceil_slow(number, out)
+    for i in range(number.length):
+        digit = number.at[i] - c'0'
+        if digit > 9:
+            return json_number_ceil_slow(number, out)
+        whole = whole * 10 + digit
+    out[0] = whole
     return True
 
 

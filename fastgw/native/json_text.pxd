@@ -1,4 +1,7 @@
 # Shapes of the JSON strings room: see json_text.pxi.
+cdef extern from "json_text.h" nogil:
+    unsigned int json_plain_run(const uint8_t* at) noexcept
+
 cdef struct JsonText:
     const uint8_t* at           # into the document; a string's first byte after the quote
     size_t length               # bytes, of a string without its quotes

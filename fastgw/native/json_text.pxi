@@ -3,18 +3,6 @@
 # Owns: UTF-8, escapes, surrogates, unescaping, comparison and hash by meaning. Must not know documents. Only
 # json_string meets unchecked bytes; the others are for the strings it let through.
 
-cdef uint8_t[256] json_plain        # 1: a byte that is itself inside a string
-
-
-cdef void json_fill() noexcept nogil:
-    cdef int i
-    for i in range(256):
-        json_plain[i] = 0x20 <= i < 0x80 and i != c'"' and i != c'\\'
-
-
-json_fill()
-
-
 cdef inline size_t json_utf8_len(const uint8_t* at, size_t left) noexcept nogil:
     """Bytes of the well-formed sequence at `at` (Unicode table 3-7: no surrogates, none over-long), or 0."""
     cdef uint8_t lead = at[0]
@@ -103,11 +91,16 @@ cdef inline const uint8_t* json_string(const uint8_t* at, const uint8_t* end, bi
     cdef size_t step
     escaped[0] = False
     while at < end:
-        if json_plain[at[0]]:
-            at += 1
-            continue
+        if end - at >= 8:
+            step = json_plain_run(at)
+            at += step
+            if step == 8:
+                continue
         if at[0] == c'"':
             return at
+        if 0x20 <= at[0] < 0x80 and at[0] != c'\\':
+            at += 1
+            continue
         if at[0] == c'\\':
             escaped[0] = True
             step = json_escape_len(at, <size_t>(end - at), &code)
@@ -183,22 +176,45 @@ cdef inline bint json_same(const JsonText* a, const JsonText* b) noexcept nogil:
     """Whether two strings mean the same bytes, however each is written."""
     if a.escaped or b.escaped:
         return json_same_slow(a, b)
-    return a.length == b.length and memcmp(a.at, b.at, a.length) == 0
+    if a.length != b.length:
+        return False
+    # Most names differ in their first byte, and then a call costs more than the comparison.
+    return a.length == 0 or (a.at[0] == b.at[0] and memcmp(a.at, b.at, a.length) == 0)
 
 
-cdef inline uint32_t json_hash(const JsonText* text) noexcept nogil:
-    """FNV-1a of what the string means."""
-    cdef uint32_t value = 2166136261
+cdef inline uint32_t json_mix(uint32_t value, uint32_t word) noexcept nogil:
+    value = (value ^ word) * <uint32_t>0x9E3779B1
+    return value ^ value >> 15
+
+
+cdef uint32_t json_hash_slow(const JsonText* text) noexcept nogil:
+    cdef uint32_t value = 0, word = 0, shift = 0
     cdef JsonBytes cursor
-    cdef size_t i
     cdef int byte
-    if not text.escaped:
-        for i in range(text.length):
-            value = (value ^ text.at[i]) * 16777619
-        return value
     json_rewind(&cursor, text)
     byte = json_next(&cursor)
     while byte >= 0:
-        value = (value ^ <uint32_t>byte) * 16777619
+        word |= <uint32_t>byte << shift
+        shift += 8
+        if shift == 32:
+            value = json_mix(value, word)
+            word = shift = 0
         byte = json_next(&cursor)
-    return value
+    return json_mix(value, word) if shift > 0 else value
+
+
+cdef inline uint32_t json_hash(const JsonText* text) noexcept nogil:
+    """A hash of what the string means, taken four bytes at a time."""
+    cdef const uint8_t* at = text.at
+    cdef const uint8_t* end = at + text.length
+    cdef uint32_t value = 0
+    if text.escaped:
+        return json_hash_slow(text)
+    while end - at >= 4:
+        value = json_mix(value, at[0] | <uint32_t>at[1] << 8 | <uint32_t>at[2] << 16 | <uint32_t>at[3] << 24)
+        at += 4
+    if end - at == 3:
+        return json_mix(value, at[0] | <uint32_t>at[1] << 8 | <uint32_t>at[2] << 16)
+    if end - at == 2:
+        return json_mix(value, at[0] | <uint32_t>at[1] << 8)
+    return json_mix(value, at[0]) if at < end else value

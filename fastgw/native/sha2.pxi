@@ -41,7 +41,7 @@ cdef inline void sha2_finish(
     cdef size_t i
     if whole > 0:
         sha2_compress(state, alg, blocks, msg, whole)
-    memset(last, 0, padded)
+    memset(last, 0, sizeof(last))
     if rest > 0:
         memcpy(last, msg + whole * block, rest)
     last[rest] = 0x80

@@ -17,6 +17,7 @@ __all__ = [
     "Address",
     "Cookie",
     "Desc",
+    "FromEnv",
     "HeaderName",
     "Host",
     "Id",
@@ -91,6 +92,12 @@ Positive = Annotated[float, Meta(gt=0)]
 Timestamp = int
 Plugins = dict[str, dict[str, Any]]
 Method = Literal["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PURGE"]
+
+
+class FromEnv(str):
+    """A text that stands in the environment and not in the file: taken for a secret, never shown."""
+
+    __slots__ = ()
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):

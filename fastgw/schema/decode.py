@@ -18,7 +18,7 @@ import msgspec
 from msgspec import inspect as mi
 
 from fastgw.errors import Fault, Path
-from fastgw.schema.base import Schema
+from fastgw.schema.base import FromEnv, Schema
 from fastgw.schema.formats import FORMATS
 
 __all__ = ["faults_of", "nearest", "shown", "type_name"]
@@ -71,11 +71,15 @@ def _without_null(info: mi.Type) -> mi.Type:
 
 def type_name(value: Any) -> str:
     """The name of a value's type as messages say it."""
-    return "null" if value is None else type(value).__name__
+    if value is None:
+        return "null"
+    return "str" if isinstance(value, str) else type(value).__name__
 
 
 def shown(value: Any) -> str:
-    """A value as messages repeat it: on one line, cut when long."""
+    """A value as messages repeat it: on one line, cut when long, and not at all from the environment."""
+    if isinstance(value, FromEnv):
+        return "a value from the environment"
     text = json.dumps(value, default=type_name)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
@@ -123,7 +127,7 @@ def _walk(info: mi.Type, value: Any, hidden: bool, extra: Mapping[str, Any] = {}
     if member is None:
         expected = _names(info)
         literals = _literals(info)
-        if any(type(value) is type(choice) for choice in literals):
+        if any(type_name(value) == type_name(choice) for choice in literals):
             yield _fault("enum", " or ".join(expected), value, hidden, literals)
         else:
             message = f"expected {' or '.join(expected)}, found {type_name(value)}"
@@ -158,7 +162,7 @@ def _member(info: mi.Type, value: Any) -> mi.Type | None:
 
 def _takes(info: mi.Type, value: Any) -> bool:
     if isinstance(info, mi.LiteralType):
-        return any(value == choice and type(value) is type(choice) for choice in info.values)
+        return any(value == choice and type_name(value) == type_name(choice) for choice in info.values)
     if isinstance(info, mi.AnyType):
         return True
     if isinstance(info, mi.BoolType):
@@ -178,6 +182,7 @@ def _takes(info: mi.Type, value: Any) -> bool:
 
 def _fault(code: str, right: str, value: Any, hidden: bool, expected: Any = None) -> Fault:
     """`expected <right>, found <value>`, without the value where it is a secret."""
+    hidden = hidden or isinstance(value, FromEnv)
     message = f"expected {right}" if hidden else f"expected {right}, found {shown(value)}"
     return Fault(Path(), message, code, right if expected is None else expected, None if hidden else value)
 
