@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-# ---- commands: each takes the parsed arguments and returns an exit code -----------------------------------
+# ---- commands: each takes the parsed arguments and returns an exit code --------------------------
 
 
 def run(args: argparse.Namespace) -> int:
@@ -109,7 +109,7 @@ def signing_key(args: argparse.Namespace) -> Any:
         raise UsageError(f"--base64-secret: the secret is not base64: {error}") from None
 
 
-# ---- arguments --------------------------------------------------------------------------------------------
+# ---- arguments -----------------------------------------------------------------------------------
 
 
 def argument(convert: Callable[[str], Any]) -> Callable[[str], Any]:
