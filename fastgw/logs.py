@@ -33,7 +33,9 @@ _SHAPES: Final = (
     (re.compile(r"\beyJ[\w-]+\.[\w-]*(\.[\w-]*)?"), HIDDEN),  # JSON Web Token: base64url of '{"'
     (re.compile(r"\b(Bearer|Basic)\s+[^\s\"']+", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (
-        re.compile(rf"([\w-]*(?:{SECRET_NAMES.pattern})[\w-]*[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)", re.I),
+        re.compile(
+            rf"([\w-]*(?:{SECRET_NAMES.pattern})[\w-]*[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)", re.I
+        ),
         rf"\g<1>{HIDDEN}",
     ),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.S), HIDDEN),

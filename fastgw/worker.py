@@ -29,7 +29,9 @@ from fastgw.store import Change, Store, StoreError
 __all__ = ["Build", "Compiler", "Reactor", "Setup", "run"]
 
 TICK_S: Final = 0.1  # of the reactor's timer wheel
-DNS_PATIENCE_S: Final = 2.0  # a new name may delay a change this long: less than half the publish deadline (5 s)
+DNS_PATIENCE_S: Final = (
+    2.0  # a new name may delay a change this long: less than half the publish deadline (5 s)
+)
 RETRY_S: Final = 1.0  # to read the store again after it failed
 
 log = logging.getLogger("fastgw.worker")
@@ -185,7 +187,10 @@ class _Worker:
                 raise
             except Exception:
                 # A fault of ours, not of the object. To end here would end every worker, each new one too.
-                log.exception("cannot apply changes: the previous configuration goes on serving", extra={"revision": revision})
+                log.exception(
+                    "cannot apply changes: the previous configuration goes on serving",
+                    extra={"revision": revision},
+                )
         self._applied = revision
         self._slots.applied(self._slot, revision)
 
