@@ -81,9 +81,7 @@ class Verdict:
 
 
 def verdicts(scenario: ScenarioResult) -> list[Verdict]:
-    return [
-        Verdict(peer, at_most, scenario.ratio(SUBJECT, peer)) for peer, at_most in scenario.targets.items()
-    ]
+    return [Verdict(peer, at_most, scenario.ratio(SUBJECT, peer)) for peer, at_most in scenario.targets.items()]
 
 
 def refusals(scenario: ScenarioResult) -> list[str]:

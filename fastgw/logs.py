@@ -26,16 +26,12 @@ __all__ = ["configure", "hide", "redact", "reopen"]
 # once poll says "writable" (pipe(7)).
 LINE_BYTES: Final = 4096
 HIDDEN: Final = "***"
-SECRET_NAMES: Final = re.compile(
-    r"secret|passw(or)?d|api_?key|admin_?key|private_?key|token|authorization|cookie", re.IGNORECASE
-)
+SECRET_NAMES: Final = re.compile(r"secret|passw(or)?d|api_?key|admin_?key|private_?key|token|authorization|cookie", re.IGNORECASE)
 _SHAPES: Final = (
     (re.compile(r"\beyJ[\w-]+\.[\w-]*(\.[\w-]*)?"), HIDDEN),  # JSON Web Token: base64url of '{"'
     (re.compile(r"\b(Bearer|Basic)\s+[^\s\"']+", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (
-        re.compile(
-            rf"([\w-]*(?:{SECRET_NAMES.pattern})[\w-]*[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)", re.I
-        ),
+        re.compile(rf"([\w-]*(?:{SECRET_NAMES.pattern})[\w-]*[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)", re.I),
         rf"\g<1>{HIDDEN}",
     ),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.S), HIDDEN),

@@ -29,9 +29,7 @@ from fastgw.store import Change, Store, StoreError
 __all__ = ["Build", "Compiler", "Reactor", "Setup", "run"]
 
 TICK_S: Final = 0.1  # of the reactor's timer wheel
-DNS_PATIENCE_S: Final = (
-    2.0  # a new name may delay a change this long: less than half the publish deadline (5 s)
-)
+DNS_PATIENCE_S: Final = 2.0  # a new name may delay a change this long: less than half the publish deadline (5 s)
 RETRY_S: Final = 1.0  # to read the store again after it failed
 
 log = logging.getLogger("fastgw.worker")
@@ -128,9 +126,7 @@ class _Worker:
         self._store = Store(self._setup.database)
         await self._start()
         follower = asyncio.create_task(self._follow())
-        await asyncio.wait(
-            [follower, asyncio.create_task(self._done.wait())], return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait([follower, asyncio.create_task(self._done.wait())], return_when=asyncio.FIRST_COMPLETED)
         self._resolver.stop()
         if follower.done():
             log.critical("cannot follow the store any longer", exc_info=follower.exception())

@@ -80,11 +80,7 @@ class Api:
         parts = [unquote(part) for part in path[len(BASE) + 1 :].split("/")]
         if parts[-1] == "":
             parts.pop()
-        owner, parts = (
-            (parts[1], parts[2:])
-            if parts[:1] == ["consumers"] and parts[2:3] == ["credentials"]
-            else (None, parts)
-        )
+        owner, parts = (parts[1], parts[2:]) if parts[:1] == ["consumers"] and parts[2:3] == ["credentials"] else (None, parts)
         kind = parts[0] if parts else ""
         resource = RESOURCES.get(kind)
         if kind == "stream_routes":
@@ -96,9 +92,7 @@ class Api:
             try:
                 body = msgspec.json.decode(request.body)
             except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
-                return error(
-                    400, f"invalid request body: {exc}", req_body=request.body.decode(errors="replace")
-                )
+                return error(400, f"invalid request body: {exc}", req_body=request.body.decode(errors="replace"))
         id = parts[1] if len(parts) > 1 else None
         params = dict(parse_qsl(query, keep_blank_values=True))
         call = Call(request.method, owner, id, tuple(parts[2:]), params, body, key.role == "admin")
