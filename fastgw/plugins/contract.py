@@ -78,6 +78,9 @@ class Plugin:
     key_field: ClassVar[str | None] = None
     """The member of `consumer_conf` by which a consumer is found. No two credentials may share a value."""
 
+    group_field: ClassVar[str | None] = None
+    """The member of `conf` by which configurations share state. Those of one value must be equal."""
+
     def provision(self, conf: Any, env: Any) -> Any:
         """Prepares one configuration, once per snapshot: indexes, header bytes, native steps."""
         return None

@@ -79,3 +79,4 @@ class LimitCount(Plugin):
     phases = ("access",)
     conf = Conf
     metadata_conf = Metadata
+    group_field = "group"
