@@ -33,7 +33,9 @@ _SHAPES: Final = (
     (re.compile(r"\beyJ[\w-]+\.[\w-]*(\.[\w-]*)?"), HIDDEN),  # JSON Web Token: base64url of '{"'
     (re.compile(r"\b(Bearer|Basic)\s+[^\s\"']+", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (
-        re.compile(rf"([\w-]*(?:{SECRET_NAMES.pattern})[\w-]*[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)", re.I),
+        re.compile(
+            rf"([\w-]*(?:{SECRET_NAMES.pattern})[\w-]*[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)", re.I
+        ),
         rf"\g<1>{HIDDEN}",
     ),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.S), HIDDEN),
@@ -76,7 +78,7 @@ class LineFormatter(logging.Formatter):
 
 
 class LineHandler(logging.Handler):
-    """Writes each event with one call; drops and counts it if the reader at the other end does not keep up."""
+    """Writes each event with one call; drops and counts it if the reader at the other end is slow."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -129,7 +131,7 @@ class LineHandler(logging.Handler):
             self._dropped += 1
 
 
-def configure(process: str, path: str = "-", level: int = logging.INFO) -> None:
+def configure(process: str, path: str = "-", level: str = "info") -> None:
     """Sends everything this process logs to one place; again after a fork, under the child's own name."""
     handler = LineHandler(path)
     handler.setFormatter(LineFormatter(process))
@@ -138,7 +140,7 @@ def configure(process: str, path: str = "-", level: int = logging.INFO) -> None:
         root.removeHandler(each)
         each.close()
     root.addHandler(handler)
-    root.setLevel(level)
+    root.setLevel(level.upper())
 
 
 def reopen() -> None:
