@@ -234,7 +234,6 @@ cdef uint8_t framing_upgrades(const Framing* f) noexcept nogil:
 
 
 cdef int framing_fill_tables() except -1:
-    cdef uint8_t c
     # RFC 9110 section 7.6.1 and rule 14: what belongs to one connection stays on it, either way. Length and coding
     # are written anew for each hop.
     for id in (
