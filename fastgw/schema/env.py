@@ -70,7 +70,11 @@ def _lookup(scheme: str, rest: str, environ: Mapping[str, str]) -> str:
     if scheme == "secret":
         raise LookupError("secret managers are not supported; expected $env://NAME")
     name, *keys = rest.split("/")
-    text = environ.get(name, "") if name else ""
+    try:
+        text = environ.get(name, "") if name else ""
+        text.encode()
+    except UnicodeEncodeError:
+        raise LookupError(f"environment variable {json.dumps(name)} is not UTF-8 text") from None
     if not text:  # an empty variable is most often a forgotten one, and an empty key would be no key
         raise LookupError(f"environment variable {json.dumps(name)} is not set")
     if not keys:
