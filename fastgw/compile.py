@@ -7,7 +7,7 @@ are served. An object that does not compile keeps its last good version and is r
 
 import ipaddress
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -21,7 +21,7 @@ from fastgw.schema.kinds import KINDS
 from fastgw.schema.route import Route
 from fastgw.schema.upstream import Upstream, nodes_of
 
-__all__ = ["ChangeLike", "Compiler", "Fault"]
+__all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault"]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -37,12 +37,25 @@ class ChangeLike(Protocol):
     def value(self) -> dict[str, Any] | None: ...
 
 
-class Fault(NamedTuple):
+class ObjectFault(NamedTuple):
     """An object that could not be compiled; its last good version, if any, goes on serving."""
 
     kind: str
     id: str
     message: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.id}: {self.message}"
+
+
+class Build(NamedTuple):
+    """What the compiler made of the objects it has been given so far."""
+
+    snapshot: _core.Snapshot
+    faults: tuple[ObjectFault, ...]
+    """Objects that do not compile; their previous version, if any, is in the snapshot."""
+    names: Collection[str]
+    """Host names of upstream nodes: somebody must resolve them and say so by `set_addresses`."""
 
 
 class _Env:
@@ -66,9 +79,21 @@ class _Cached(NamedTuple):
     part: Any
 
     def made_from(self, *sources: Any) -> bool:
-        return len(self.sources) == len(sources) and all(
-            a is b for a, b in zip(self.sources, sources, strict=True)
-        )
+        return len(self.sources) == len(sources) and all(a is b for a, b in zip(self.sources, sources, strict=True))
+
+
+def _split(address: str) -> tuple[str, int]:
+    """Host (an IPv6 address without its brackets) and port of a pool's address."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _is_name(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return False
 
 
 def _plugin(name: str) -> Plugin:
@@ -81,21 +106,18 @@ def _plugin(name: str) -> Plugin:
 class Compiler:
     """Follows the change feed and gives a Snapshot per state of it. One per worker."""
 
-    def __init__(
-        self,
-        on_fault: Callable[[Fault], None],
-        on_name: Callable[[_core.Pool, str, int], None],
-    ) -> None:
-        """on_name: told of each pool whose host is a name, with host and port; it must `resolve` the pool, now or later."""
-        self._on_fault = on_fault
-        self._on_name = on_name
+    def __init__(self) -> None:
+        self._faults: list[ObjectFault] = []
+        self._addresses: dict[str, tuple[str, ...]] = {}
         self._objects: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         self._metadata: dict[str, dict[str, Any]] = {}
         self._cache: dict[tuple[str, str], _Cached] = {}
+        # Shared by address, so that idle connections outlive the snapshot that opened them.
         self._pools: weakref.WeakValueDictionary[str, _core.Pool] = weakref.WeakValueDictionary()
 
-    def apply(self, changes: Iterable[ChangeLike], revision: int) -> _core.Snapshot:
+    def apply(self, changes: Iterable[ChangeLike]) -> Build:
         """The state after these changes, as the next Snapshot."""
+        self._faults = []
         for change in changes:
             self._take(change)
         consumers = self._each("consumers", self._consumer)
@@ -110,7 +132,16 @@ class Compiler:
         for entries in self._each("routes", self._route).values():
             routes += entries
         globals_ = self._part("globals", "", self._globals)
-        return _core.Snapshot(routes, credentials, globals_, revision)
+        snapshot = _core.Snapshot(routes, credentials, globals_)
+        return Build(snapshot, tuple(self._faults), {name for name, _ in map(_split, self._pools) if _is_name(name)})
+
+    def set_addresses(self, name: str, addresses: Collection[str]) -> None:
+        """What a node's host name stands for, from now on."""
+        self._addresses[name] = tuple(addresses)
+        for address, pool in list(self._pools.items()):
+            host, port = _split(address)
+            if host == name:
+                self._resolve(pool, host, port)
 
     def anonymous(self, username: str) -> _core.Credential | None:
         """The stand-in credential of a fallback consumer; None when there is no such consumer."""
@@ -139,9 +170,12 @@ class Compiler:
             return
         decoded, faults = faults_of(change.value, KINDS[change.kind].type)
         if decoded is None:
-            self._on_fault(Fault(change.kind, change.id, "; ".join(str(fault) for fault in faults)))
+            self._fault(change.kind, change.id, "; ".join(str(fault) for fault in faults))
             return
         known[change.id] = decoded
+
+    def _fault(self, kind: str, id_: str, message: str) -> None:
+        self._faults.append(ObjectFault(kind, id_, message))
 
     def _each(self, kind: str, make: Callable[[str], Any]) -> dict[str, Any]:
         parts = {id_: self._part(kind, id_, make) for id_ in self._objects[kind]}
@@ -152,7 +186,7 @@ class Compiler:
         try:
             return make(id_)
         except (ValueError, LookupError, TypeError, msgspec.ValidationError) as error:
-            self._on_fault(Fault(kind, id_, str(error)))
+            self._fault(kind, id_, str(error))
             cached = self._cache.get((kind, id_))
             return cached.part if cached else None
 
@@ -320,11 +354,11 @@ class Compiler:
         pool = self._pools.get(address)
         if pool is None:
             pool = self._pools[address] = _core.Pool(address)
-            bare = host.strip("[]")
-            try:
-                ipaddress.ip_address(bare)
-            except ValueError:
-                self._on_name(pool, bare, port)
-            else:
-                pool.resolve(bare, port)
+            self._resolve(pool, *_split(address))
         return pool
+
+    def _resolve(self, pool: _core.Pool, host: str, port: int) -> None:
+        """Gives the pool its address: the host itself, or the first that its name stands for, once that is known."""
+        known = self._addresses.get(host, ()) if _is_name(host) else (host,)
+        if known:
+            pool.resolve(known[0], port)

@@ -53,7 +53,7 @@ cdef uint8_t field_id(const char* name, size_t len, bint* folded) noexcept nogil
     return id
 
 
-cdef inline Field* head_find(Head* h, uint8_t id) noexcept nogil:
+cdef inline Field* head_find(Head* h, FieldId id) noexcept nogil:
     return &h.fields[h.first[id] - 1] if h.first[id] else NULL
 
 

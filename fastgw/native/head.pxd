@@ -6,6 +6,8 @@ cdef enum:
     HEAD_PARSER_BYTES = 256     # room for llhttp_t (96 bytes in llhttp 9), generous on purpose
     FIELD_NAME_BYTES = 24        # longest known field name, rounded up to words
 
+ctypedef uint8_t FieldId        # not a named enum: those cannot index a C array in Cython
+
 cdef enum:                      # FieldId: names the gateway itself has something to say about
     FIELD_OTHER = 0
     FIELD_HOST

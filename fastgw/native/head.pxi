@@ -160,7 +160,7 @@ cdef uint16_t head_status_of(HeadParser* p, int code, const char* base) noexcept
     """What to answer to llhttp's error; 400 unless RFC 9110 has a better word (sections 15.6.2, 15.6.6)."""
     cdef const char* at = llhttp.get_error_pos(<llhttp_t*><void*>p.raw)
     cdef const char* v
-    if code == HPE_USER:
+    if p.failure:                   # a callback's; its number depends on the kind of callback
         return p.failure
     if code == HPE_PAUSED_H2_UPGRADE:
         return 505

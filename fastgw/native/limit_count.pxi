@@ -71,6 +71,12 @@ cdef void put_seconds(Buf* out, uint64_t ns) noexcept nogil:
             buf_byte(out, <char>(48 + part % 10))
 
 
+cdef inline uint64_t retry_seconds(uint64_t ns) noexcept nogil:
+    # Whole seconds, rounded up from the hundredths that the reset header shows (RFC 9110 section 10.2.3); at least 1.
+    cdef uint64_t hundredths = ns // 10000000
+    return (hundredths + 99) // 100 if hundredths > 100 else 1
+
+
 cdef int step_limit_count(Exchange* x, void* p) noexcept nogil:
     cdef LimitCountConf* c = <LimitCountConf*>p
     cdef Loop* loop = x.loop
@@ -100,7 +106,7 @@ cdef int step_limit_count(Exchange* x, void* p) noexcept nogil:
     if r.allowed:
         return STEP_NEXT
     buf_put(out, b"Retry-After: ", 13)
-    buf_int(out, (r.retry_after_ns + 999999999) // 1000000000)
+    buf_int(out, retry_seconds(r.retry_after_ns))
     buf_put(out, b"\r\n", 2)
     x.status = c.rejected_code
     x.refused = "limit-count.exceeded"

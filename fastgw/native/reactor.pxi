@@ -105,8 +105,9 @@ cdef class Reactor:
             raise OSError(errno, "epoll_ctl")
 
     def stop_listening(self) -> None:
-        """Takes what waits in the accept queues, then accepts no more."""
+        """Takes what waits in the accept queues, then no more; from now on every answer closes its connection."""
         cdef Listener* l
+        self.core.draining = 1
         with nogil:
             loop_clock(&self.core)
             while self.core.listeners != NULL:
@@ -116,16 +117,16 @@ cdef class Reactor:
                 listener_pause(l)
                 free(l)
 
-    def drain_connections(self) -> None:
-        """From now on every answer closes its connection; idle ones are closed now."""
+    def close_idle(self) -> None:
+        """Closes connections that wait between two requests; not those whose first is still to come."""
         cdef Down* d
         cdef Down* following
-        self.core.draining = 1
         with nogil:
             d = self.core.downs
             while d != NULL:
                 following = d.next
-                if d.c.state == DOWN_IDLE and not d.c.readable and buf_left(&d.input) == 0 and buf_left(&d.c.out) == 0:
+                if (d.c.state == DOWN_IDLE and d.requests and not d.c.readable and buf_left(&d.input) == 0
+                        and buf_left(&d.c.out) == 0):
                     down_close(d)
                 d = following
             conn_bury(&self.core)
@@ -157,13 +158,11 @@ cdef class Reactor:
         """Whether answers carry `Server: fastgw`."""
         self.core.server_tokens = on
 
-    @property
-    def active(self) -> int:
+    def requests(self) -> int:
         """Requests under way."""
         return self.core.n_exchanges
 
-    @property
-    def connections(self) -> int:
+    def active(self) -> int:
         """Client connections open."""
         return self.core.n_down
 
