@@ -20,7 +20,7 @@ __all__ = ["Listener"]
 
 BACKLOG: Final = 4096  # the kernel cuts it to net.core.somaxconn, 4096 by default since Linux 5.4
 SO_ATTACH_REUSEPORT_CBPF: Final = 51  # asm-generic/socket.h; Python has no name for it
-# linux/filter.h: load a random word; modulo K; return it. The number chooses the socket, in order of listen().
+# linux/filter.h: load a random word; modulo K; return it. The number chooses the socket, in order of listen()
 BPF_LOAD_RANDOM: Final = (0x20, 0, 0, 0xFFFFF000 + 56)
 BPF_MODULO: Final = 0x94
 BPF_RETURN: Final = (0x16, 0, 0, 0)
@@ -95,7 +95,7 @@ class Listener:
                 pass
 
     def _probe(self) -> None:
-        """Fails if anyone listens here: with SO_REUSEPORT alone two gateways would share the port unawares."""
+        """Fails if anyone listens here: by SO_REUSEPORT alone two gateways would share the port unawares."""
         with socket.socket(self._family, socket.SOCK_STREAM) as probe:
             _prepare(probe)
             probe.bind(self._target)
