@@ -10,6 +10,7 @@ A command imports what it needs when it runs, so that `fastgw token` does not pa
 import argparse
 import base64
 import binascii
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -45,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
 def check(args: argparse.Namespace) -> int:
     from fastgw import config
 
-    config.load(args.config)
+    for warning in config.load(args.config).warnings:
+        print(f"{args.config}: warning: {warning}", file=sys.stderr)
     print(f"{args.config}: ok")
     return 0
 
@@ -74,12 +76,9 @@ def echo(args: argparse.Namespace) -> int:
 
 
 def schema(args: argparse.Namespace) -> int:
-    import msgspec
+    from fastgw import config
 
-    from fastgw.schema.document import Document
-
-    described = msgspec.json.encode(msgspec.json.schema(Document))
-    print(msgspec.json.format(described, indent=2).decode())
+    print(json.dumps(config.json_schema(), indent=2))
     return 0
 
 
@@ -140,6 +139,16 @@ def header_field(text: str) -> tuple[str, Any]:
     from fastgw import tokens
 
     return tokens.header_field(text)
+
+
+def address(text: str) -> str:
+    from fastgw.schema.formats import parse_address
+
+    try:
+        parse_address(text)
+    except ValueError as error:
+        raise UsageError(f"expected {error}, found {text!r}") from None
+    return text
 
 
 def workers(text: str) -> int:
@@ -203,9 +212,10 @@ def parser() -> argparse.ArgumentParser:
     listening = command(echo, "run an upstream that answers with what it was asked")
     listening.add_argument(
         "--listen",
+        type=argument(address),
         default="127.0.0.1:1980",
         metavar="ADDRESS",
-        help="host:port or unix:/path (default: %(default)s)",
+        help="host:port or unix:/path (default: %(default)s); port 0 takes a free one",
     )
     command(schema, "print the JSON Schema of the config file")
     return top

@@ -17,10 +17,9 @@ import httptools
 import uvloop
 
 from fastgw.echo.replies import SHOW_BODY, Reply, Request, answer, head, json_reply
-from fastgw.errors import FastgwError
+from fastgw.sockets import BACKLOG, Listener
 
 ECHOED_BODY_BYTES = 64 * 1024 * 1024  # an echoed body is held in memory and escaped on its way back
-BACKLOG = 4096
 
 
 class Connection(asyncio.Protocol):
@@ -181,39 +180,6 @@ class Connection(asyncio.Protocol):
             self.transport.write(b"0\r\n\r\n")
 
 
-class AddressError(FastgwError):
-    """Not an address that this machine can listen on."""
-
-
-def bind(listen: str) -> socket.socket:
-    """A bound socket for "host:port", "[v6]:port" or "unix:/path"."""
-    place: str | tuple[str, int]
-    host, colon, port = listen.rpartition(":")
-    if listen.startswith("unix:"):
-        family, place = socket.AF_UNIX, listen.removeprefix("unix:")
-    elif colon and port.isdecimal() and int(port) <= 65535:
-        family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-        place = (host.strip("[]"), int(port))
-    else:
-        raise AddressError(f"listen: expected host:port or unix:/path, found {listen!r}")
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(place)
-    except OSError as error:
-        sock.close()
-        raise AddressError(f"listen: {listen}: {error.strerror}") from None
-    return sock
-
-
-def address(sock: socket.socket) -> str:
-    """Where a socket listens, as `bind` takes it: the port is the chosen one where 0 was asked for."""
-    name = sock.getsockname()
-    if sock.family == socket.AF_UNIX:
-        return f"unix:{name}"
-    return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
-
-
 async def serve(sock: socket.socket) -> None:
     """Answer on a bound socket until cancelled; then the open connections are closed."""
     loop = asyncio.get_running_loop()
@@ -245,8 +211,10 @@ def run_on(sock: socket.socket) -> None:
 
 
 def run(listen: str) -> None:
-    """The command: bind, say where, serve."""
-    sock = bind(listen)
-    sock.listen(BACKLOG)  # from the line below on, a connection is accepted or waits in the queue
-    print(f"fastgw echo: listening on {address(sock)}", flush=True)
-    run_on(sock)
+    """The command: listen, say where, serve. A taken address is an OSError that names it."""
+    listener = Listener(listen, slots=1)
+    try:
+        print(f"fastgw echo: listening on {listener.text}", flush=True)
+        run_on(listener.socket(0))
+    finally:
+        listener.remove()

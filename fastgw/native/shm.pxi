@@ -18,56 +18,14 @@ class RegionError(ValueError):
     """A region that is not ours, of another layout, or cut short."""
 
 
-cdef class Slot:
-    """One process slot, live: reading and writing a member is one sequentially consistent access of the shared memory."""
-    cdef ShmSlot* c
-    cdef Region region
+class SlotView(_NamedTuple):
+    """A process slot as it stood at one moment."""
 
-    def __init__(self):
-        raise TypeError("Slot: use Region.slot")
-
-    @property
-    def pid(self) -> int:
-        """The process in it; 0 when free. Setting one counts a generation."""
-        return at_load(&self.c.pid)
-
-    @pid.setter
-    def pid(self, uint64_t value):
-        at_store(&self.c.pid, value)
-        if value:
-            at_add(&self.c.generation, 1)
-
-    @property
-    def kind(self) -> int:
-        """1 worker, 2 admin process."""
-        return at_load(&self.c.kind)
-
-    @kind.setter
-    def kind(self, uint64_t value):
-        at_store(&self.c.kind, value)
-
-    @property
-    def state(self) -> int:
-        """0 free, 1 starting, 2 serving, 3 draining."""
-        return at_load(&self.c.state)
-
-    @state.setter
-    def state(self, uint64_t value):
-        at_store(&self.c.state, value)
-
-    @property
-    def applied(self) -> int:
-        """The revision that the process serves."""
-        return at_load(&self.c.applied)
-
-    @applied.setter
-    def applied(self, uint64_t value):
-        at_store(&self.c.applied, value)
-
-    @property
-    def generation(self) -> int:
-        """How many processes had the slot."""
-        return at_load(&self.c.generation)
+    pid: int
+    kind: int
+    state: int
+    applied: int
+    generation: int
 
 
 cdef uint64_t boot_hash() except? 0:
@@ -222,12 +180,40 @@ cdef class Region:
         """The newest revision announced."""
         return at_load(&self.header.target_revision)
 
-    def slot(self, int i) -> Slot:
-        """A process slot, live."""
-        cdef Slot view = Slot.__new__(Slot)
-        view.c = self.slot_at(i)
-        view.region = self
-        return view
+    def slot(self, int i) -> SlotView:
+        """A slot as it stands."""
+        cdef ShmSlot* s = self.slot_at(i)
+        return SlotView(at_load(&s.pid), at_load(&s.kind), at_load(&s.state), at_load(&s.applied), at_load(&s.generation))
+
+    def set_slot(self, int i, unsigned long long pid, int kind, int state) -> None:
+        """Gives the slot to a new process, or frees it (pid 0, state 0)."""
+        cdef ShmSlot* s = self.slot_at(i)
+        at_store(&s.state, SLOT_FREE)
+        at_store(&s.applied, 0)
+        at_store(&s.pid, pid)
+        at_store(&s.kind, kind)
+        if pid:
+            at_add(&s.generation, 1)
+        at_store(&s.state, state)
+
+    def set_state(self, int i, int state) -> None:
+        """Says what the slot's process is doing."""
+        at_store(&self.slot_at(i).state, state)
+
+    def set_applied(self, int i, unsigned long long revision) -> None:
+        """Says which revision the slot's process serves."""
+        at_store(&self.slot_at(i).applied, revision)
+
+    def lagging(self, unsigned long long revision) -> list[tuple[int, int]]:
+        """(slot, pid) of those that serve or drain and have not applied `revision`."""
+        cdef int i
+        cdef ShmSlot* s
+        late = []
+        for i in range(self.slot_count):
+            s = &self.slots[i]
+            if at_load(&s.state) >= SLOT_SERVING and at_load(&s.kind) == 1 and at_load(&s.applied) < revision:
+                late.append((i, at_load(&s.pid)))
+        return late
 
     def metrics(self) -> dict[str, object]:
         """Totals over all slots: counters by name, and `latency_us`: [(upper bound in µs, count), …]."""

@@ -62,14 +62,16 @@ def test_a_file_is_never_taken_over(table: Path) -> None:
 
 def test_slots_are_live_across_processes() -> None:
     region = _core.Region.create(64, slots=4)
-    slot = region.slot(2)
     pid = os.fork()
     if pid == 0:
-        mine = region.slot(2)
-        mine.pid, mine.kind, mine.applied, mine.state = os.getpid(), 1, 7, 2
+        region.set_slot(2, os.getpid(), 1, 1)
+        region.set_applied(2, 7)
+        region.set_state(2, 2)
         os._exit(0)
     os.waitpid(pid, 0)
-    assert (slot.pid, slot.kind, slot.applied, slot.state, slot.generation) == (pid, 1, 7, 2, 1)
+    assert region.slot(2) == (pid, 1, 2, 7, 1)
+    assert region.lagging(8) == [(2, pid)]
+    assert region.lagging(7) == []
     with pytest.raises(IndexError, match="slot: expected 0 to 3, found 4"):
         region.slot(4)
 
@@ -85,27 +87,25 @@ def test_start_up_protocol_never_misses_both() -> None:
     """A worker stores applied, then serving, then looks at the target; a writer publishes, then looks at the states: one of them
     sees the other, whatever the moment."""
     region = _core.Region.create(64, slots=1)
-    slot = region.slot(0)
     turns = 2000
-    slot.kind = 1
+    read_fd, write_fd = os.pipe()
+    ack_read, ack_write = os.pipe()
     pid = os.fork()
     if pid == 0:
         for revision in range(1, turns + 1):
-            while slot.pid != revision:  # the writer's start signal
-                pass
-            slot.applied = revision - 1
-            slot.state = 2
-            slot.applied = region.target()
-            slot.pid = turns + 1
+            os.read(read_fd, 1)
+            region.set_applied(0, revision - 1)
+            region.set_state(0, 2)
+            region.set_applied(0, region.target())
+            os.write(ack_write, b".")
         os._exit(0)
     for revision in range(1, turns + 1):
-        slot.state = 0
-        slot.pid = revision
+        region.set_slot(0, 1, 1, 1)
+        os.write(write_fd, b".")
         region.publish(revision)
-        believed_gone = slot.state != 2
-        while slot.pid != turns + 1:
-            pass
-        assert slot.applied == revision or not believed_gone
+        believed_gone = region.slot(0).state != 2
+        os.read(ack_read, 1)
+        assert region.slot(0).applied == revision or not believed_gone
     os.waitpid(pid, 0)
 
 
