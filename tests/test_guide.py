@@ -228,8 +228,8 @@ def test_the_shipped_config_runs_the_guide_by_itself(directory: Path) -> None:
     config = json.loads((ROOT / "config.json").read_text())
     gateway = Gateway(directory)
     config["routes"][0]["upstream"]["nodes"] = {str(gateway.echo): 1}
-    config |= {"listen": [str(gateway.data)], "echo": str(gateway.echo)}
-    config["admin"]["listen"] = str(gateway.admin)
+    config |= {"listen": ["127.0.0.1:0"], "echo": str(gateway.echo)}
+    config["admin"]["listen"] = "127.0.0.1:0"
     config["data_dir"] = str(directory / "data")
     gateway.write_config(config)
     with gateway:
