@@ -163,30 +163,20 @@ def workers(text: str) -> int:
 
 def add_token_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--secret", help="shared secret; others on this machine can see it while the command runs"
-    )
-    source.add_argument(
-        "--secret-env", metavar="NAME", help="environment variable that holds the shared secret"
-    )
+    source.add_argument("--secret", help="shared secret; others on this machine can see it while the command runs")
+    source.add_argument("--secret-env", metavar="NAME", help="environment variable that holds the shared secret")
     source.add_argument("--secret-file", metavar="FILE", type=Path, help="file that holds the shared secret")
-    source.add_argument(
-        "--private-key", metavar="FILE", type=Path, help="RSA, EC, Ed25519 or Ed448 key in PEM form"
-    )
+    source.add_argument("--private-key", metavar="FILE", type=Path, help="RSA, EC, Ed25519 or Ed448 key in PEM form")
     parser.add_argument("--base64-secret", action="store_true", help="the shared secret is given in base64")
     parser.add_argument("--key", help="value of the claim `key`, by which the credential is found")
-    parser.add_argument(
-        "--algorithm", help="HS256 … HS512, RS*, PS*, ES*, EdDSA (default: the usual one for the key)"
-    )
+    parser.add_argument("--algorithm", help="HS256 … HS512, RS*, PS*, ES*, EdDSA (default: the usual one for the key)")
     parser.add_argument(
         "--expires",
         metavar="WHEN",
         type=argument(moment),
         help="claim exp: 30s, 5m, 1h, 2d from now; UNIX seconds",
     )
-    parser.add_argument(
-        "--not-before", metavar="WHEN", type=argument(moment), help="claim nbf, written as --expires"
-    )
+    parser.add_argument("--not-before", metavar="WHEN", type=argument(moment), help="claim nbf, written as --expires")
     parser.add_argument(
         "--claim",
         metavar="NAME=VALUE",
@@ -219,9 +209,7 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     running = command(run, "run the gateway in the foreground")
-    running.add_argument(
-        "--workers", type=argument(workers), metavar="N", help="worker processes, instead of the config's"
-    )
+    running.add_argument("--workers", type=argument(workers), metavar="N", help="worker processes, instead of the config's")
     running.add_argument("config", type=Path, help="JSON, YAML or TOML file")
     command(check, "check a config file and say every fault").add_argument("config", type=Path)
     add_token_arguments(command(token, "make a JSON Web Token"))

@@ -3,9 +3,9 @@
 Owns: the worker's start, the steps from a change in the store to a snapshot that serves, the drain. Must not
 know: connections, requests, what a snapshot holds, the admin process; they meet in the store.
 
-Start: enter the slot, apply everything up to the store's revision, say "serving", look at the target again and
-catch up, and only then accept: whoever publishes meanwhile either sees this worker serving and waits for it, or
-has set a target that it finds.
+Start: enter the slot, apply everything up to the store's revision, say "serving", look at the target again
+and catch up, and only then accept: whoever publishes meanwhile either sees this worker serving and waits
+for it, or has set a target that it finds.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -21,12 +21,14 @@ from typing import Any, Final, Protocol
 import uvloop
 
 from fastgw import logs
-from fastgw.errors import Fault
+from fastgw._core import Region
+from fastgw.compile import Compiler
 from fastgw.resolve import Addresses, Resolver
+from fastgw.schema.settings import Settings
 from fastgw.slots import Kind, Slots
 from fastgw.store import Change, Store, StoreError
 
-__all__ = ["Build", "Compiler", "Reactor", "Setup", "run"]
+__all__ = ["MakeReactor", "Reactor", "Setup", "run"]
 
 TICK_S: Final = 0.1  # of the reactor's timer wheel
 DNS_PATIENCE_S: Final = 2.0  # a new name may delay a change this long: less than half the publish deadline (5 s)
@@ -35,29 +37,8 @@ RETRY_S: Final = 1.0  # to read the store again after it failed
 log = logging.getLogger("fastgw.worker")
 
 
-class Build(Protocol):
-    """What the compiler made of the objects it has been given so far."""
-
-    @property
-    def snapshot(self) -> Any: ...
-
-    @property
-    def faults(self) -> Sequence[Fault]:
-        """Objects of the last changes that do not compile; their previous version is in the snapshot."""
-
-    @property
-    def names(self) -> Collection[str]:
-        """Host names of upstream nodes."""
-
-
-class Compiler(Protocol):
-    """Keeps the objects; pure."""
-
-    def apply(self, changes: Sequence[Change]) -> Build: ...
-
-
 class Reactor(Protocol):
-    """The native data plane of one worker (_core.Reactor)."""
+    """The data plane of one worker, as dataplane.DataPlane has it."""
 
     def fileno(self) -> int:
         """Its epoll set; readable when there is something to drain."""
@@ -70,10 +51,10 @@ class Reactor(Protocol):
     def listen(self, fd: int) -> None: ...
 
     def stop_listening(self) -> None:
-        """Accepts what waits in the queues, then nothing more; from now on every answer says `Connection: close`."""
+        """Takes what waits in the queues, then no more; from now on every answer closes its connection."""
 
     def close_idle(self) -> None:
-        """Closes client connections that wait between two requests; not those whose first is still to come."""
+        """Closes client connections between two requests; not those whose first is still to come."""
 
     def active(self) -> int:
         """Client connections that are open."""
@@ -85,6 +66,13 @@ class Reactor(Protocol):
 
     def reopen_logs(self) -> None: ...
 
+    def close(self) -> None:
+        """Cuts what is left and writes out the access log."""
+
+
+MakeReactor = Callable[[Region, int, Settings, Compiler], Reactor]
+"""Called in the running loop with the shared memory, the worker's slot in it, settings and compiler."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -93,15 +81,20 @@ class Setup:
     slots: Slots
     slot: int
     listeners: Sequence[int]
+    """Descriptors of listening sockets; the worker closes its copies when it drains."""
     database: Path
-    drain_timeout: float
-    make_reactor: Callable[[], Reactor]
+    settings: Settings
+    make_reactor: MakeReactor
     make_compiler: Callable[[], Compiler]
 
 
 def run(setup: Setup) -> int:
     """The whole life of a worker process; returns its exit code."""
-    return uvloop.run(_Worker(setup).serve())
+
+    async def serve() -> int:
+        return await _Worker(setup).serve()
+
+    return uvloop.run(serve())
 
 
 class _Worker:
@@ -109,8 +102,9 @@ class _Worker:
         self._setup = setup
         self._slots = setup.slots
         self._slot = setup.slot
-        self._reactor = setup.make_reactor()
+        self._loop = asyncio.get_running_loop()
         self._compiler = setup.make_compiler()
+        self._reactor = setup.make_reactor(setup.slots.region, setup.slot, setup.settings, self._compiler)
         self._resolver = Resolver(self._reactor.set_addresses)
         self._applied = 0
         self._deadline = 0.0
@@ -119,17 +113,16 @@ class _Worker:
         self._done = asyncio.Event()
 
     async def serve(self) -> int:
-        self._loop = asyncio.get_running_loop()
         self._loop.add_signal_handler(signal.SIGTERM, self._on_term)
         self._loop.add_signal_handler(signal.SIGUSR1, self._on_reopen)
         self._slots.enter(self._slot, Kind.WORKER)
         self._store = Store(self._setup.database)
         await self._start()
         follower = asyncio.create_task(self._follow())
-        await asyncio.wait(
-            [follower, asyncio.create_task(self._done.wait())], return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait([follower, asyncio.create_task(self._done.wait())], return_when=asyncio.FIRST_COMPLETED)
         self._resolver.stop()
+        self._loop.remove_reader(self._reactor.fileno())
+        self._reactor.close()
         if follower.done():
             log.critical("cannot follow the store any longer", exc_info=follower.exception())
             return 1
@@ -142,9 +135,9 @@ class _Worker:
     async def _start(self) -> None:
         await self._catch_up()
         self._slots.serve(self._slot)
-        wake = self._slots.wake_fd(self._slot)
+        wake = self._slots.wakes[self._slot]
         self._loop.add_reader(wake, self._on_wake, wake)
-        while self._applied < self._slots.target():
+        if self._applied < self._slots.region.target():
             await self._catch_up()
         self._loop.add_reader(self._reactor.fileno(), self._reactor.drain)
         self._loop.call_later(TICK_S, self._on_tick)
@@ -166,7 +159,7 @@ class _Worker:
         self._woken.set()
 
     async def _follow(self) -> None:
-        """Ends by StoreError alone: then the way forward is lost, and a new worker must start from the whole."""
+        """Ends by StoreError alone: the way forward is lost then, a new worker must start from the whole."""
         while True:
             await self._woken.wait()
             self._woken.clear()
@@ -185,7 +178,10 @@ class _Worker:
                 raise
             except Exception:
                 # A fault of ours, not of the object. To end here would end every worker, each new one too.
-                log.exception("cannot apply changes: the previous configuration goes on serving", extra={"revision": revision})
+                log.exception(
+                    "cannot apply changes: the previous configuration goes on serving",
+                    extra={"revision": revision},
+                )
         self._applied = revision
         self._slots.applied(self._slot, revision)
 
@@ -214,7 +210,7 @@ class _Worker:
             self._done.set()
             return
         self._draining = True
-        self._deadline = self._loop.time() + self._setup.drain_timeout
+        self._deadline = self._loop.time() + self._setup.settings.limits.drain_timeout
         self._slots.drain(self._slot)
         self._reactor.stop_listening()
         for fd in self._setup.listeners:

@@ -17,7 +17,7 @@ import uvloop
 from fastgw import __version__
 from fastgw.admin.api import Api
 from fastgw.admin.auth import Gate, Key
-from fastgw.admin.live import Live, Processes
+from fastgw.admin.live import Live, Region
 from fastgw.admin.server import Server
 from fastgw.store import Store
 
@@ -39,19 +39,20 @@ class Setup:
     server_tokens: bool = True
 
 
-def run(sockets: Sequence[socket.socket], processes: Processes, ack: int, setup: Setup) -> None:
+def run(
+    sockets: Sequence[socket.socket], region: Region, wakes: Sequence[int], ack: int, setup: Setup
+) -> None:
     """Serves until TERM or INT, then lets answers that are due go out. Returns; the caller exits."""
     _set_title("fastgw: admin")
-    uvloop.run(_serve(sockets, processes, ack, setup))
+    uvloop.run(_serve(sockets, Live(region, wakes, ack), setup))
 
 
-async def _serve(sockets: Sequence[socket.socket], processes: Processes, ack: int, setup: Setup) -> None:
+async def _serve(sockets: Sequence[socket.socket], live: Live, setup: Setup) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     store = Store(setup.database)
-    live = Live(processes, ack)
     api = Api(store, Gate(setup.keys, setup.allow), live, setup.source)
     server = Server(api, f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX")
     live.start()

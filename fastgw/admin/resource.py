@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from fastgw.admin import envelope, listing, merge, messages, validate
+from fastgw.admin import envelope, listing, merge, messages, redact, validate
 from fastgw.admin.envelope import Failure, Reply
 from fastgw.schema.kinds import Reference
 from fastgw.store import NotFound, Row, Store, View
@@ -103,6 +103,8 @@ class Resource:
         if not call.sub and not isinstance(call.body, dict):
             raise Failure(400, "invalid configuration")
 
+        id = self.place(call, call.id)
+
         def change(view: View, before: Row | None) -> Object:
             if before is None:
                 raise NotFound
@@ -112,20 +114,19 @@ class Resource:
             keeps = "update_time" in (call.sub or call.body)
             return self._stamp(value, before, value.get("update_time") if keeps else None)
 
-        id = self.place(call, call.id)
         row, _, _ = store.update(self.kind, id, change, _expiry(call))
         return envelope.written(self.shown(row, call), created=False)
 
     def delete(self, store: Store, call: Call) -> Reply:
         if call.id is None:
             raise Failure(400, f"missing {self.noun} id")
-        id = self.place(call, call.id)
+        own, id = call.id, self.place(call, call.id)
 
         def check(view: View, back: Row | None) -> None:
             if back is not None:
                 self.check_return(view, back)
             elif call.query.get("force") != "true":
-                self._guard(view, call.id or "")
+                self._guard(view, own)
 
         back, revision = store.delete(self.kind, id, check)
         return envelope.deleted(self.kind, id, back and self.shown(back, call), revision)
@@ -168,7 +169,7 @@ class Resource:
 
     def shown(self, row: Row, call: Call) -> Row:
         """The row as the caller may see it."""
-        return row if call.secrets else row._replace(value=validate.without_secrets(self.kind, row.value))
+        return row if call.secrets else row._replace(value=redact.without_secrets(self.kind, row.value))
 
     # Shared steps
 

@@ -108,9 +108,7 @@ class Connection(asyncio.Protocol):
             request.digest.update(piece)
         elif request.body is not None:
             if request.received > ECHOED_BODY_BYTES:
-                self.refuse(
-                    413, f"body: expected at most {ECHOED_BODY_BYTES} bytes; /digest takes any length"
-                )
+                self.refuse(413, f"body: expected at most {ECHOED_BODY_BYTES} bytes; /digest takes any length")
             else:
                 request.body += piece
 
@@ -134,12 +132,7 @@ class Connection(asyncio.Protocol):
 
     def advance(self) -> None:
         """Answer waiting requests until one needs time or the client stops reading."""
-        while (
-            not self.transport.is_closing()
-            and self.waiting
-            and self.sender is None
-            and self.writable.is_set()
-        ):
+        while not self.transport.is_closing() and self.waiting and self.sender is None and self.writable.is_set():
             request = self.waiting.popleft()
             reply = answer(request)
             if reply.delay or not isinstance(reply.body, bytes):

@@ -122,9 +122,7 @@ class Gateway:
 
     # traffic
 
-    def get(
-        self, target: str, token: str | None = None, headers: Mapping[str, str] | None = None
-    ) -> Response:
+    def get(self, target: str, token: str | None = None, headers: Mapping[str, str] | None = None) -> Response:
         """GET on the data plane; `token` goes into Authorization as the guide has it, without a scheme."""
         fields = dict(headers or {})
         if token is not None:
