@@ -51,8 +51,8 @@ def test_every_command_has_help(name: str) -> None:
     [
         ([], "fastgw: the following arguments are required"),
         (["run"], "fastgw run: the following arguments are required: config"),
-        (["--workers", "0", "config.json"], "fastgw run: argument --workers: expected 1 to 255, found '0'"),
-        (["--workers", "many", "config.json"], "argument --workers: expected 1 to 255, found 'many'"),
+        (["--workers", "0", "config.json"], "fastgw run: argument --workers: expected 1 to 120, found '0'"),
+        (["--workers", "many", "config.json"], "argument --workers: expected 1 to 120, found 'many'"),
         (["config.json", "another"], "unrecognized arguments: another"),
         (["--wrkers", "2", "config.json"], "unrecognized arguments: --wrkers"),
         (
