@@ -7,16 +7,17 @@ to the chain that runs them.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from fastgw import _core
 from fastgw.errors import Fault, Path
 from fastgw.schema.base import Schema
 from fastgw.schema.expression import expression_faults
 from fastgw.schema.rules import unsupported
 
-__all__ = ["PHASES", "Meta", "Plugin", "PluginConf"]
+__all__ = ["PHASES", "Env", "Key", "Meta", "Plugin", "PluginConf"]
 
 PHASES: Final = ("rewrite", "access", "before_proxy", "header_filter", "body_filter", "log")
 """In the order in which a request meets them."""
@@ -55,6 +56,32 @@ class PluginConf(Schema, frozen=True, kw_only=True):
     meta: Meta = msgspec.field(default=Meta(), name="_meta")
 
 
+class Env(Protocol):
+    """What `provision` may ask of the configuration it is part of."""
+
+    @property
+    def owner(self) -> str:
+        """The object that the configuration stands in, as "routes/1": the identity of what is counted for it."""
+
+    def anonymous(self, username: str) -> _core.Credential | None:
+        """The stand-in credential of a consumer that requests may fall back to; None when there is no such one."""
+
+    def metadata(self, plugin: "Plugin") -> Any:
+        """The plugin's `metadata_conf`, as stored or with its defaults."""
+
+
+class Key(NamedTuple):
+    """What an auth plugin makes of a credential."""
+
+    kind: str
+    """The credential index it belongs to: "jwt", "key", "basic" or "hmac"."""
+    key: str
+    """What requests name it by."""
+    secret: _core.SecretKey | None = None
+    leeway: int = 0
+    """Seconds of grace for the times of a token."""
+
+
 class Plugin:
     """Base of every plugin. A subclass adds one method per name in `phases`, `phase(conf, request)`.
 
@@ -81,9 +108,13 @@ class Plugin:
     group_field: ClassVar[str | None] = None
     """The member of `conf` by which configurations share state. Those of one value must be equal."""
 
-    def provision(self, conf: Any, env: Any) -> Any:
-        """Prepares one configuration, once per snapshot: indexes, header bytes, native steps."""
-        return None
+    def provision(self, conf: Any, env: Env) -> list[_core.Step]:
+        """The steps of one configuration, made once per snapshot: by default one per phase method."""
+        return [_core.PythonStep(self.name, phase, getattr(self, phase), conf) for phase in self.phases]
+
+    def credential(self, conf: Any) -> Key:
+        """What a decoded `consumer_conf` is found and checked by. Auth plugins only."""
+        raise TypeError(f"{self.name} is no auth plugin: it has no credentials")
 
     def cleanup(self, conf: Any) -> None:
         """Gives back what `provision` took; must work after a provision that failed half-way."""

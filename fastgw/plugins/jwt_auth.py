@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from msgspec import Meta
 
+from fastgw import _core
 from fastgw.errors import Fault, Path
-from fastgw.plugins.contract import Plugin, PluginConf
+from fastgw.plugins.contract import Env, Key, Plugin, PluginConf
+from fastgw.plugins.jwt_keys import verifier
 from fastgw.schema.base import HeaderName, Secret, Text, unique, whole
 from fastgw.schema.pem import load_public_key
 from fastgw.schema.rules import required
@@ -120,17 +122,13 @@ def _secret_faults(secret: str, base64_secret: bool) -> Iterator[Fault]:
             key = base64.b64decode(key, validate=True)
         except (binascii.Error, ValueError):
             reason = "base64_secret required but the secret is not in base64 format"
-            yield Fault(
-                Path(("secret",)), "expected base64, as base64_secret is true", "format", apisix=reason
-            )
+            yield Fault(Path(("secret",)), "expected base64, as base64_secret is true", "format", apisix=reason)
             return
         if not key:
             yield Fault(Path(("secret",)), "expected base64 of at least 1 byte", "format")
     # An HS secret that is public text lets anyone who knows the public key sign (algorithm confusion).
     if key.lstrip().startswith(_PUBLIC_TEXTS):
-        message = (
-            "expected a shared secret, found the text of a key or certificate; choose its algorithm instead"
-        )
+        message = "expected a shared secret, found the text of a key or certificate; choose its algorithm instead"
         yield Fault(Path(("secret",)), message, "format")
 
 
@@ -145,9 +143,7 @@ def _public_key_faults(algorithm: str, text: str) -> Iterator[Fault]:
             if not isinstance(key, rsa.RSAPublicKey):
                 wrong = "an RSA key"
             elif key.key_size < _RSA_BITS or key.public_numbers().e < _RSA_EXPONENT:
-                wrong = (
-                    f"an RSA key of at least {_RSA_BITS} bits with an exponent of at least {_RSA_EXPONENT}"
-                )
+                wrong = f"an RSA key of at least {_RSA_BITS} bits with an exponent of at least {_RSA_EXPONENT}"
         elif algorithm in _CURVES:
             if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != _CURVES[algorithm]:
                 wrong = f"a key on the curve {_CURVES[algorithm]}"
@@ -169,3 +165,28 @@ class JwtAuth(Plugin):
     conf = Conf
     consumer_conf = ConsumerConf
     key_field = "key"
+
+    def provision(self, conf: Conf, env: Env) -> list[_core.Step]:
+        """One native step."""
+        name = conf.anonymous_consumer
+        step = _core.JwtAuthStep(
+            header=conf.header,
+            query=conf.query,
+            cookie=conf.cookie,
+            key_claim=conf.key_claim_name,
+            claims=conf.claims_to_verify,
+            hide_credentials=conf.hide_credentials,
+            realm=conf.realm,
+            anonymous=env.anonymous(name) if name is not None else None,
+        )
+        return [step]
+
+    def credential(self, conf: ConsumerConf) -> Key:
+        """HS secrets become midstates; the others a verifier by `cryptography`."""
+        if conf.algorithm.startswith("HS"):
+            text = (conf.secret or "").encode()
+            raw = base64.b64decode(text) if conf.base64_secret else text
+            secret = _core.SecretKey(conf.algorithm, secret=raw)
+        else:
+            secret = _core.SecretKey(conf.algorithm, verifier=verifier(conf.algorithm, conf.public_key or ""))
+        return Key("jwt", conf.key, secret, conf.lifetime_grace_period)

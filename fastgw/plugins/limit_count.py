@@ -6,10 +6,12 @@ Owns the configuration. Must not know where the counts lie or how they are taken
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
+from fastgw import _core
 from fastgw.errors import Fault
-from fastgw.plugins.contract import Plugin, PluginConf
+from fastgw.plugins.contract import Env, Plugin, PluginConf
 from fastgw.schema.base import HeaderName, Text
 from fastgw.schema.rules import broken, unsupported
 
@@ -24,7 +26,7 @@ class Conf(PluginConf, frozen=True, kw_only=True):
 
     count: how many requests are admitted in one window
     time_window: the length of a window in seconds
-    window_type: fixed: starts with its first request; sliding: moves on; token-bucket: refills evenly
+    window_type: fixed: starts with its first request; token-bucket: refills evenly
     burst: how many requests a full bucket admits at once, for token-bucket; `count` when left out
     key_type: var: `key` names a variable; var_combination: text with $variables; constant: the key
     key: what requests are counted by
@@ -38,7 +40,7 @@ class Conf(PluginConf, frozen=True, kw_only=True):
 
     count: Annotated[int, Meta(ge=1, le=_MAX_COUNT)]
     time_window: Annotated[int, Meta(ge=1, le=_MAX_WINDOW)]
-    window_type: Literal["fixed", "sliding", "token-bucket"] = "fixed"
+    window_type: Literal["fixed", "token-bucket"] = "fixed"
     burst: Annotated[int, Meta(ge=1, le=_MAX_COUNT)] | None = None
     key_type: Literal["var", "var_combination", "constant"] = "var"
     key: Text = "remote_addr"
@@ -80,3 +82,21 @@ class LimitCount(Plugin):
     conf = Conf
     metadata_conf = Metadata
     group_field = "group"
+
+    def provision(self, conf: Conf, env: Env) -> list[_core.Step]:
+        """One native step. What is counted belongs to the owner (or the group), never to a version of either."""
+        names: Metadata = env.metadata(self)
+        body = msgspec.json.encode({"error_msg": conf.rejected_msg}) + b"\n" if conf.rejected_msg else b""
+        step = _core.LimitCountStep(
+            (f"group/{conf.group}" if conf.group else env.owner).encode() + b"/limit-count",
+            _core.Template(conf.key, conf.key_type),
+            count=conf.count,
+            window=conf.time_window,
+            algorithm=conf.window_type,
+            burst=conf.burst,
+            rejected_code=conf.rejected_code,
+            rejected_body=body,
+            quota_headers=conf.show_limit_quota_header,
+            header_names=(names.limit_header, names.remaining_header, names.reset_header),
+        )
+        return [step]

@@ -10,7 +10,7 @@ from fastgw.plugins.contract import Plugin
 from fastgw.plugins.jwt_auth import JwtAuth
 from fastgw.plugins.limit_count import LimitCount
 
-__all__ = ["SHIPPED", "get", "group_fields", "key_fields", "names"]
+__all__ = ["SHIPPED", "get", "group_fields", "key_fields", "names", "number"]
 
 SHIPPED: Final[tuple[type[Plugin], ...]] = (
     # Who is it: 2600 to 2400. All in `rewrite`, so that everything later may depend on the consumer.
@@ -25,6 +25,11 @@ _BY_NAME: Final = {plugin.name: plugin() for plugin in SHIPPED}
 def get(name: str) -> Plugin | None:
     """The plugin of this name, None where there is none."""
     return _BY_NAME.get(name)
+
+
+def number(name: str) -> int:
+    """The plugin's number in the native chain, the same for all its configurations."""
+    return tuple(_BY_NAME).index(name)
 
 
 def names() -> tuple[str, ...]:
