@@ -1,7 +1,29 @@
 # Shapes of the native core, in the order in which _core.pyx includes the bodies.
+from cpython.object cimport PyObject
+
 include "native/externs.pxd"
+include "native/buf.pxd"
+include "native/map.pxd"
+include "native/llhttp.pxd"
+include "native/head.pxd"
+include "native/uri.pxd"
+include "native/framing.pxd"
+include "native/chunked.pxd"
 include "native/sha2.pxd"
 include "native/b64url.pxd"
 include "native/json_text.pxd"
 include "native/json.pxd"
 include "native/jwt.pxd"
+include "native/atomics.pxd"
+include "native/metrics.pxd"
+
+cdef struct Exchange
+cdef struct Loop
+cdef struct Conn
+cdef struct Up
+
+include "native/limits.pxd"
+include "native/shm.pxd"
+include "native/plan.pxd"
+include "native/exchange.pxd"
+include "native/vars.pxd"

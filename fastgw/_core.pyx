@@ -1,13 +1,53 @@
 # cython: language_level=3str, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=False, binding=False
 # The root of the one extension. The include list is the table of contents, in dependency order: a room may
-# use only the rooms above it (docs/native.md). No logic here.
+# use only the rooms above it, but for the forward calls that down, up and relay make to each other (docs/native.md).
+# No logic here.
 
 __version__ = "0.1.0"
 
+# bytes and tables
+include "native/buf.pxi"
+include "native/map.pxi"
+include "native/cidr.pxi"
+# HTTP
+include "native/llhttp.pxi"
+include "native/method.pxi"
+include "native/field.pxi"
+include "native/head.pxi"
+include "native/uri.pxi"
+include "native/framing.pxi"
+include "native/chunked.pxi"
+# tokens
 include "native/sha2.pxi"
 include "native/b64url.pxi"
 include "native/json_text.pxi"
 include "native/json.pxi"
 include "native/jwt.pxi"
 include "native/jwt_hooks.pxi"
+# shared memory
+include "native/limits.pxi"
+include "native/shm.pxi"
+include "native/metrics.pxi"
+# the configuration, compiled
+include "native/plan.pxi"
+include "native/vars.pxi"
+include "native/route.pxi"
+# one request
+include "native/conn.pxi"
+include "native/serialise.pxi"
+include "native/reply.pxi"
+include "native/chain.pxi"
+include "native/jwt_auth.pxi"
+include "native/limit_count.pxi"
+include "native/pyrequest.pxi"
+include "native/pool.pxi"
+include "native/filter.pxi"
+include "native/up.pxi"
+include "native/relay.pxi"
+include "native/accesslog.pxi"
+include "native/down.pxi"
+# where bytes come from
+include "native/io.pxi"
+include "native/reactor.pxi"
+include "native/wire.pxi"

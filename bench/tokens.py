@@ -1,0 +1,56 @@
+"""Consumers of the bench and their HS256 tokens, made by hand so that no library's taste gets in.
+
+Must not know any peer: each peer turns a Consumer into its own configuration.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import time
+from dataclasses import dataclass
+
+YEAR = 365 * 24 * 3600
+UNREACHABLE_LIMIT = 1_000_000_000
+TINY_LIMIT = 2
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """Who calls: the `key` claim names it, `secret` signs, `limit` requests pass per hour."""
+
+    name: str
+    key: str
+    secret: str
+    limit: int
+
+
+# Secrets are 32 bytes, the least RFC 7518 section 3.2 allows for HS256.
+ORDINARY = Consumer("bench", "bench-key", "bench-secret-of-exactly-32-bytes", UNREACHABLE_LIMIT)
+LIMITED = Consumer("bench-limited", "bench-limited-key", "other-secret-of-exactly-32-bytes", TINY_LIMIT)
+
+
+def _segment(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def sign(claims: dict[str, object], secret: str) -> str:
+    """A compact HS256 JWT (RFC 7519, RFC 7515 section 3.1) over `claims`."""
+    head = _segment(json.dumps({"alg": "HS256", "typ": "JWT"}, separators=(",", ":")).encode())
+    body = _segment(json.dumps(claims, separators=(",", ":")).encode())
+    signature = hmac.digest(secret.encode(), f"{head}.{body}".encode(), "sha256")
+    return f"{head}.{body}.{_segment(signature)}"
+
+
+def good(consumer: Consumer) -> str:
+    return sign({"key": consumer.key, "exp": int(time.time()) + YEAR}, consumer.secret)
+
+
+def expired(consumer: Consumer) -> str:
+    return sign({"key": consumer.key, "exp": int(time.time()) - YEAR}, consumer.secret)
+
+
+def tampered(consumer: Consumer) -> str:
+    """As `good`, signed with another secret: well-formed, so the whole signature must be computed."""
+    return sign({"key": consumer.key, "exp": int(time.time()) + YEAR}, consumer.secret[::-1])

@@ -1,0 +1,111 @@
+"""The shapes of Admin answers: APISIX's envelopes around objects, and its ways to say no.
+
+Owns: keys (`/apisix/routes/1`), envelopes, error bodies, the headers that tell a layer. Must not know:
+sockets, the store's workings, which objects there are. APISIX dashboards and controllers parse these.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from fastgw.store import OWNED, Row
+
+__all__ = [
+    "Failure",
+    "Reply",
+    "deleted",
+    "error",
+    "key_of",
+    "listing",
+    "not_found",
+    "one",
+    "plain",
+    "written",
+]
+
+PREFIX: Final = "/apisix"
+_VERSION: Final = (("X-API-VERSION", "v3"),)
+_OWNER_OF: Final = {owned: owner for owner, owned in OWNED.items()}
+
+
+class Reply(NamedTuple):
+    """One answer; revision is set by a write, and is live in every worker before the answer goes out."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = "application/json"
+    revision: int | None = None
+
+
+class Failure(Exception):  # noqa: N818 (what the client is told, not what broke)
+    """A request that is refused; ends a transaction without a trace."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def key_of(kind: str, id: str) -> str:
+    """The object's name in APISIX's store, which its clients know objects by."""
+    owner = _OWNER_OF.get(kind)
+    if owner is None:
+        return f"{PREFIX}/{kind}/{id}"
+    owner_id, _, own_id = id.partition("/")
+    return f"{PREFIX}/{owner}/{owner_id}/{kind}/{own_id}"
+
+
+def one(row: Row) -> Reply:
+    return _json(200, _node(row), _source(row))
+
+
+def listing(rows: Sequence[Row], total: int) -> Reply:
+    return _json(200, {"total": total, "list": [_node(row) for row in rows]})
+
+
+def written(row: Row, *, created: bool) -> Reply:
+    body = {"key": key_of(row.kind, row.id), "value": row.value}
+    return _json(201 if created else 200, body, _source(row), row.modified)
+
+
+def deleted(kind: str, id: str, back: Row | None, revision: int) -> Reply:
+    """`deleted` is a text in APISIX; back is the config file's object that is in force again."""
+    return _json(200, {"key": key_of(kind, id), "deleted": "1"}, _source(back) if back else (), revision)
+
+
+def not_found() -> Reply:
+    return _json(404, {"message": "Key not found"})
+
+
+def refusal(failure: Failure) -> Reply:
+    """What a resource answers; `error` is for what fails before there is a resource."""
+    return _json(failure.status, {"error_msg": failure.message})
+
+
+def error(status: int, message: str, **more: str) -> Reply:
+    return Reply(status, msgspec.json.encode({"error_msg": message, **more}) + b"\n")
+
+
+def plain(status: int, text: str) -> Reply:
+    """APISIX answers a bad page_size with the bare text, and calls it JSON."""
+    return Reply(status, text.encode(), _VERSION)
+
+
+def _node(row: Row) -> dict[str, Any]:
+    return {
+        "key": key_of(row.kind, row.id),
+        "value": row.value,
+        "createdIndex": row.created,
+        "modifiedIndex": row.modified,
+    }
+
+
+def _source(row: Row) -> tuple[tuple[str, str], ...]:
+    source = (("X-Fastgw-Source", row.layer),)
+    return (*source, ("X-Fastgw-Overrides", "file")) if row.overrides else source
+
+
+def _json(status: int, body: object, headers: tuple[tuple[str, str], ...] = (), revision: int | None = None) -> Reply:
+    return Reply(status, msgspec.json.encode(body) + b"\n", _VERSION + headers, revision=revision)

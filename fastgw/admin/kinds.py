@@ -1,0 +1,60 @@
+"""Every resource of the Admin API, as declarations: what there is, what it refers to, what keeps it.
+
+Owns: that table, and the indexes that make its lookups fast. Must not know: how a verb works.
+"""
+
+from typing import Any, Final
+
+from fastgw.admin.consumers import Consumers
+from fastgw.admin.credentials import Credentials
+from fastgw.admin.global_rules import GlobalRules
+from fastgw.admin.links import FIELDS
+from fastgw.admin.plugin_metadata import PluginMetadata
+from fastgw.admin.resource import Resource, User
+from fastgw.admin.ssls import Ssls
+from fastgw.schema.kinds import KINDS
+
+__all__ = ["INDEXES", "RESOURCES"]
+
+NO_POST: Final = frozenset({"POST"})
+NO_POST_PATCH: Final = frozenset({"POST", "PATCH"})
+UNGUARDED: Final = frozenset({"ssls"})  # APISIX deletes a certificate even while an upstream uses it
+
+
+def _users(kind: str) -> tuple[User, ...]:
+    """Who refers to this kind: the references of all kinds, read backwards."""
+    if kind in UNGUARDED:
+        return ()
+    return tuple(
+        User(each.name, each.singular, reference.path)
+        for each in KINDS.values()
+        for reference in each.references
+        if reference.kind == kind
+    )
+
+
+def _resource(kind: str, shape: type[Resource] = Resource, **differences: Any) -> Resource:
+    references = KINDS[kind].references
+    return shape(kind, KINDS[kind].singular, references=references, users=_users(kind), **differences)
+
+
+RESOURCES: Final[dict[str, Resource]] = {
+    each.kind: each
+    for each in (
+        _resource("routes"),
+        _resource("services", delete_text="can not delete this service directly"),
+        _resource("upstreams"),
+        _resource("consumers", Consumers, refuses=NO_POST_PATCH),
+        _resource("credentials", Credentials, refuses=NO_POST_PATCH),
+        _resource("consumer_groups", refuses=NO_POST),
+        _resource("plugin_configs", refuses=NO_POST),
+        _resource("global_rules", GlobalRules, refuses=NO_POST),
+        _resource("plugin_metadata", PluginMetadata, refuses=NO_POST_PATCH, stamped=False),
+        _resource("ssls", Ssls),
+    )
+}
+
+INDEXES: Final = (
+    *dict.fromkeys(user.field for resource in RESOURCES.values() for user in resource.users),
+    *FIELDS,
+)

@@ -1,0 +1,244 @@
+"""The command line: run, check, token, echo, schema.
+
+Owns: arguments, exit codes, what is printed where. Must not know: how any of it is done.
+
+Exit codes: 0 stopped as asked; 2 a fault in the command line, the config or the environment, told in one line
+per fault and without a traceback; 1 anything else, which is a fault of fastgw and keeps its traceback.
+A command imports what it needs when it runs, so that `fastgw token` does not pay for the gateway.
+"""
+
+import argparse
+import base64
+import binascii
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fastgw import __version__
+from fastgw.errors import ConfigError, FastgwError
+
+MOST_WORKERS = 120  # as for `workers` in the config file
+COMMANDS = ("run", "check", "token", "echo", "schema")
+
+
+class UsageError(FastgwError):
+    """What was asked for on the command line cannot be done."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with its errors in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+# ---- commands: each takes the parsed arguments and returns an exit code --------------------------
+
+
+def run(args: argparse.Namespace) -> int:
+    from fastgw import master
+
+    try:
+        return master.run(args.config, args.workers)
+    except ValueError as error:  # of the environment: raised before the first fork only
+        raise UsageError(str(error)) from None
+
+
+def check(args: argparse.Namespace) -> int:
+    from fastgw import config
+
+    for warning in config.load(args.config).warnings:
+        print(f"{args.config}: warning: {warning}", file=sys.stderr)
+    print(f"{args.config}: ok")
+    return 0
+
+
+def token(args: argparse.Namespace) -> int:
+    from fastgw import tokens
+
+    key = signing_key(args)
+    claims: dict[str, Any] = {}
+    if args.key is not None:
+        claims["key"] = args.key
+    if args.expires is not None:
+        claims["exp"] = args.expires
+    if args.not_before is not None:
+        claims["nbf"] = args.not_before
+    claims.update(args.claim)
+    print(tokens.make(claims, key, args.algorithm or tokens.default_algorithm(key), dict(args.header)))
+    return 0
+
+
+def echo(args: argparse.Namespace) -> int:
+    from fastgw import echo as upstream
+
+    upstream.run(args.listen)
+    return 0
+
+
+def schema(args: argparse.Namespace) -> int:
+    from fastgw import config
+
+    print(json.dumps(config.json_schema(), indent=2))
+    return 0
+
+
+def signing_key(args: argparse.Namespace) -> Any:
+    """The key of `fastgw token`, from the one source that was named."""
+    from fastgw import tokens
+
+    if args.private_key is not None:
+        try:
+            return tokens.private_key(args.private_key.read_bytes())
+        except tokens.TokenError as error:
+            raise UsageError(f"{args.private_key}: {error}") from None
+    if args.secret_env is not None:
+        if args.secret_env not in os.environ:
+            raise UsageError(f"--secret-env: the environment has no variable {args.secret_env}")
+        secret = os.environ[args.secret_env].encode()
+    elif args.secret_file is not None:
+        # An editor ends the file with a newline that is no part of the secret.
+        secret = args.secret_file.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
+    else:
+        secret = args.secret.encode()
+    if not args.base64_secret:
+        return secret
+    try:
+        return base64.b64decode(secret, validate=True)
+    except binascii.Error as error:
+        raise UsageError(f"--base64-secret: the secret is not base64: {error}") from None
+
+
+# ---- arguments -----------------------------------------------------------------------------------
+
+
+def argument(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`convert` for argparse, which shows the message of one kind of error only."""
+
+    def converted(text: str) -> Any:
+        try:
+            return convert(text)
+        except FastgwError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return converted
+
+
+def moment(text: str) -> int:
+    from fastgw import tokens
+
+    return tokens.moment(text)
+
+
+def claim(text: str) -> tuple[str, Any]:
+    from fastgw import tokens
+
+    return tokens.claim(text)
+
+
+def header_field(text: str) -> tuple[str, Any]:
+    from fastgw import tokens
+
+    return tokens.header_field(text)
+
+
+def address(text: str) -> str:
+    from fastgw.schema.formats import parse_address
+
+    try:
+        parse_address(text)
+    except ValueError as error:
+        raise UsageError(f"expected {error}, found {text!r}") from None
+    return text
+
+
+def workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
+        raise UsageError(f"expected 1 to {MOST_WORKERS}, found {text!r}")
+    return int(text)
+
+
+def add_token_arguments(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--secret", help="shared secret; others on this machine can see it while the command runs")
+    source.add_argument("--secret-env", metavar="NAME", help="environment variable that holds the shared secret")
+    source.add_argument("--secret-file", metavar="FILE", type=Path, help="file that holds the shared secret")
+    source.add_argument("--private-key", metavar="FILE", type=Path, help="RSA, EC, Ed25519 or Ed448 key in PEM form")
+    parser.add_argument("--base64-secret", action="store_true", help="the shared secret is given in base64")
+    parser.add_argument("--key", help="value of the claim `key`, by which the credential is found")
+    parser.add_argument("--algorithm", help="HS256 … HS512, RS*, PS*, ES*, EdDSA (default: the usual one for the key)")
+    parser.add_argument(
+        "--expires",
+        metavar="WHEN",
+        type=argument(moment),
+        help="claim exp: 30s, 5m, 1h, 2d from now; UNIX seconds",
+    )
+    parser.add_argument("--not-before", metavar="WHEN", type=argument(moment), help="claim nbf, written as --expires")
+    parser.add_argument(
+        "--claim",
+        metavar="NAME=VALUE",
+        type=argument(claim),
+        action="append",
+        default=[],
+        help="another claim; the value is JSON if it parses as such, else a string",
+    )
+    parser.add_argument(
+        "--header",
+        metavar="NAME=VALUE",
+        type=argument(header_field),
+        action="append",
+        default=[],
+        help="another field of the token's header, as kid; a string unless it is a JSON object or array",
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    top = Parser(
+        prog="fastgw",
+        description="An API gateway. `fastgw config.json` is short for `fastgw run config.json`.",
+    )
+    top.add_argument("--version", action="version", version=f"fastgw {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
+
+    def command(function: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(function.__name__, help=summary, description=summary)
+        added.set_defaults(function=function)
+        return added
+
+    running = command(run, "run the gateway in the foreground")
+    running.add_argument("--workers", type=argument(workers), metavar="N", help="worker processes, instead of the config's")
+    running.add_argument("config", type=Path, help="JSON, YAML or TOML file")
+    command(check, "check a config file and say every fault").add_argument("config", type=Path)
+    add_token_arguments(command(token, "make a JSON Web Token"))
+    listening = command(echo, "run an upstream that answers with what it was asked")
+    listening.add_argument(
+        "--listen",
+        type=argument(address),
+        default="127.0.0.1:1980",
+        metavar="ADDRESS",
+        help="host:port or unix:/path (default: %(default)s); port 0 takes a free one",
+    )
+    command(schema, "print the JSON Schema of the config file")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given and given[0] not in (*COMMANDS, "-h", "--help", "--version"):
+        given.insert(0, "run")
+    args = parser().parse_args(given)
+    try:
+        return int(args.function(args))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        print(f"fastgw {args.command}: {where}{error.strerror or error}", file=sys.stderr)
+    except FastgwError as error:
+        print(f"fastgw {args.command}: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 0
+    return 2

@@ -1,0 +1,73 @@
+"""A worker's data plane: the native reactor with the settings applied to it.
+
+Owns: settings to reactor arguments, the access log's descriptor, what Python plugins raise. Must not know: where configuration
+comes from, processes, signals.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Collection
+from typing import Final
+
+import msgspec
+
+from fastgw import _core
+from fastgw.compile import Compiler
+from fastgw.schema.settings import Settings
+
+__all__ = ["DataPlane"]
+
+STDOUT: Final = 1
+
+log = logging.getLogger("fastgw.plugin")
+
+
+class DataPlane:
+    """The reactor of one worker, as worker.py drives it."""
+
+    def __init__(self, region: _core.Region, slot: int, settings: Settings, compiler: Compiler) -> None:
+        self._settings = settings
+        self._compiler = compiler
+        self._log_fd = -1
+        self._reactor = _core.Reactor(
+            loop=asyncio.get_running_loop(),
+            region=region,
+            slot=slot,
+            limits=msgspec.structs.asdict(settings.limits),
+            trusted=settings.trusted_addresses,
+            server_tokens=settings.server_tokens,
+            on_error=self._on_plugin_error,
+        )
+        self.fileno = self._reactor.fileno
+        self.drain = self._reactor.drain
+        self.tick = self._reactor.tick
+        self.listen = self._reactor.listen
+        self.stop_listening = self._reactor.stop_listening
+        self.close_idle = self._reactor.close_idle
+        self.active = self._reactor.active
+        self.install = self._reactor.install
+        self.close = self._reactor.close
+        self.reopen_logs()
+
+    def set_addresses(self, name: str, addresses: Collection[str]) -> None:
+        """What a node's name stands for, from now on."""
+        self._compiler.set_addresses(name, addresses)
+
+    def reopen_logs(self) -> None:
+        """Opens the access log anew, after it was moved away."""
+        access = self._settings.access_log
+        if not access.enabled:
+            return
+        if access.path == "-":
+            fd = os.dup(STDOUT)
+        else:
+            fd = os.open(access.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        self._reactor.access_log(fd)
+        if self._log_fd >= 0:
+            os.close(self._log_fd)
+        self._log_fd = fd
+
+    @staticmethod
+    def _on_plugin_error(plugin: str, phase: str, error: BaseException) -> None:
+        log.error("plugin %s failed in phase %s", plugin, phase, exc_info=error)

@@ -1,0 +1,155 @@
+"""The error log: what the processes tell the person on call, one line per event.
+
+Owns: the form of a line, its way to the file, redaction. Must not know: who logs what; everybody else uses
+Python's `logging`. Not the access log, which is native.
+
+    2026-11-24T11:56:39.123Z warning [worker 3] fastgw.worker: message key=value key="two words"
+
+Whatever a record carries by `extra` follows its message as key=value. Control characters are escaped, so that
+no text from outside can forge a line or end one. Secrets are taken out here, the last place before the bytes
+leave: values made known by `hide`, members whose name says they are secret, and the shapes of credentials.
+"""
+
+import json
+import logging
+import os
+import re
+import select
+import sys
+import time
+import traceback
+from typing import Any, Final
+
+__all__ = ["configure", "hide", "redact", "reopen"]
+
+# A write of at most PIPE_BUF bytes to a pipe is whole, between those of other processes, and does not block
+# once poll says "writable" (pipe(7)).
+LINE_BYTES: Final = 4096
+HIDDEN: Final = "***"
+SECRET_NAMES: Final = re.compile(r"secret|passw(or)?d|api_?key|admin_?key|private_?key|token|authorization|cookie", re.IGNORECASE)
+_SHAPES: Final = (
+    (re.compile(r"\beyJ[\w-]+\.[\w-]*(\.[\w-]*)?"), HIDDEN),  # JSON Web Token: base64url of '{"'
+    (re.compile(r"\b(Bearer|Basic)\s+[^\s\"']+", re.IGNORECASE), rf"\1 {HIDDEN}"),
+    (
+        re.compile(rf"([\w-]*(?:{SECRET_NAMES.pattern})[\w-]*[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)", re.I),
+        rf"\g<1>{HIDDEN}",
+    ),
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.S), HIDDEN),
+)
+_PLAIN: Final = re.compile(r"[\w.:/@+,\[\]-]+")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+_secrets: set[str] = set()
+
+
+def hide(secret: str) -> None:
+    """From now on this text never appears in the log of this process and those it forks."""
+    if len(secret) >= 4:  # shorter ones would blank out ordinary words
+        _secrets.add(secret)
+
+
+def redact(text: str) -> str:
+    for secret in _secrets:
+        text = text.replace(secret, HIDDEN)
+    for shape, instead in _SHAPES:
+        text = shape.sub(instead, text)
+    return text
+
+
+class LineFormatter(logging.Formatter):
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        level = record.levelname.lower()
+        head = f"{moment}.{int(record.msecs):03d}Z {level} [{self._process}] {record.name}: "
+        parts = [redact(record.getMessage())]
+        parts += [_member(name, value) for name, value in vars(record).items() if name not in _STANDARD]
+        if record.exc_info and record.exc_info[0] is not None:
+            parts.append(_member("traceback", "".join(traceback.format_exception(*record.exc_info))))
+        return head + _CONTROL.sub(_escape, " ".join(parts))
+
+
+class LineHandler(logging.Handler):
+    """Writes each event with one call; drops and counts it if the reader at the other end is slow."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+        self._dropped = 0
+        self._fd = self._open()
+
+    def _open(self) -> int:
+        if self._path == "-":
+            return sys.__stderr__.fileno() if sys.__stderr__ is not None else 2
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def reopen(self) -> None:
+        if self._path != "-":
+            old, self._fd = self._fd, self._open()
+            os.close(old)
+
+    def close(self) -> None:
+        if self._path != "-" and self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        super().close()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:
+            line = f"cannot format an event of {record.pathname}:{record.lineno}"
+        if not self._writable():
+            self._dropped += 1
+            return
+        if self._dropped:
+            self._write(f"{self._dropped} events dropped: the log was not read fast enough")
+            self._dropped = 0
+        self._write(line)
+
+    def _writable(self) -> bool:
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        return bool(poll.poll(0))
+
+    def _write(self, line: str) -> None:
+        data = line.encode(errors="backslashreplace")
+        if len(data) >= LINE_BYTES:  # the end of a traceback says more than its middle
+            half = LINE_BYTES // 2 - 4
+            data = data[:half] + b" ... " + data[-half:]
+        try:
+            os.write(self._fd, data + b"\n")
+        except OSError:
+            self._dropped += 1
+
+
+def configure(process: str, path: str = "-", level: str = "info") -> None:
+    """Sends everything this process logs to one place; again after a fork, under the child's own name."""
+    handler = LineHandler(path)
+    handler.setFormatter(LineFormatter(process))
+    root = logging.getLogger()
+    for each in root.handlers[:]:
+        root.removeHandler(each)
+        each.close()
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+
+
+def reopen() -> None:
+    """After the file was moved away: goes on in a new one under the old name."""
+    for each in logging.getLogger().handlers:
+        if isinstance(each, LineHandler):
+            each.reopen()
+
+
+def _member(name: str, value: Any) -> str:
+    text = HIDDEN if SECRET_NAMES.search(name) else redact(str(value))
+    return f"{name}={text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)}"
+
+
+def _escape(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]

@@ -1,0 +1,131 @@
+# accesslog: one JSON line per exchange into the worker's buffer, written in batches; a slow sink never holds up traffic. Also
+# the counters of the exchange, which live in shared memory.
+
+
+cdef void log_text(Buf* out, const char* p, size_t n) noexcept nogil:
+    # A JSON string's content: quotes, backslashes and control bytes escaped; bytes above 127 as Latin-1 escapes, because a
+    # header may hold anything and the line must stay valid UTF-8.
+    cdef size_t i
+    cdef size_t run = 0
+    cdef uint8_t c
+    for i in range(n):
+        c = <uint8_t>p[i]
+        if c >= 32 and c != 34 and c != 92 and c < 127:
+            continue
+        buf_put(out, p + run, i - run)
+        run = i + 1
+        if c == 34 or c == 92:
+            buf_byte(out, 92)
+            buf_byte(out, c)
+        else:
+            buf_put(out, b"\\u00", 4)
+            buf_byte(out, HEX_DIGITS[c >> 4])
+            buf_byte(out, HEX_DIGITS[c & 15])
+    buf_put(out, p + run, n - run)
+
+
+cdef inline void log_member(Buf* out, const char* name, size_t name_len, const char* p, size_t n) noexcept nogil:
+    if n == 0:
+        return
+    buf_put(out, name, name_len)
+    log_text(out, p, n)
+    buf_byte(out, 34)
+
+
+cdef inline void log_ms(Buf* out, uint64_t ns) noexcept nogil:
+    # Milliseconds with three decimals.
+    cdef uint64_t us = ns // 1000
+    cdef uint32_t part = us % 1000
+    buf_int(out, us // 1000)
+    buf_byte(out, 46)
+    buf_byte(out, <char>(48 + part // 100))
+    buf_byte(out, <char>(48 + part // 10 % 10))
+    buf_byte(out, <char>(48 + part % 10))
+
+
+cdef void log_field(Buf* out, Exchange* x, uint8_t id, const char* name, size_t name_len) noexcept nogil:
+    cdef const Field* f
+    if x.head.first[id]:
+        f = &x.head.fields[x.head.first[id] - 1]
+        log_member(out, name, name_len, x.bytes.p + f.value, f.value_len)
+
+
+cdef void exchange_log(Exchange* x) noexcept nogil:
+    cdef Loop* loop = x.loop
+    cdef timespec t
+    cdef uint64_t now
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    now = <uint64_t>t.tv_sec * 1000000000 + <uint64_t>t.tv_nsec
+    if x.snapshot != NULL:
+        chain_on_answer(x, PHASE_LOG)
+    metrics_exchange(x, now)
+    if loop.log_on:
+        log_line(x, now)
+
+
+cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
+    cdef Loop* loop = x.loop
+    cdef Buf* out = &loop.log
+    cdef uint32_t ms = <uint32_t>(loop.wall_ns // 1000000 % 1000)
+    if buf_left(out) > LOG_MOST:
+        loop.log_dropped += 1
+        metric_add(loop, M_LOG_DROPPED, 1)
+        return
+    buf_put(out, b'{"time":"', 9)
+    buf_put(out, loop.stamp, 19)
+    buf_byte(out, 46)
+    buf_byte(out, <char>(48 + ms // 100))
+    buf_byte(out, <char>(48 + ms // 10 % 10))
+    buf_byte(out, <char>(48 + ms % 10))
+    buf_put(out, b'Z","remote_addr":"', 18)
+    buf_put(out, x.down.address, x.down.address_len)
+    buf_put(out, b'","status":', 11)
+    buf_int(out, x.status)
+    if x.head.target_len:
+        buf_put(out, b',"method":"', 11)
+        buf_str(out, method_name(x.head.method))
+        buf_byte(out, 34)
+        log_member(out, b',"host":"', 9, x.host.p, x.host.len)
+        log_member(out, b',"uri":"', 8, x.bytes.p + x.head.target, x.head.target_len)
+    buf_put(out, b',"request_ms":', 14)
+    log_ms(out, now - x.t_start)
+    buf_put(out, b',"bytes_in":', 12)
+    buf_int(out, x.body_bytes)
+    buf_put(out, b',"bytes_out":', 13)
+    buf_int(out, x.answer_bytes)
+    if x.plan != NULL:
+        log_member(out, b',"route":"', 10, x.plan.id, x.plan.id_len)
+    if x.consumer != NULL:
+        log_member(out, b',"consumer":"', 13, x.consumer.name, x.consumer.name_len)
+    if x.credential != NULL:
+        log_member(out, b',"credential":"', 15, x.credential.id, x.credential.id_len)
+    if x.node != NULL and x.t_up:
+        log_member(out, b',"upstream":"', 13, x.node.pool.name, x.node.pool.name_len)
+        if x.up_status:
+            buf_put(out, b',"upstream_status":', 19)
+            buf_int(out, x.up_status)
+            buf_put(out, b',"upstream_ms":', 15)
+            log_ms(out, x.t_up_head - x.t_up)
+    log_field(out, x, FIELD_REFERER, b',"referer":"', 12)
+    log_field(out, x, FIELD_USER_AGENT, b',"user_agent":"', 15)
+    if x.refused != NULL:
+        log_member(out, b',"refused":"', 12, x.refused, strlen(x.refused))
+    buf_put(out, b"}\n", 2)
+    if buf_left(out) >= LOG_BATCH:
+        log_flush(loop)
+
+
+cdef void log_flush(Loop* loop) noexcept nogil:
+    # The descriptor is non-blocking where its kind allows; what it does not take waits.
+    cdef ssize_t n
+    while buf_left(&loop.log):
+        n = write(loop.log_fd, loop.log.p + loop.log.off, buf_left(&loop.log))
+        if n < 0:
+            if errno == EINTR:
+                continue
+            break
+        buf_eat(&loop.log, n)
+    if loop.log.off > LOG_MOST // 2:
+        memmove(loop.log.p, loop.log.p + loop.log.off, buf_left(&loop.log))
+        loop.log.len -= loop.log.off
+        loop.log.off = 0

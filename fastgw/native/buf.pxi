@@ -1,0 +1,96 @@
+# buf: a growable run of bytes, see buf.pxd.
+
+cdef const char* HEX_DIGITS = "0123456789abcdef"
+
+
+cdef int buf_grow(Buf* b, size_t more) noexcept nogil:
+    cdef size_t want = <size_t>b.len + more
+    cdef size_t cap = b.cap * 2 if b.cap else 512
+    cdef char* p
+    while cap < want:
+        cap *= 2
+    if want > 0x7fffffff:
+        b.failed = 1
+        return -1
+    p = <char*>realloc(b.p, cap)
+    if p == NULL:
+        b.failed = 1
+        return -1
+    b.p = p
+    b.cap = <uint32_t>cap
+    return 0
+
+
+cdef inline int buf_room(Buf* b, size_t more) noexcept nogil:
+    if more <= <size_t>(b.cap - b.len):
+        return 0
+    return buf_grow(b, more)
+
+
+cdef inline void buf_put(Buf* b, const void* p, size_t n) noexcept nogil:
+    if n and buf_room(b, n) == 0:
+        memcpy(b.p + b.len, p, n)
+        b.len += <uint32_t>n
+
+
+cdef inline void buf_byte(Buf* b, char c) noexcept nogil:
+    if buf_room(b, 1) == 0:
+        b.p[b.len] = c
+        b.len += 1
+
+
+cdef inline void buf_str(Buf* b, const char* z) noexcept nogil:
+    buf_put(b, z, strlen(z))
+
+
+cdef void buf_int(Buf* b, int64_t v) noexcept nogil:
+    cdef char tmp[24]
+    cdef int i = 24
+    cdef uint64_t u = <uint64_t>v if v >= 0 else <uint64_t>(-(v + 1)) + 1
+    while True:
+        i -= 1
+        tmp[i] = <char>(48 + u % 10)
+        u //= 10
+        if u == 0:
+            break
+    if v < 0:
+        i -= 1
+        tmp[i] = 45
+    buf_put(b, tmp + i, 24 - i)
+
+
+cdef void buf_hex(Buf* b, uint64_t v) noexcept nogil:
+    cdef char tmp[16]
+    cdef int i = 16
+    while True:
+        i -= 1
+        tmp[i] = HEX_DIGITS[v & 15]
+        v >>= 4
+        if v == 0:
+            break
+    buf_put(b, tmp + i, 16 - i)
+
+
+cdef inline void buf_eat(Buf* b, size_t n) noexcept nogil:
+    # The reader took n bytes; an emptied buffer starts again at its front.
+    b.off += <uint32_t>n
+    if b.off >= b.len:
+        b.off = b.len = 0
+
+
+cdef inline uint32_t buf_left(const Buf* b) noexcept nogil:
+    return b.len - b.off
+
+
+cdef inline void buf_reset(Buf* b) noexcept nogil:
+    # Empties; keeps a small block for the next use.
+    b.len = b.off = b.failed = 0
+    if b.cap > BUF_KEEP:
+        free(b.p)
+        b.p = NULL
+        b.cap = 0
+
+
+cdef inline void buf_free(Buf* b) noexcept nogil:
+    free(b.p)
+    memset(b, 0, sizeof(Buf))

@@ -1,0 +1,457 @@
+# down: one client connection: heads in, exchanges begun, answers out, keep-alive, and the end of the line.
+
+
+cdef Exchange* exchange_new(Loop* loop, Down* d) noexcept nogil:
+    cdef Exchange* x = loop.free_exchanges
+    if x != NULL:
+        loop.free_exchanges = x.next_free
+        loop.n_free -= 1
+    else:
+        x = <Exchange*>calloc(1, sizeof(Exchange))
+        if x == NULL:
+            return NULL
+    x.loop = loop
+    x.down = d
+    x.t_start = loop.now_ns
+    d.c.x = x
+    loop.n_exchanges += 1
+    head_begin(&x.parser, &x.head, False, loop.limits.head_bytes, loop.limits.target_bytes, loop.limits.headers)
+    return x
+
+
+cdef inline void exchange_clear(Exchange* x) noexcept nogil:
+    # Ready for the next request; small buffers stay. Everything behind `plan` that steps and relays read is named here.
+    buf_reset(&x.bytes)
+    buf_reset(&x.path)
+    buf_reset(&x.host)
+    buf_reset(&x.target)
+    buf_reset(&x.request)
+    buf_reset(&x.piece)
+    buf_reset(&x.up_extra)
+    buf_reset(&x.down_extra)
+    buf_reset(&x.filtered)
+    buf_reset(&x.reply_body)
+    x.filtering = 0
+    x.up = NULL
+    x.snapshot = NULL
+    x.plan = NULL
+    x.credential = NULL
+    x.consumer = NULL
+    x.node = NULL
+    x.stage = STAGE_HEAD
+    x.waiting = x.body_done = x.replayable = x.fresh = 0
+    x.answering = x.answer_done = x.answer_chunked = x.up_keep = x.informational = 0
+    x.at = x.at_consumer = 0
+    x.body = x.answer_body = BODY_NONE
+    x.body_left = x.body_bytes = x.answer_left = x.answer_bytes = 0
+    x.tries = 0
+    x.status = x.up_status = x.fail_status = 0
+    x.t_up = x.t_up_head = 0
+    x.authority_len = x.authority_port = x.query_len = x.raw_path_len = 0
+    x.refused = NULL
+    x.reply_type = NULL
+    memset(x.tried, 0, sizeof(x.tried))
+
+
+cdef void exchange_release(Exchange* x) noexcept nogil:
+    # Nothing refers to x any more.
+    cdef Loop* loop = x.loop
+    if x.py != NULL:
+        pyrequest_detach(x)
+    if x.snapshot != NULL:
+        x.snapshot.inflight -= 1
+    loop.n_exchanges -= 1
+    exchange_clear(x)
+    if loop.n_free >= EXCHANGES_KEPT:
+        exchange_destroy(x)
+        return
+    x.next_free = loop.free_exchanges
+    loop.free_exchanges = x
+    loop.n_free += 1
+
+
+cdef void exchange_destroy(Exchange* x) noexcept nogil:
+    buf_free(&x.bytes)
+    buf_free(&x.path)
+    buf_free(&x.host)
+    buf_free(&x.target)
+    buf_free(&x.request)
+    buf_free(&x.piece)
+    buf_free(&x.up_extra)
+    buf_free(&x.down_extra)
+    buf_free(&x.filtered)
+    buf_free(&x.reply_body)
+    free(x)
+
+
+cdef void exchange_begin(Exchange* x) noexcept nogil:
+    # A whole head is in x.bytes.
+    cdef Loop* loop = x.loop
+    cdef Down* d = x.down
+    cdef int status
+    timer_set(&d.c, 0)
+    d.requests += 1
+    x.t_start = loop.now_ns
+    status = framing_request(&x.head, x.bytes.p)
+    if status == 0:
+        x.body = x.head.body
+        x.body_done = x.body == BODY_NONE
+        x.body_left = x.head.content_length if x.body == BODY_LENGTH else 0
+        if x.body == BODY_LENGTH and x.body_left == 0:
+            x.body_done = 1
+        if x.body == BODY_CHUNKED:
+            chunk_begin(&x.chunks, CHUNK_EXT_MAX, loop.limits.head_bytes)
+        status = request_target(x)
+    if status == 0 and x.body_left > loop.limits.body_bytes:
+        status = 413
+    if status != 0:
+        d.close_after = 1
+        reply_error(x, <uint16_t>status, NULL, "framing.refused")
+        reply_send(x)
+        return
+    if loop.snapshot == NULL:
+        reply_error(x, 503, NULL, "config.missing")
+        reply_send(x)
+        return
+    x.snapshot = loop.snapshot
+    x.snapshot.inflight += 1
+    x.plan = route_find(&x.snapshot.routes, x)
+    chain_stage(x, STAGE_GLOBAL_REWRITE)
+    exchange_run(x)
+
+
+cdef int request_target(Exchange* x) noexcept nogil:
+    # Target, host and path in the one form that routing, plugins and the log use. 0 or the refusing status.
+    cdef Uri uri
+    cdef const char* target = x.bytes.p + x.head.target
+    cdef const char* path
+    cdef int n
+    if uri_split(target, x.head.target_len, &uri) != 0:
+        return 400
+    x.raw_path = x.head.target + uri.path
+    x.raw_path_len = uri.path_len + (1 + uri.query_len if uri.has_query else 0)
+    x.query = x.head.target + uri.query
+    x.query_len = uri.query_len
+    if request_authority(x, &uri) != 0:
+        return 400
+    if uri.form == URI_ASTERISK:
+        x.uri_path = "*"
+        x.uri_path_len = 1
+        return 0
+    if uri.path_len == 0:       # http://host: ask for "/" (RFC 9112 section 3.2.1)
+        x.uri_path = "/"
+        x.uri_path_len = 1
+        buf_put(&x.target, b"/", 1)
+        if uri.has_query:
+            buf_put(&x.target, b"?", 1)
+            buf_put(&x.target, target + uri.query, uri.query_len)
+        return 0
+    path = target + uri.path
+    if uri_is_normal(path, uri.path_len):
+        x.uri_path = path
+        x.uri_path_len = uri.path_len
+        return 0
+    if buf_room(&x.path, uri.path_len * URI_GROWTH + 1) != 0:
+        return 500
+    n = uri_normalise(path, uri.path_len, x.path.p, x.path.cap)
+    if n <= 0:
+        return 400
+    x.path.len = n
+    x.uri_path = x.path.p
+    x.uri_path_len = n
+    return 0
+
+
+cdef int request_authority(Exchange* x, const Uri* uri) noexcept nogil:
+    # The authority of an absolute-form target wins over Host (RFC 9112 section 3.2.2).
+    cdef const Field* host
+    cdef uint32_t host_len = 0
+    if uri.form == URI_ABSOLUTE:
+        x.authority = x.head.target + uri.authority
+        x.authority_len = uri.authority_len
+    elif x.head.first[FIELD_HOST]:
+        host = &x.head.fields[x.head.first[FIELD_HOST] - 1]
+        x.authority = host.value
+        x.authority_len = host.value_len
+    if x.authority_len == 0:
+        return 0
+    if buf_room(&x.host, URI_HOST_BYTES) != 0:
+        return -1
+    if host_split(x.bytes.p + x.authority, x.authority_len, x.host.p, x.host.cap, &host_len, &x.authority_port) != 0:
+        return -1
+    x.host.len = host_len
+    return 0
+
+
+cdef size_t down_head(Down* d, const char* p, size_t n, bint* begin) noexcept nogil:
+    # Takes bytes of a head; gives how many. begin: a whole head stands in the exchange.
+    cdef Loop* loop = d.c.loop
+    cdef Exchange* x = d.c.x
+    cdef uint32_t had
+    cdef int r
+    begin[0] = False
+    if x == NULL:
+        x = exchange_new(loop, d)
+        if x == NULL:
+            down_close(d)
+            return n
+    had = x.bytes.len
+    if had == 0:
+        r = head_feed(&x.parser, p, n)
+    else:
+        buf_put(&x.bytes, p, n)
+        r = head_feed(&x.parser, x.bytes.p, x.bytes.len)
+    if r == HEAD_MORE:
+        if had == 0:
+            buf_put(&x.bytes, p, n)
+        if d.c.state == DOWN_IDLE:
+            d.c.state = DOWN_HEAD
+            timer_set(&d.c, loop.limits.head_ms)    # one deadline for the whole head; later bytes do not move it
+        if x.bytes.failed:
+            down_close(d)
+        return n
+    d.c.state = DOWN_EXCHANGE
+    if r == HEAD_DONE:
+        if had == 0:
+            buf_put(&x.bytes, p, x.head.len)
+        else:
+            x.bytes.len = x.head.len
+        begin[0] = not x.bytes.failed
+        if begin[0]:
+            return x.head.len - had
+        r = 500
+    down_refuse(x, <uint16_t>r, "framing.refused")
+    return n
+
+
+cdef void down_refuse(Exchange* x, uint16_t status, const char* reason) noexcept nogil:
+    # Answers what is no lawful head; nothing of it is looked at again, and the connection ends.
+    x.down.close_after = 1
+    memset(&x.head, 0, sizeof(Head))
+    x.head.method = METHOD_GET
+    x.head.minor = 1
+    x.body_done = 1
+    reply_error(x, status, NULL, reason)
+    reply_send(x)
+
+
+cdef void down_process(Down* d) noexcept nogil:
+    # Requests that stand in d.input, one after the other.
+    cdef bint begin
+    cdef size_t used
+    d.processing = 1
+    while (d.c.state == DOWN_IDLE or d.c.state == DOWN_HEAD) and buf_left(&d.input):
+        used = down_head(d, d.input.p + d.input.off, buf_left(&d.input), &begin)
+        if d.c.state == CONN_CLOSED:
+            break
+        buf_eat(&d.input, used)
+        if begin:
+            exchange_begin(d.c.x)
+    d.processing = 0
+
+
+cdef void down_on_readable(Down* d) noexcept nogil:
+    cdef Loop* loop = d.c.loop
+    cdef ssize_t n
+    cdef size_t used
+    cdef bint begin
+    cdef int rounds = 0
+    down_process(d)
+    while d.c.readable and (d.c.state == DOWN_IDLE or d.c.state == DOWN_HEAD):
+        if rounds == IO_ROUNDS:
+            conn_ready(&d.c)
+            return
+        rounds += 1
+        n = loop.io.recv(&d.c, loop.rbuf, IO_BYTES)
+        if n <= 0:
+            if n == -EAGAIN:
+                d.c.readable = 0
+                return
+            down_close(d)
+            return
+        if n < IO_BYTES and not d.c.ended:
+            d.c.readable = 0
+        d.processing = 1
+        used = down_head(d, loop.rbuf, n, &begin)
+        if d.c.state != CONN_CLOSED:
+            if used < <size_t>n:
+                buf_put(&d.input, loop.rbuf + used, n - used)
+            if begin:
+                exchange_begin(d.c.x)
+            down_process(d)
+    if d.c.state == DOWN_LINGER:
+        down_linger_read(d)
+    elif d.c.state == DOWN_EXCHANGE:
+        if d.c.x.up != NULL and d.c.x.up.c.state == UP_ACTIVE and not d.c.x.body_done:
+            request_relay(d.c.x)
+        elif d.c.ended and not d.c.x.answering and d.c.deadline == 0:
+            timer_set(&d.c, DEPART_MS)
+
+
+cdef void down_on_writable(Down* d) noexcept nogil:
+    cdef Exchange* x = d.c.x
+    cdef int r = conn_flush(&d.c)
+    if r < 0:
+        down_broken(d)
+    elif r == 0:
+        timer_set(&d.c, d.c.loop.limits.send_ms)
+    elif d.c.state == DOWN_LINGER:
+        down_linger_start(d)
+    elif x != NULL:
+        timer_set(&d.c, 0 if x.body_done else d.c.loop.limits.body_ms)
+        if x.up != NULL and x.up.c.readable:
+            answer_on_readable(x.up)
+    elif d.c.state == DOWN_IDLE:
+        timer_set(&d.c, d.c.loop.limits.idle_ms)
+
+
+cdef void down_on_event(Down* d, uint32_t events) noexcept nogil:
+    if events & EPOLLOUT and buf_left(&d.c.out):
+        down_on_writable(d)
+        if d.c.state == CONN_CLOSED:
+            return
+    if events & (EPOLLERR | EPOLLHUP):
+        down_broken(d)
+        return
+    if events & EPOLLRDHUP:
+        d.c.ended = 1
+        d.c.readable = 1
+    if events & EPOLLIN:
+        d.c.readable = 1
+    if d.c.readable:
+        down_on_readable(d)
+
+
+cdef void down_broken(Down* d) noexcept nogil:
+    d.c.broken = 1
+    if d.c.x != NULL and d.c.state == DOWN_EXCHANGE:
+        exchange_abort(d.c.x)
+    else:
+        down_close(d)
+
+
+cdef void exchange_finish(Exchange* x) noexcept nogil:
+    # The answer was sent whole (or lies in down.out).
+    cdef Down* d = x.down
+    cdef Up* u = x.up
+    cdef bint body_done = x.body_done
+    exchange_log(x)
+    if u != NULL:
+        x.up = NULL
+        up_release(u, x)
+    d.c.x = NULL
+    exchange_release(x)
+    if d.c.broken:
+        down_close(d)
+        return
+    if d.close_after or (d.c.loop.draining and buf_left(&d.input) == 0):
+        d.c.state = DOWN_LINGER
+        d.lingered = 0
+        timer_set(&d.c, LINGER_MS if buf_left(&d.c.out) == 0 else d.c.loop.limits.send_ms)
+        if buf_left(&d.c.out) == 0:
+            if body_done and not d.c.readable and buf_left(&d.input) == 0:
+                down_close(d)   # nothing unread that could turn into a reset
+            else:
+                down_linger_start(d)
+        return
+    d.c.state = DOWN_IDLE
+    timer_set(&d.c, d.c.loop.limits.idle_ms)
+    if not d.processing and (buf_left(&d.input) or d.c.readable):
+        conn_ready(&d.c)
+
+
+cdef void exchange_abort(Exchange* x) noexcept nogil:
+    # Either side broke after the answer began, or the client left: its connection is cut, never padded (hardening rule 22).
+    cdef Down* d = x.down
+    cdef Up* u = x.up
+    if not x.answering:
+        x.status = 499
+    if x.refused == NULL:
+        x.refused = "client.left"
+    exchange_log(x)
+    if u != NULL:
+        x.up = NULL
+        up_close(u)
+    d.c.x = NULL
+    x.down = NULL
+    down_close(d)
+    if not x.waiting:
+        exchange_release(x)     # else exchange_resume finds that the client has gone
+
+
+cdef void down_linger_start(Down* d) noexcept nogil:
+    # RFC 9112 section 9.6: FIN after the answer, then read on for a while, or unread input would reset the line and destroy it.
+    d.c.loop.io.finish(&d.c)
+    buf_free(&d.input)
+    timer_set(&d.c, LINGER_MS)
+    d.c.readable = 1
+    down_linger_read(d)
+
+
+cdef void down_linger_read(Down* d) noexcept nogil:
+    cdef Loop* loop = d.c.loop
+    cdef ssize_t n
+    if buf_left(&d.c.out):
+        return
+    while True:
+        n = loop.io.recv(&d.c, loop.rbuf, IO_BYTES)
+        if n == -EAGAIN:
+            d.c.readable = 0
+            return
+        if n <= 0:
+            down_close(d)
+            return
+        d.lingered += <uint32_t>n
+        if d.lingered > LINGER_BYTES:
+            down_close(d)
+            return
+
+
+cdef void down_close(Down* d) noexcept nogil:
+    cdef Loop* loop = d.c.loop
+    cdef Exchange* x = d.c.x
+    if d.c.state == CONN_CLOSED:
+        return
+    if x != NULL:
+        d.c.x = NULL            # a head never finished
+        exchange_release(x)
+    if d.prev != NULL:
+        d.prev.next = d.next
+    else:
+        loop.downs = d.next
+    if d.next != NULL:
+        d.next.prev = d.prev
+    loop.n_down -= 1
+    conn_close(&d.c)
+
+
+cdef void down_on_timeout(Down* d) noexcept nogil:
+    cdef Exchange* x = d.c.x
+    if d.c.state == DOWN_HEAD and x.bytes.len > 2:
+        d.c.state = DOWN_EXCHANGE
+        down_refuse(x, 408, "timeout.head")
+    elif d.c.state == DOWN_EXCHANGE:
+        if not x.answering and not x.body_done and x.up != NULL:
+            request_refuse(x, 408, "timeout.body")
+        else:
+            x.refused = "client.left" if d.c.ended else "timeout.send"
+            exchange_abort(x)
+    else:
+        down_close(d)
+
+
+cdef Down* down_open(Loop* loop, int fd, Listener* listener) noexcept nogil:
+    # A connection was accepted; fd is non-blocking.
+    cdef Down* d = <Down*>conn_new(loop, sizeof(Down), CONN_DOWN)
+    if d == NULL:
+        return NULL
+    d.c.fd = fd
+    d.c.state = DOWN_IDLE
+    d.port = listener.port if listener != NULL else 0
+    d.next = loop.downs
+    if d.next != NULL:
+        d.next.prev = d
+    loop.downs = d
+    loop.n_down += 1
+    timer_set(&d.c, loop.limits.idle_ms)
+    return d

@@ -1,0 +1,244 @@
+# One request and its answer on their way through the gateway, and the three kinds of connection that carry them.
+# Owns: the shapes. Bodies: pool, up, relay, down, reactor. `down` is the client's side, `up` the upstream's.
+
+ctypedef ssize_t (*io_recv)(Conn* c, void* buf, size_t n) noexcept nogil
+ctypedef ssize_t (*io_send)(Conn* c, const void* head, size_t m, const void* body, size_t n) noexcept nogil
+ctypedef int (*io_connect)(Conn* c, const sockaddr* address, socklen_t size) noexcept nogil
+ctypedef void (*io_close)(Conn* c) noexcept nogil
+ctypedef void (*io_finish)(Conn* c) noexcept nogil
+
+cdef struct Io:                 # where bytes come from and go to: sockets in life, memory in tests
+    io_recv recv                # bytes, 0 at the end of input, -errno
+    io_send send                # bytes of head and then body taken, or -errno
+    io_connect connect          # 0 when connected, -EINPROGRESS, -errno
+    io_close close
+    io_finish finish            # no more bytes from us (FIN); reading goes on
+
+cdef enum ConnKind:
+    CONN_LISTENER = 1
+    CONN_DOWN = 2
+    CONN_UP = 3
+
+cdef enum ConnState:
+    DOWN_IDLE = 0               # between requests, nothing of the next head read
+    DOWN_HEAD                   # part of a head read
+    DOWN_EXCHANGE               # a request is being served
+    DOWN_LINGER                 # answered and FIN sent; input is drained, bounded, so that no reset destroys the answer
+    UP_CONNECTING
+    UP_ACTIVE                   # serves an exchange
+    UP_IDLE                     # in its pool
+    CONN_CLOSED                 # on the dead list; freed after the batch of events that may still name it
+
+cdef struct Conn:
+    Loop* loop
+    int fd
+    uint8_t kind
+    uint8_t state
+    uint8_t readable            # an edge was seen and input not yet exhausted
+    uint8_t ended               # the peer sent FIN, or the line broke
+    uint8_t broken              # error or full hang-up: nothing can be sent any more
+    uint8_t queued              # on the loop's ready list
+    Exchange* x
+    Buf out                     # accepted for sending, not yet sent
+    Conn* ready_next
+    Conn* timer_prev
+    Conn* timer_next
+    uint64_t deadline           # ms, 0 = none; looked at only when the wheel reaches `due`
+    uint64_t due                # tick of the bucket it is linked in
+    uint8_t timed               # linked in the wheel
+    Conn* dead_next
+
+cdef struct Listener:
+    Conn c
+    Listener* next
+    uint16_t port
+    uint8_t paused              # out of the epoll set: no descriptors or connections left
+    uint8_t unix_socket
+
+cdef struct Down:
+    Conn c
+    Down* prev                  # all client connections of the loop
+    Down* next
+    Buf input                   # bytes read past the current request (pipelined)
+    uint8_t bytes[16]           # peer address, IPv4 mapped; zero for a unix socket
+    char address[48]            # peer, as text; "unix:" for a unix socket
+    uint8_t address_len
+    uint8_t processing          # down_process is on the stack: finish must not call it again
+    uint8_t close_after         # answer, then close
+    uint8_t trusted             # a peer in trusted_addresses
+    uint16_t port               # of the listener, for X-Forwarded-Port
+    uint32_t requests
+    uint32_t lingered           # bytes thrown away in DOWN_LINGER
+
+cdef struct Up:
+    Conn c
+    PoolC* pool
+    Up* prev                    # idle list of the pool
+    Up* next
+    Up* all_prev                # every upstream connection of the loop
+    Up* all_next
+    uint32_t requests
+    uint8_t reused              # has served before: a failure now may be the idle race
+    uint8_t got_bytes           # of the current answer
+    uint8_t sent_bytes          # of the current request
+    HeadParser parser
+    Buf input                   # a partial answer head
+
+cdef struct Exchange:
+    Loop* loop
+    Exchange* next_free
+    Down* down
+    Up* up
+    SnapshotC* snapshot
+    PlanC* plan
+    CredentialC* credential
+    ConsumerC* consumer
+    Head head
+    HeadParser parser
+    Buf bytes                   # the head's bytes (Field offsets count from here); later pieces append while it is partial
+    Buf path                    # normalised path where the target's own bytes are not normal
+    Buf host                    # lower-cased, without port
+    const char* uri_path        # normalised
+    uint32_t uri_path_len
+    uint32_t query              # offset in bytes, after '?'
+    uint32_t query_len
+    uint32_t raw_path           # offset of path (and query) in bytes as they go upstream
+    uint32_t raw_path_len
+    Buf target                  # replaces them when a step rewrote the URI
+    uint32_t authority          # offset of host[:port] in bytes: Host, or the absolute-form's
+    uint32_t authority_len
+    uint32_t authority_port     # 0 where none is given
+    # chain
+    uint8_t stage               # Stage
+    uint8_t waiting             # a step suspended it
+    uint16_t at                 # cursor in the plan's (or global) steps
+    uint16_t at_consumer        # cursor in the consumer's steps
+    # request body
+    uint8_t body                # BodyKind
+    uint8_t body_done
+    uint8_t replayable          # request and piece are the whole request
+    uint8_t continue_due        # the client waits for 100 Continue
+    int64_t body_left
+    int64_t body_bytes          # received
+    ChunkDecoder chunks
+    Buf request                 # head as sent upstream
+    Buf piece                   # first body bytes, framed as sent upstream; kept for a retry
+    Buf up_extra                # header lines for the upstream, set by steps
+    # node choice
+    NodeC* node
+    uint32_t tries
+    uint8_t fresh               # take no pooled connection: the last one turned out stale
+    uint16_t fail_status        # what the client gets if no try succeeds
+    uint64_t tried[16]          # NODES_MAX bits
+    # answer
+    uint8_t answering           # bytes of the final answer went to the client
+    uint8_t answer_body         # BodyKind of what the upstream sends
+    uint8_t answer_chunked      # we send it chunked
+    uint8_t answer_done
+    uint8_t up_keep             # the upstream connection may be used again
+    uint16_t status             # sent to the client
+    uint16_t up_status
+    uint8_t informational       # 1xx relayed so far
+    int64_t answer_left
+    int64_t answer_bytes        # body bytes sent to the client
+    ChunkDecoder answer_chunks
+    uint8_t filtering           # body_filter steps see the answer's pieces
+    uint8_t piece_last
+    const char* piece_p         # the piece a body_filter step looks at
+    size_t piece_n
+    Buf filtered                # what replaced it
+    Buf down_extra              # header lines for the client, set by steps
+    Buf reply_body
+    const char* reply_type      # Content-Type; NULL: application/json
+    const char* refused         # reason for the log, e.g. "jwt.expired"; static text
+    # times, ns of CLOCK_MONOTONIC
+    uint64_t t_start, t_up, t_up_head
+    PyObject* py                # the Request object while Python plugins know this exchange (a strong reference)
+
+cdef enum Method:               # llhttp's numbers
+    METHOD_DELETE = 0
+    METHOD_GET = 1
+    METHOD_HEAD = 2
+    METHOD_POST = 3
+    METHOD_PUT = 4
+    METHOD_CONNECT = 5
+    METHOD_OPTIONS = 6
+    METHOD_TRACE = 7
+    METHOD_PATCH = 28
+
+cdef enum Stage:
+    STAGE_HEAD = 0
+    STAGE_GLOBAL_REWRITE
+    STAGE_REWRITE
+    STAGE_CONSUMER_REWRITE
+    STAGE_GLOBAL_ACCESS
+    STAGE_ACCESS
+    STAGE_UPSTREAM              # chain passed; connecting or exchanging
+    STAGE_REPLY                 # the gateway answers itself
+    STAGE_DONE
+
+cdef struct LoopLimits:
+    uint32_t head_bytes, target_bytes
+    uint16_t headers
+    int64_t body_bytes
+    uint32_t idle_ms, head_ms, body_ms, send_ms
+    uint32_t connections
+
+cdef enum:
+    TIMER_TICK_MS = 100
+    TIMER_BUCKETS = 1024        # 102 s a turn; longer deadlines go round again
+    IO_BYTES = 65536            # one read; also what one direction of a connection may hold unsent
+    IO_ROUNDS = 8               # reads of one connection before others get their turn
+    LINGER_BYTES = 1048576      # thrown away after an early answer before the line is cut
+    LINGER_MS = 2000
+    DEPART_MS = 1000            # a client that sent FIN while waiting is taken to be gone after this
+    EVENTS_MAX = 256            # events per epoll_wait
+    ACCEPTS_MAX = 64            # connections taken per event of a listener
+    LOG_BATCH = 32768           # bytes of access log per write
+    LOG_MOST = 4194304          # bytes held for a slow sink; lines beyond are dropped and counted
+    DRAIN_ROUNDS = 16           # epoll_wait calls per drain before the event loop gets its turn
+    EXCHANGES_KEPT = 256        # free ones held for reuse (about 4 KiB each)
+    CHUNK_EXT_MAX = 1024        # bytes of chunk extensions per chunk
+
+cdef struct Loop:
+    Io io
+    int epfd
+    SnapshotC* snapshot
+    LoopLimits limits
+    uint64_t now_ns             # CLOCK_MONOTONIC at the start of the batch
+    uint64_t now_ms
+    int64_t wall                # CLOCK_REALTIME, s
+    char* rbuf                  # IO_BYTES, what recv fills
+    Buf wbuf                    # what one send is built in
+    Conn* ready                 # connections with work left over
+    Conn* ready_tail
+    Conn* dead
+    Exchange* free_exchanges
+    uint32_t n_free
+    Down* downs
+    Up* ups
+    uint32_t n_down
+    uint32_t n_exchanges
+    uint64_t tick               # wheel position, in ticks
+    Conn* buckets[TIMER_BUCKETS + 1]    # the last holds those whose time is being looked at
+    uint64_t wall_ns            # CLOCK_REALTIME at the start of the batch
+    char stamp[40]              # "2026-01-31T12:34:56" of this second
+    char date[64]               # "Date: …\r\n" of this second
+    uint32_t date_len
+    int64_t date_at
+    uint8_t draining            # stopping: answers carry Connection: close
+    uint8_t accepting
+    uint8_t server_tokens
+    uint8_t log_on
+    int log_fd
+    Buf log
+    uint64_t log_dropped        # lines
+    JwtScratch* jwt             # one token at a time
+    JwtHeaderCache jwt_headers
+    Cidrs trusted               # peers whose X-Forwarded-* are believed
+    Head answer_head            # the upstream's head being handled (scratch)
+    MetricsBlock* metrics
+    LimTable* table             # limiter cells, shared by all processes
+    Listener* listeners
+    void* net                   # in tests: the memory that stands for the network
+    PyObject* reactor           # borrowed: the Reactor that owns this

@@ -1,0 +1,338 @@
+# framing: verdicts on a parsed head (RFC 9112 sections 3.2, 6, 7, 9; RFC 9110 sections 7, 10.1.1).
+#
+# Owns: the rules that keep the gateway and its neighbours from seeing different messages, as two tables of checks;
+# marking what must not cross. Must not know sockets, routes or configuration. Each check answers 0 or the status
+# to refuse with. llhttp refuses part of this too; nothing here counts on it.
+
+cdef uint8_t FRAMING_DROP_REQUEST[FIELD_COUNT]      # FieldFlag by FieldId
+cdef uint8_t FRAMING_DROP_RESPONSE[FIELD_COUNT]
+
+
+cdef int framing_request(Head* h, const char* base) noexcept nogil:
+    """Judge a request's head: 0, with body, length, persistence and flags filled in, or the status to refuse with."""
+    cdef Framing f
+    cdef int status
+    framing_survey(&f, h, base, FRAMING_DROP_REQUEST)
+    status = (
+        framing_method(&f)              # CONNECT, TRACE: 405                       RFC 9110 9.3.6, 9.3.8
+        or framing_target(&f)           # origin, absolute or asterisk form         RFC 9112 3.2
+        or framing_host(&f)             # exactly one, valid                        RFC 9112 3.2, RFC 9110 7.2
+        or framing_connection(&f)       # options; nothing we rely on is removed    RFC 9110 7.6.1
+        or framing_length(&f)           # one, digits, below 2^63                   RFC 9110 8.6
+        or framing_coding(&f)           # "chunked" alone, 1.1 only, no length      RFC 9112 6.1
+        or framing_expect(&f)           # 100-continue or 417                       RFC 9110 10.1.1
+    )
+    if status:
+        return status
+    h.body = framing_body(&f)
+    h.keep_alive = framing_keeps(&f)
+    h.upgrade = framing_upgrades(&f)
+    h.expect_continue = h.expect_continue and h.body != BODY_NONE
+    return 0
+
+
+cdef int framing_response(Head* h, const char* base, uint8_t request_method) noexcept nogil:
+    """Judge an answer's head: 0, filled in as for requests, or 502: then its connection must not be used again."""
+    cdef Framing f
+    framing_survey(&f, h, base, FRAMING_DROP_RESPONSE)
+    if framing_connection(&f) or framing_length(&f) or framing_coding(&f):
+        return 502
+    h.upgrade = h.status == 101 and framing_upgrades(&f)
+    if h.status == 101 and not h.upgrade:           # switching to what? RFC 9110 section 15.2.2
+        return 502
+    h.keep_alive = framing_keeps(&f)
+    if h.status < 200 or h.status == 204:           # RFC 9110 section 8.6: no length either
+        h.body, h.content_length = BODY_NONE, -1
+    elif h.status == 304 or request_method == HTTP_HEAD:
+        h.body = BODY_NONE                          # the length stays: it describes what GET would give
+    elif f.count[FIELD_TRANSFER_ENCODING] or h.content_length >= 0:
+        h.body = framing_body(&f)
+    else:
+        h.body, h.keep_alive = BODY_UNTIL_CLOSE, 0  # RFC 9112 section 6.3 rule 8
+    return 0
+
+
+cdef void framing_survey(Framing* f, Head* h, const char* base, const uint8_t* drop) noexcept nogil:
+    """Count fields by id and mark those that end here."""
+    cdef uint16_t i
+    memset(f, 0, sizeof(Framing))
+    f.head, f.base = h, base
+    for i in range(h.n):
+        f.count[h.fields[i].id] += 1
+        h.fields[i].flags |= drop[h.fields[i].id]
+
+
+cdef int framing_method(Framing* f) noexcept nogil:
+    return 405 if f.head.method == HTTP_CONNECT or f.head.method == HTTP_TRACE else 0
+
+
+cdef int framing_target(Framing* f) noexcept nogil:
+    """The form fits the method; the authority of an absolute-form, which wins over Host, is one."""
+    cdef const char* target = f.base + f.head.target
+    cdef Uri uri
+    if uri_split(target, f.head.target_len, &uri) < 0:
+        return 400
+    if uri.form == URI_ASTERISK:
+        return 0 if f.head.method == HTTP_OPTIONS else 400
+    if uri.form == URI_ABSOLUTE:
+        return framing_authority(target + uri.authority, uri.authority_len)
+    return 0
+
+
+cdef int framing_authority(const char* s, uint32_t len) noexcept nogil:
+    cdef char host[URI_HOST_BYTES]
+    cdef uint32_t host_len, port
+    return 400 if host_split(s, len, host, URI_HOST_BYTES, &host_len, &port) < 0 else 0
+
+
+cdef int framing_host(Framing* f) noexcept nogil:
+    """One Host in HTTP/1.1, at most one in 1.0; two would let each hop believe another."""
+    cdef Field* host = head_find(f.head, FIELD_HOST)
+    if f.count[FIELD_HOST] != 1:
+        return 400 if f.count[FIELD_HOST] or f.head.minor else 0
+    return framing_authority(f.base + host.value, host.value_len)
+
+
+cdef int framing_connection(Framing* f) noexcept nogil:
+    cdef uint16_t i
+    cdef int left = FRAMING_OPTIONS
+    if f.count[FIELD_CONNECTION]:
+        for i in range(f.head.n):
+            if f.head.fields[i].id == FIELD_CONNECTION:
+                left = framing_options(f, &f.head.fields[i], left)
+                if left < 0:
+                    return 400
+    return 0
+
+
+cdef int framing_options(Framing* f, const Field* field, int left) noexcept nogil:
+    """Take the options of one Connection field; return how many more there may be, -1 where there are too many."""
+    cdef const char* at = f.base + field.value
+    cdef const char* end = at + field.value_len
+    cdef const char* stop
+    cdef size_t n
+    while at < end:
+        stop = <const char*>memchr(at, c",", end - at)
+        if stop == NULL:
+            stop = end
+        while at < stop and (at[0] == c" " or at[0] == c"\t"):
+            at += 1
+        n = stop - at
+        while n and (at[n - 1] == c" " or at[n - 1] == c"\t"):
+            n -= 1
+        if n:
+            left -= 1
+            if left < 0:
+                return -1
+            framing_option(f, at, n)
+        at = stop + 1
+    return left
+
+
+cdef void framing_option(Framing* f, const char* option, size_t n) noexcept nogil:
+    """close, keep-alive, upgrade, or a name to remove: only of fields that mean nothing to the gateway (rule 14)."""
+    cdef uint16_t i
+    cdef Field* field
+    if n == 5 and field_same(option, b"close", 5):
+        f.close = 1
+    elif n == 10 and field_same(option, b"keep-alive", 10):
+        f.keep_alive = 1
+    elif n == 7 and field_same(option, b"upgrade", 7):
+        f.upgrade = 1
+    else:
+        for i in range(f.head.n):
+            field = &f.head.fields[i]
+            if field.id == FIELD_OTHER and field.name_len == n and field_same(f.base + field.name, option, n):
+                field.flags |= FIELD_DROP
+
+
+cdef int framing_length(Framing* f) noexcept nogil:
+    """1*DIGIT below 2^63. A second field or a list is refused even where all agree."""
+    cdef Field* field = head_find(f.head, FIELD_CONTENT_LENGTH)
+    cdef int64_t value = 0
+    cdef int digit
+    cdef uint32_t i
+    if field == NULL:
+        return 0
+    if f.count[FIELD_CONTENT_LENGTH] != 1 or field.value_len == 0 or not framing_plain(f, field):
+        return 400
+    for i in range(field.value, field.value + field.value_len):
+        digit = f.base[i] - c"0"
+        if not 0 <= digit <= 9 or value > (INT64_MAX - digit) // 10:
+            return 400
+        value = value * 10 + digit
+    f.head.content_length = value
+    return 0
+
+
+cdef int framing_coding(Framing* f) noexcept nogil:
+    """Exactly "chunked", in one field, without a length, in HTTP/1.1; an unknown coding is 501 (RFC 9112 6.1)."""
+    cdef Field* field = head_find(f.head, FIELD_TRANSFER_ENCODING)
+    if field == NULL:
+        return 0
+    if f.count[FIELD_TRANSFER_ENCODING] != 1 or f.count[FIELD_CONTENT_LENGTH] or f.head.minor == 0:
+        return 400
+    if field.value_len == 0 or not framing_plain(f, field):
+        return 400
+    if field.value_len != 7 or not field_same(f.base + field.value, b"chunked", 7):
+        return 501
+    return 0
+
+
+cdef bint framing_plain(Framing* f, const Field* field) noexcept nogil:
+    """Around a framing value there may be spaces, but no tab: hops are known to differ over it."""
+    cdef const char* at = f.base + field.name + field.name_len + 1
+    while at[0] == c" ":
+        at += 1
+    if at != f.base + field.value:
+        return False
+    at += field.value_len
+    while at[0] == c" ":
+        at += 1
+    return at[0] == c"\r"
+
+
+cdef int framing_expect(Framing* f) noexcept nogil:
+    """Any expectation but 100-continue: 417. From HTTP/1.0 it is not to be answered (RFC 9110 section 10.1.1)."""
+    cdef uint16_t i
+    cdef Field* field
+    if f.count[FIELD_EXPECT] == 0:
+        return 0
+    for i in range(f.head.n):
+        field = &f.head.fields[i]
+        if field.id == FIELD_EXPECT and not (
+            field.value_len == 12 and field_same(f.base + field.value, b"100-continue", 12)
+        ):
+            return 417
+    f.head.expect_continue = f.head.minor == 1
+    return 0
+
+
+cdef uint8_t framing_body(const Framing* f) noexcept nogil:
+    if f.count[FIELD_TRANSFER_ENCODING]:
+        return BODY_CHUNKED
+    return BODY_LENGTH if f.head.content_length > 0 else BODY_NONE
+
+
+cdef uint8_t framing_keeps(const Framing* f) noexcept nogil:
+    """RFC 9112 section 9.3."""
+    return not f.close and (f.head.minor == 1 or f.keep_alive)
+
+
+cdef uint8_t framing_upgrades(const Framing* f) noexcept nogil:
+    """One protocol is asked for and named by Connection (RFC 9110 section 7.8); h2c never is (rule 18)."""
+    cdef Field* field = head_find(f.head, FIELD_UPGRADE)
+    cdef uint32_t i
+    if not f.upgrade or f.head.minor == 0 or f.count[FIELD_UPGRADE] != 1 or f.count[FIELD_HTTP2_SETTINGS]:
+        return 0
+    if field.value_len == 0 or (field.value_len == 3 and field_same(f.base + field.value, b"h2c", 3)):
+        return 0
+    for i in range(field.value, field.value + field.value_len):
+        if FIELD_TCHAR[<uint8_t>f.base[i]] == 0 and f.base[i] != c"/":
+            return 0
+    return 1
+
+
+cdef int framing_fill_tables() except -1:
+    # RFC 9110 section 7.6.1 and rule 14: what belongs to one connection stays on it, either way. Length and coding
+    # are written anew for each hop.
+    for id in (
+        FIELD_CONNECTION, FIELD_KEEP_ALIVE, FIELD_PROXY_CONNECTION, FIELD_PROXY_AUTHENTICATE,
+        FIELD_PROXY_AUTHORIZATION, FIELD_TE, FIELD_TRAILER, FIELD_UPGRADE, FIELD_HTTP2_SETTINGS,
+        FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING,
+    ):
+        FRAMING_DROP_REQUEST[id] = FRAMING_DROP_RESPONSE[id] = FIELD_DROP
+    # Rules 15 and 17: what the gateway says about the client is not the client's to say.
+    for id in (
+        FIELD_HOST, FIELD_EXPECT, FIELD_FORWARDED, FIELD_X_REAL_IP, FIELD_X_FORWARDED_FOR,
+        FIELD_X_FORWARDED_PROTO, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PORT, FIELD_X_FORWARDED_OTHER,
+        FIELD_X_CONSUMER_USERNAME, FIELD_X_CREDENTIAL_IDENTIFIER, FIELD_X_CONSUMER_CUSTOM_ID,
+    ):
+        FRAMING_DROP_REQUEST[id] = FIELD_DROP
+    return 0
+
+
+framing_fill_tables()
+
+
+# --- for tests ------------------------------------------------------------------------------------------------
+
+def _test_head(
+    data: bytes, pieces: list[int], response: bool, method: str = "GET",
+    max_bytes: int = 32768, max_target: int = 8192, max_fields: int = 100,
+) -> dict[str, object] | int:
+    """Parse and judge the head at the front of `data`, which comes in pieces, the rest as one.
+
+    Return its parts, or the status it is refused with, or 0 where it is not complete. The bytes and the parser
+    move before each piece, and nothing lies behind the bytes: a sanitizer sees every step beyond them.
+    """
+    cdef Head head
+    cdef HeadParser parser, moved
+    cdef char* base
+    cdef int status = HEAD_MORE
+    cdef size_t have = 0
+    head_begin(&parser, &head, response, max_bytes, max_target, max_fields)
+    for size in [*pieces, len(data)]:
+        have = min(have + size, len(data))
+        moved = parser
+        memset(&parser, 0xA5, sizeof(parser))
+        base = <char*>malloc(have or 1)
+        if base == NULL:
+            raise MemoryError
+        memcpy(base, <const char*>data, have)
+        status = head_feed(&moved, base, have)
+        if status == HEAD_DONE:
+            verdict = (framing_response(&head, base, method == "HEAD" and HTTP_HEAD) if response
+                       else framing_request(&head, base))
+            status = verdict or HEAD_DONE
+        free(base)
+        parser = moved
+        if status != HEAD_MORE:
+            break
+    return framing_shown(&head, data) if status == HEAD_DONE else status
+
+
+cdef dict framing_shown(Head* h, bytes data):
+    cdef Field* f
+    cdef int i
+    fields = []
+    for i in range(h.n):
+        f = &h.fields[i]
+        fields.append((
+            data[f.name : f.name + f.name_len], data[f.value : f.value + f.value_len], bool(f.flags & FIELD_DROP)
+        ))
+    return {
+        "len": h.len, "target": data[h.target : h.target + h.target_len], "status": h.status, "method": h.method,
+        "minor": h.minor, "keep_alive": bool(h.keep_alive), "body": h.body, "length": h.content_length,
+        "expect_continue": bool(h.expect_continue), "upgrade": bool(h.upgrade), "fields": fields,
+    }
+
+
+def _test_head_ns(data: bytes, rounds: int, response: bool = False) -> tuple[int, int, int]:
+    """Nanoseconds per head for llhttp alone, for the whole parse, and for parse and verdict."""
+    cdef Head head
+    cdef HeadParser p
+    cdef int i, step
+    cdef int good = 0
+    cdef int times = rounds
+    cdef bint answer = response
+    cdef const char* base = data
+    cdef size_t n = len(data)
+    cdef list spent = []
+    for step in range(3):
+        begun = perf_counter_ns()
+        with nogil:
+            for i in range(times):
+                head_begin(&p, &head, answer, 32768, 8192, 100)
+                if step == 0:
+                    (<llhttp_t*><void*>p.raw).data = &p
+                    p.base = base
+                    good += llhttp.execute(<llhttp_t*><void*>p.raw, base, n) == HPE_PAUSED
+                    continue
+                good += head_feed(&p, base, n) == HEAD_DONE
+                if step == 2:
+                    good += (framing_response(&head, base, 0) if answer else framing_request(&head, base)) == 0
+        spent.append((perf_counter_ns() - begun) // times)
+    if good != 4 * times:
+        raise ValueError("the head is not a good one")
+    return tuple(spent)

@@ -1,0 +1,211 @@
+# io: sockets as the place where bytes come from and go to, and the drain of the worker's own epoll set. The set is
+# edge-triggered and each connection is added once, never modified; its descriptor is itself watched by the event loop
+# (docs/native.md). Listeners are level-triggered.
+
+
+cdef ssize_t sock_recv(Conn* c, void* buf, size_t n) noexcept nogil:
+    cdef ssize_t r
+    while True:
+        r = recv(c.fd, buf, n, 0)
+        if r >= 0:
+            return r
+        if errno != EINTR:
+            return -errno
+
+
+cdef ssize_t sock_send(Conn* c, const void* head, size_t m, const void* body, size_t n) noexcept nogil:
+    cdef ssize_t r
+    cdef iovec iov[2]
+    cdef msghdr msg
+    while True:
+        if n == 0:
+            r = send(c.fd, head, m, MSG_NOSIGNAL)
+        elif m == 0:
+            r = send(c.fd, body, n, MSG_NOSIGNAL)
+        else:
+            memset(&msg, 0, sizeof(msg))
+            iov[0].iov_base = <void*>head
+            iov[0].iov_len = m
+            iov[1].iov_base = <void*>body
+            iov[1].iov_len = n
+            msg.msg_iov = iov
+            msg.msg_iovlen = 2
+            r = sendmsg(c.fd, &msg, MSG_NOSIGNAL)
+        if r >= 0:
+            return r
+        if errno != EINTR:
+            return -errno
+
+
+cdef int sock_watch(Conn* c) noexcept nogil:
+    cdef epoll_event e
+    e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
+    e.data.ptr = c
+    return epoll_ctl(c.loop.epfd, EPOLL_CTL_ADD, c.fd, &e)
+
+
+cdef int sock_connect(Conn* c, const sockaddr* address, socklen_t size) noexcept nogil:
+    cdef int one = 1
+    cdef int r = 0
+    c.fd = socket(address.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    if c.fd < 0:
+        return -errno
+    if address.sa_family != AF_UNIX:
+        setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+    if connect(c.fd, address, size) != 0:
+        r = -errno
+        if r != -EINPROGRESS:
+            return r
+    if sock_watch(c) != 0:
+        return -errno
+    return r
+
+
+cdef void sock_close(Conn* c) noexcept nogil:
+    if c.fd >= 0:
+        close(c.fd)
+        c.fd = -1
+
+
+cdef void sock_finish(Conn* c) noexcept nogil:
+    shutdown(c.fd, SHUT_WR)
+
+
+cdef void address_text(Down* d, const sockaddr_storage* a, Loop* loop) noexcept nogil:
+    # The peer as text; an IPv4 address that came through an IPv6 socket is written as IPv4.
+    cdef const uint8_t* six
+    if a.ss_family == AF_INET:
+        inet_ntop(AF_INET, &(<const sockaddr_in*>a).sin_addr, d.address, sizeof(d.address))
+    elif a.ss_family == AF_INET6:
+        six = <const uint8_t*>&(<const sockaddr_in6*>a).sin6_addr
+        if memcmp(six, b"\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0:
+            inet_ntop(AF_INET, six + 12, d.address, sizeof(d.address))
+        else:
+            inet_ntop(AF_INET6, six, d.address, sizeof(d.address))
+    else:
+        memcpy(d.address, b"unix:\0", 6)
+    d.address_len = <uint8_t>strlen(d.address)
+    cidr_bytes(a, d.bytes)
+    d.trusted = cidr_match(&loop.trusted, d.bytes)
+
+
+cdef void listener_on_event(Listener* l) noexcept nogil:
+    cdef Loop* loop = l.c.loop
+    cdef sockaddr_storage a
+    cdef socklen_t size
+    cdef Down* d
+    cdef int fd
+    cdef int one = 1
+    cdef int i
+    for i in range(ACCEPTS_MAX):
+        if loop.n_down >= loop.limits.connections:
+            listener_pause(l)
+            return
+        size = sizeof(a)
+        a.ss_family = AF_UNIX
+        fd = accept4(l.c.fd, <sockaddr*>&a, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        if fd < 0:
+            if errno == EMFILE or errno == ENFILE or errno == ENOMEM:
+                listener_pause(l)   # level-triggered: it would spin; the next tick tries again
+            if errno == ECONNABORTED or errno == EINTR:
+                continue
+            return
+        if not l.unix_socket:
+            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+        d = down_open(loop, fd, l)
+        if d == NULL or sock_watch(&d.c) != 0:
+            if d != NULL:
+                down_close(d)
+            else:
+                close(fd)
+            return
+        metric_add(loop, M_ACCEPTED, 1)
+        address_text(d, &a, loop)
+        d.c.readable = 1            # a request usually follows the handshake: try before waiting
+        down_on_readable(d)
+
+
+cdef int listener_watch(Listener* l) noexcept nogil:
+    cdef epoll_event e
+    e.events = EPOLLIN
+    e.data.ptr = l
+    l.paused = 0
+    return epoll_ctl(l.c.loop.epfd, EPOLL_CTL_ADD, l.c.fd, &e)
+
+
+cdef void listener_pause(Listener* l) noexcept nogil:
+    if not l.paused:
+        l.paused = 1
+        epoll_ctl(l.c.loop.epfd, EPOLL_CTL_DEL, l.c.fd, NULL)
+
+
+cdef void loop_clock(Loop* loop) noexcept nogil:
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    loop.now_ns = <uint64_t>t.tv_sec * 1000000000 + <uint64_t>t.tv_nsec
+    loop.now_ms = loop.now_ns // 1000000
+    clock_gettime(CLOCK_REALTIME, &t)
+    loop.wall = t.tv_sec
+    loop.wall_ns = <uint64_t>t.tv_sec * 1000000000 + <uint64_t>t.tv_nsec
+    if loop.wall != loop.date_at:
+        loop_date(loop)
+
+
+cdef void loop_date(Loop* loop) noexcept nogil:
+    # Once a second: the Date line (RFC 9110 section 5.6.7) and the log's time stamp.
+    cdef const char* days = "SunMonTueWedThuFriSat"
+    cdef const char* months = "JanFebMarAprMayJunJulAugSepOctNovDec"
+    cdef time_t t = loop.wall
+    cdef tm g
+    gmtime_r(&t, &g)
+    loop.date_at = loop.wall
+    loop.date_len = snprintf(
+        loop.date, sizeof(loop.date), "Date: %.3s, %02d %.3s %04d %02d:%02d:%02d GMT\r\n",
+        days + 3 * g.tm_wday, g.tm_mday, months + 3 * g.tm_mon, (g.tm_year + 1900) % 10000, g.tm_hour, g.tm_min, g.tm_sec)
+    snprintf(loop.stamp, sizeof(loop.stamp), "%04d-%02d-%02dT%02d:%02d:%02d",
+             (g.tm_year + 1900) % 10000, (g.tm_mon + 1) % 100, g.tm_mday % 100, g.tm_hour % 100, g.tm_min % 100,
+             g.tm_sec % 100)
+
+
+cdef void conn_on_event(Conn* c, uint32_t events) noexcept nogil:
+    if c.state == CONN_CLOSED:
+        return                  # closed by an earlier event of this batch
+    if c.kind == CONN_DOWN:
+        down_on_event(<Down*>c, events)
+    elif c.kind == CONN_UP:
+        up_on_event(<Up*>c, events)
+    elif c.kind == CONN_LISTENER:
+        listener_on_event(<Listener*>c)
+
+
+cdef void loop_ready(Loop* loop) noexcept nogil:
+    # One turn for each connection with work left over; what they queue anew waits for the next turn.
+    cdef Conn* c = loop.ready
+    cdef Conn* following
+    loop.ready = loop.ready_tail = NULL
+    while c != NULL:
+        following = c.ready_next
+        c.queued = 0
+        if c.state != CONN_CLOSED:
+            if c.kind == CONN_DOWN:
+                down_on_readable(<Down*>c)
+            elif c.kind == CONN_UP and c.state == UP_ACTIVE:
+                answer_on_readable(<Up*>c)
+        c = following
+
+
+cdef bint loop_drain(Loop* loop) noexcept nogil:
+    # Serves what is there. True when work is left for another call (the cap keeps timers and Python plugins alive).
+    cdef epoll_event events[EVENTS_MAX]
+    cdef int n, i, round_
+    for round_ in range(DRAIN_ROUNDS):
+        n = epoll_wait(loop.epfd, events, EVENTS_MAX, 0)
+        if n <= 0 and loop.ready == NULL:
+            return False
+        loop_clock(loop)
+        for i in range(n):
+            conn_on_event(<Conn*>events[i].data.ptr, events[i].events)
+        if loop.ready != NULL:
+            loop_ready(loop)
+        conn_bury(loop)
+    return True

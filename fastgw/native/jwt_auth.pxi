@@ -1,0 +1,227 @@
+# jwt_auth: the jwt-auth plugin's step: find the token, verify it against the credential that its key claim names, attach the
+# consumer. Texts and order are APISIX's (DESIGN section 5); the reason goes to the log only.
+
+cdef struct JwtAuthConf:
+    const char* header          # lower case
+    uint32_t header_len
+    const char* query
+    uint32_t query_len
+    const char* cookie
+    uint32_t cookie_len
+    const char* key_claim
+    uint32_t key_claim_len
+    const char* challenge       # the WWW-Authenticate line
+    uint32_t challenge_len
+    uint32_t required           # JwtClaim bits
+    bint listed_only            # claims_to_verify given: others are not checked
+    bint hide
+    CredentialC* anonymous      # NULL: refuse
+
+
+cdef class SecretKey:
+    """What a credential's secret was made into: midstates for HMAC, or a Python verifier for the other algorithms.
+
+    `algorithm`: "HS256" … "EdDSA". `secret`: the HMAC key's bytes. `verifier(signing_input, signature) -> bool` serves the
+    public-key algorithms.
+    """
+    cdef HmacKey hmac
+    cdef VerifyKey key
+    cdef readonly str algorithm
+    cdef object verifier
+
+    def __cinit__(self, str algorithm not None, bytes secret=b"", verifier=None):
+        cdef bytes name = algorithm.encode()
+        self.algorithm = algorithm
+        self.verifier = verifier
+        self.key.alg = jwt_alg_id(<const uint8_t*><const char*>name, len(name))
+        if self.key.alg == JWT_ALG_OTHER:
+            raise ValueError(f"algorithm: unknown {algorithm!r}")
+        if jwt_hmac_alg(self.key.alg):
+            if not secret:
+                raise ValueError(f"secret: {algorithm} needs one")
+            hmac_key_init(&self.hmac, jwt_hmac_alg(self.key.alg), <const uint8_t*><const char*>secret, len(secret))
+            self.key.hmac = &self.hmac
+        elif verifier is None:
+            raise ValueError(f"verifier: {algorithm} needs one")
+        self.key.verifier = <PyObject*>self.verifier
+
+    def __dealloc__(self):
+        sha2_wipe(&self.hmac, sizeof(self.hmac))
+
+
+cdef bint verify_signature(const JwtToken* token, const VerifyKey* key) noexcept nogil:
+    cdef bint good = False
+    if key.hmac != NULL:
+        return jwt_verify_hs(token, key.hmac) == JWT_OK
+    with gil:
+        try:
+            good = bool((<object>key.verifier)(
+                (<const char*>token.signing_input.at)[:token.signing_input.length],
+                (<const char*>token.signature.at)[:token.signature.length]))
+        except BaseException:
+            good = False        # a key that cannot judge a signature does not accept it
+    return good
+
+
+cdef class JwtAuthStep(Step):
+    """jwt-auth of one route. `claims`: None, or the claims_to_verify; `anonymous`: the Credential of the fallback consumer."""
+    cdef JwtAuthConf conf
+    cdef list held
+    cdef Credential anonymous
+
+    def __init__(self, *, str header="authorization", str query="jwt", str cookie="jwt", str key_claim="key",
+                 claims=None, bint hide_credentials=False, str realm="jwt", Credential anonymous=None):
+        raw = [header.lower().encode(), query.encode(), cookie.encode(), key_claim.encode(),
+               f'WWW-Authenticate: Bearer realm="{realm}"\r\n'.encode()]
+        self.held = raw
+        self.anonymous = anonymous
+        self.conf.header = <bytes>raw[0]
+        self.conf.header_len = len(raw[0])
+        self.conf.query = <bytes>raw[1]
+        self.conf.query_len = len(raw[1])
+        self.conf.cookie = <bytes>raw[2]
+        self.conf.cookie_len = len(raw[2])
+        self.conf.key_claim = <bytes>raw[3]
+        self.conf.key_claim_len = len(raw[3])
+        self.conf.challenge = <bytes>raw[4]
+        self.conf.challenge_len = len(raw[4])
+        self.conf.listed_only = bool(claims)
+        self.conf.required = (JWT_EXP if claims and "exp" in claims else 0) | (JWT_NBF if claims and "nbf" in claims else 0)
+        self.conf.hide = hide_credentials
+        if anonymous is not None:
+            self.conf.anonymous = &anonymous.c
+        self.bind(step_jwt_auth, &self.conf, "rewrite")
+
+
+cdef int jwt_locate(Exchange* x, const JwtAuthConf* c, Span* token) noexcept nogil:
+    # Header, query, cookie: the first place that has anything decides, even if what it has is empty or malformed.
+    cdef const Field* f
+    cdef uint32_t count
+    f = header_find(x, c.header, c.header_len, &count)
+    if f != NULL:
+        if count > 1:
+            return JWT_REPEATED
+        token.p = x.bytes.p + f.value
+        token.n = f.value_len
+        if token.n >= 7 and (memcmp(token.p, b"Bearer ", 7) == 0 or memcmp(token.p, b"bearer ", 7) == 0):
+            token.p += 7
+            token.n -= 7
+        return JWT_OK
+    count = arg_find(x, c.query, c.query_len, token)
+    if count:
+        return JWT_OK if count == 1 else JWT_REPEATED
+    return JWT_OK if cookie_find(x, c.cookie, c.cookie_len, token) else JWT_NO_TOKEN
+
+
+cdef int jwt_judge(Exchange* x, const JwtAuthConf* c) noexcept nogil:
+    cdef Loop* loop = x.loop
+    cdef JwtToken token
+    cdef Span span
+    cdef CredentialC* credential
+    cdef const VerifyKey* key
+    cdef int verdict = jwt_locate(x, c, &span)
+    if verdict != JWT_OK:
+        return verdict
+    verdict = jwt_parse(span.p, span.n, c.key_claim, c.key_claim_len, &token, loop.jwt)
+    if verdict != JWT_OK:
+        return verdict
+    credential = <CredentialC*>map_get(
+        &x.snapshot.credentials[CREDENTIAL_JWT], <const char*>token.key.at, token.key.length)
+    if credential == NULL:
+        return JWT_UNKNOWN_KEY
+    key = credential.secret
+    if token.alg != key.alg:    # the credential fixes the algorithm, never the token
+        return JWT_BAD_ALG
+    if not verify_signature(&token, key):
+        return JWT_BAD_SIGNATURE
+    verdict = jwt_check_times(&token, loop.wall, credential.leeway, c.required, c.listed_only)
+    if verdict == JWT_OK:
+        x.credential = credential
+        x.consumer = credential.consumer
+    return verdict
+
+
+cdef int step_jwt_auth(Exchange* x, void* p) noexcept nogil:
+    cdef JwtAuthConf* c = <JwtAuthConf*>p
+    cdef int verdict = jwt_judge(x, c)
+    if c.hide:
+        jwt_hide(x, c)
+    if verdict == JWT_OK:
+        return STEP_NEXT
+    if c.anonymous != NULL:
+        x.credential = c.anonymous
+        x.consumer = c.anonymous.consumer
+        return STEP_NEXT
+    buf_put(&x.down_extra, c.challenge, c.challenge_len)
+    reply_message(x, 401, jwt_message(verdict), jwt_reason(verdict))
+    return STEP_REPLY
+
+
+cdef void jwt_hide(Exchange* x, const JwtAuthConf* c) noexcept nogil:
+    # Removes the token from every place that may carry one, whatever the verdict.
+    cdef uint32_t i
+    cdef Field* f
+    cdef Span value
+    for i in range(x.head.n):
+        f = &x.head.fields[i]
+        if f.name_len == c.header_len and same_name(x.bytes.p + f.name, c.header, f.name_len):
+            f.flags |= FIELD_DROP
+    if x.query_len and arg_find(x, c.query, c.query_len, &value):
+        hide_arg(x, c.query, c.query_len)
+    if x.head.first[FIELD_COOKIE] and cookie_find(x, c.cookie, c.cookie_len, &value):
+        hide_cookie(x, c.cookie, c.cookie_len)
+
+
+cdef void hide_arg(Exchange* x, const char* name, uint32_t n) noexcept nogil:
+    # The target without the argument; the rest of the query as it stands.
+    cdef const char* p = x.bytes.p + x.query
+    cdef const char* end = p + x.query_len
+    cdef const char* stop
+    cdef char separator = 63    # '?', then '&'
+    buf_reset(&x.target)
+    buf_put(&x.target, x.bytes.p + x.raw_path, x.query - 1 - x.raw_path)
+    while p < end:
+        stop = <const char*>memchr(p, 38, end - p)
+        if stop == NULL:
+            stop = end
+        if not (<uint32_t>(stop - p) >= n and memcmp(p, name, n) == 0 and (p + n == stop or p[n] == 61)):
+            buf_byte(&x.target, separator)
+            buf_put(&x.target, p, stop - p)
+            separator = 38
+        p = stop + 1
+
+
+cdef void hide_cookie(Exchange* x, const char* name, uint32_t n) noexcept nogil:
+    # One Cookie line of what is left of all Cookie fields.
+    cdef Buf* out = &x.up_extra
+    cdef uint32_t start = out.len
+    cdef bint any_ = False
+    cdef const char* p
+    cdef const char* end
+    cdef const char* stop
+    cdef uint32_t i
+    cdef Field* f
+    buf_put(out, b"Cookie: ", 8)
+    for i in range(x.head.n):
+        f = &x.head.fields[i]
+        if f.id != FIELD_COOKIE:
+            continue
+        f.flags |= FIELD_DROP
+        p = x.bytes.p + f.value
+        end = p + f.value_len
+        while p < end:
+            while p < end and (p[0] == 32 or p[0] == 59):
+                p += 1
+            stop = <const char*>memchr(p, 59, end - p) if p < end else end
+            if stop == NULL:
+                stop = end
+            if stop > p and not (<uint32_t>(stop - p) > n and memcmp(p, name, n) == 0 and p[n] == 61):
+                if any_:
+                    buf_put(out, b"; ", 2)
+                buf_put(out, p, stop - p)
+                any_ = True
+            p = stop
+    if any_:
+        buf_put(out, b"\r\n", 2)
+    else:
+        out.len = start

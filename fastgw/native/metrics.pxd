@@ -1,0 +1,31 @@
+# Counters of one process slot, in shared memory. Only the slot's process writes; a reader sums over the slots. A slot's next
+# process counts on in the same block, so totals never go back.
+
+cdef enum:                      # indexes of counters; METRIC_NAMES in metrics.pxi names them in this order
+    M_REQUESTS = 0
+    M_1XX
+    M_2XX
+    M_3XX
+    M_4XX
+    M_5XX
+    M_BYTES_IN                  # of request bodies
+    M_BYTES_OUT                 # of answer bodies
+    M_ACCEPTED                  # client connections
+    M_UP_CONNECTS               # upstream connections opened
+    M_UP_FAILURES               # tries that ended without an answer
+    M_RETRIES
+    M_REFUSED_AUTH              # 401 by an auth plugin
+    M_REFUSED_LIMIT
+    M_REFUSED_FRAMING
+    M_CLIENT_LEFT
+    M_LOG_DROPPED               # access log lines
+    M_EVICTIONS                 # limiter cells taken from a live key
+    M_COUNT
+    METRICS_COUNTERS = 64
+    METRICS_BUCKETS = 128       # of latency: exact below 16 µs, then four per power of two
+
+cdef struct MetricsBlock:
+    uint64_t counters[METRICS_COUNTERS]
+    uint64_t latency[METRICS_BUCKETS]
+    uint64_t latency_sum        # µs
+    uint64_t reserved[63]

@@ -1,0 +1,69 @@
+# metrics: see metrics.pxd. Writing is one relaxed load and store: there is one writer.
+
+METRIC_NAMES = ("requests", "responses_1xx", "responses_2xx", "responses_3xx", "responses_4xx", "responses_5xx", "bytes_in",
+                "bytes_out", "connections_accepted", "upstream_connects", "upstream_failures", "upstream_retries",
+                "refused_auth", "refused_limit", "refused_framing", "client_left", "log_lines_dropped",
+                "limit_evictions")
+
+
+cdef inline void metric_add(Loop* loop, int id, uint64_t n) noexcept nogil:
+    at_store_relaxed(&loop.metrics.counters[id], at_load_relaxed(&loop.metrics.counters[id]) + n)
+
+
+cdef extern from *:
+    """
+    static inline int fgw_msb(uint64_t v) { return 63 - __builtin_clzll(v); }
+    """
+    int fgw_msb(uint64_t v) nogil
+
+
+cdef inline int latency_bucket(uint64_t us) noexcept nogil:
+    cdef int top
+    cdef int i
+    if us < 16:
+        return <int>us
+    top = fgw_msb(us)
+    i = 16 + (top - 4) * 4 + <int>(us >> (top - 2) & 3)
+    return i if i < METRICS_BUCKETS else METRICS_BUCKETS - 1
+
+
+cdef void metrics_exchange(Exchange* x, uint64_t now) noexcept nogil:
+    # At the end of every exchange.
+    cdef Loop* loop = x.loop
+    cdef MetricsBlock* m = loop.metrics
+    cdef uint64_t us = (now - x.t_start) // 1000
+    cdef int i = latency_bucket(us)
+    metric_add(loop, M_REQUESTS, 1)
+    if 100 <= x.status < 600:
+        metric_add(loop, M_1XX + x.status // 100 - 1, 1)
+    metric_add(loop, M_BYTES_IN, x.body_bytes)
+    metric_add(loop, M_BYTES_OUT, x.answer_bytes)
+    at_store_relaxed(&m.latency[i], at_load_relaxed(&m.latency[i]) + 1)
+    at_store_relaxed(&m.latency_sum, at_load_relaxed(&m.latency_sum) + us)
+
+
+cdef metrics_sum(Region region):
+    cdef int slot, i
+    cdef MetricsBlock* m
+    totals = [0] * M_COUNT
+    buckets = [0] * METRICS_BUCKETS
+    latency_sum = 0
+    for slot in range(region.slot_count):
+        m = &region.metrics_first[slot]
+        for i in range(M_COUNT):
+            totals[i] += at_load_relaxed(&m.counters[i])
+        for i in range(METRICS_BUCKETS):
+            buckets[i] += at_load_relaxed(&m.latency[i])
+        latency_sum += at_load_relaxed(&m.latency_sum)
+    found = dict(zip(METRIC_NAMES, totals))
+    found["latency_us"] = [(bucket_bound(i), n) for i, n in enumerate(buckets) if n]
+    found["latency_us_sum"] = latency_sum
+    return found
+
+
+def bucket_bound(int i) -> int:
+    """Upper bound (inclusive) in µs of latency bucket i."""
+    if i < 16:
+        return i
+    top, part = 4 + (i - 16) // 4, (i - 16) % 4
+    return (1 << top) + ((part + 1) << (top - 2)) - 1

@@ -1,0 +1,199 @@
+# The compiled configuration: what one request needs to know, flat. Built by compile.py through the Python classes at the
+# foot, immutable once in a Snapshot. A C struct is owned by the Python object that embeds it; the Snapshot keeps those alive,
+# and an Exchange keeps its Snapshot alive by `inflight`.
+
+cdef enum:                      # Phase
+    PHASE_REWRITE = 0
+    PHASE_ACCESS
+    PHASE_BEFORE_PROXY
+    PHASE_HEADER_FILTER
+    PHASE_BODY_FILTER
+    PHASE_LOG
+    PHASE_COUNT
+
+cdef enum StepResult:
+    STEP_NEXT = 0               # go on with the next step
+    STEP_REPLY = 1              # the step left an answer in the exchange: stop here
+    STEP_WAIT = 2               # suspended: somebody will call exchange_resume
+
+cdef enum:
+    PLUGINS_MAX = 256           # distinct plugins in one process: bits of a PluginSet
+    NODES_MAX = 1024            # nodes of one upstream: bits of the tried set
+
+ctypedef int (*step_fn)(Exchange* x, void* conf) noexcept nogil
+
+cdef struct StepC:
+    step_fn fn
+    void* conf
+    int32_t priority
+    uint16_t plugin             # number of the plugin, the same for all its confs
+
+cdef struct PluginSet:
+    uint64_t bits[4]
+
+cdef struct Chain:              # all steps of one object, per phase, by priority from high to low
+    StepC* steps[PHASE_COUNT]
+    uint16_t n[PHASE_COUNT]
+    PluginSet plugins
+
+cdef struct PoolC:              # one address: its idle connections, most recently used first
+    Loop* loop                  # set on first use
+    Up* idle
+    uint32_t n_idle
+    uint32_t n_open
+    int family
+    socklen_t address_len
+    sockaddr_storage address
+    const char* name            # "127.0.0.1:80", for the log
+    uint32_t name_len
+    uint8_t resolved
+
+cdef struct NodeC:
+    PoolC* pool
+    int32_t weight
+    int32_t current             # smooth weighted round robin's running value
+    int32_t priority
+    const char* host            # "host[:port]" for pass_host: node
+    uint32_t host_len
+
+cdef enum PassHost:
+    HOST_PASS = 0
+    HOST_NODE = 1
+    HOST_REWRITE = 2
+
+cdef struct UpstreamC:
+    NodeC* nodes
+    uint32_t n
+    uint8_t pass_host
+    const char* host            # for pass_host: rewrite
+    uint32_t host_len
+    int32_t retries             # -1: nodes - 1
+    uint32_t connect_ms, send_ms, read_ms
+    uint32_t keep_size          # idle connections kept per node
+    uint32_t keep_ms            # idle time before one is closed
+    uint32_t keep_requests      # requests before one is closed
+
+cdef struct ConsumerC:
+    Chain chain
+    const char* name
+    uint32_t name_len
+    const char* group
+    uint32_t group_len
+
+cdef struct VerifyKey:          # what a credential's secret was made into
+    int32_t alg                 # JwtAlg
+    const HmacKey* hmac         # HS*: midstates
+    PyObject* verifier          # the others: a Python callable, borrowed
+
+cdef struct CredentialC:
+    ConsumerC* consumer
+    const char* id
+    uint32_t id_len
+    const char* identity        # header lines for the upstream: X-Consumer-Username, X-Credential-Identifier, …
+    uint32_t identity_len
+    const VerifyKey* secret
+    int64_t leeway
+
+cdef struct Cidr:
+    uint8_t bytes[16]           # IPv4 as ::ffff:a.b.c.d
+    uint8_t bits
+
+cdef struct Cidrs:
+    Cidr* list
+    uint32_t n
+
+cdef struct PlanC:              # a route with everything merged into it but the consumer
+    Chain chain
+    const char* id
+    uint32_t id_len
+    uint64_t methods            # bit per llhttp method number; 0 = any
+    int32_t priority
+    uint32_t order              # insertion order, the last tie-break
+    const char* pattern         # for candidates of one prefix: longer patterns first
+    uint32_t pattern_len
+    UpstreamC* upstream
+    Cidrs remote                # client addresses admitted; none: any
+    uint32_t connect_ms, send_ms, read_ms   # 0: the upstream's
+
+cdef struct Candidates:         # routes of one path or prefix, in the order they are tried
+    PlanC** plans
+    uint32_t n
+
+cdef struct PathIndex:          # the routes of one host
+    Map exact                   # path -> Candidates
+    Map prefix                  # prefix -> Candidates
+    uint32_t* lengths           # distinct prefix lengths, ascending
+    uint64_t* hashes            # scratch of route_find, one per length
+    uint32_t n_lengths
+
+cdef struct RouteIndex:
+    Map hosts                   # exact host -> PathIndex
+    PathIndex* any_host         # routes without a host
+    Map suffixes                # ".example.com" for *.example.com -> PathIndex
+    uint32_t* suffix_lengths    # ascending
+    uint64_t* suffix_hashes
+    uint32_t n_suffix_lengths
+
+cdef struct SnapshotC:
+    RouteIndex routes
+    Map credentials[4]          # per credential index, see CredentialKind
+    Chain globals
+    uint64_t revision
+    uint32_t inflight           # exchanges that run on it
+
+cdef enum:                      # CredentialKind
+    CREDENTIAL_JWT = 0
+    CREDENTIAL_KEY = 1
+    CREDENTIAL_BASIC = 2
+    CREDENTIAL_HMAC = 3
+
+
+cdef class Step:
+    # One plugin with one conf, for one phase. Subclasses own the conf that the C function reads.
+    cdef StepC c
+    cdef int phase
+    cdef int bind(self, step_fn fn, void* conf, str phase) except -1
+
+cdef class Steps:
+    # The steps of one object, held alive, flattened for the chain runner.
+    cdef Chain chain
+    cdef list held
+
+cdef class Pool:
+    cdef PoolC c
+    cdef readonly str address
+    cdef bytes name_bytes
+    cdef object __weakref__     # compile.py shares pools by address as long as anybody uses them
+    cdef void set_address(self, const sockaddr_storage* a, socklen_t size)
+
+cdef class Upstream:
+    cdef UpstreamC c
+    cdef list held
+    cdef bytes host
+
+cdef class Consumer:
+    cdef ConsumerC c
+    cdef readonly bytes name
+    cdef bytes group
+    cdef Steps steps
+
+cdef class Credential:
+    cdef CredentialC c
+    cdef readonly Consumer consumer
+    cdef readonly bytes key
+    cdef bytes id
+    cdef bytes identity
+    cdef object secret
+
+cdef class Plan:
+    cdef PlanC c
+    cdef bytes id
+    cdef Steps steps
+    cdef Upstream upstream
+
+cdef class Snapshot:
+    cdef SnapshotC c
+    cdef list held
+    cdef list paths             # _PathIndex owners, with the host bytes that key them
+    cdef int index_routes(self, routes) except -1
+    cdef int index_credentials(self, Map* m, list_) except -1

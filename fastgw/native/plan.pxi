@@ -1,0 +1,365 @@
+# plan: the Python classes that compile.py builds a snapshot from. They embed the C structs of plan.pxd and keep each other
+# alive; nothing here is called while a request is served.
+
+PHASES = ("rewrite", "access", "before_proxy", "header_filter", "body_filter", "log")
+
+
+cdef class Step:
+    """One plugin with one configuration, in one phase. Made by a plugin's `provision`."""
+
+    def __init__(self, *args, **kwargs):
+        raise TypeError("Step is abstract: a plugin makes one of its subclasses")
+
+    cdef int bind(self, step_fn fn, void* conf, str phase) except -1:
+        if phase not in PHASES:
+            raise ValueError(f"phase: expected one of {', '.join(PHASES)}, found {phase!r}")
+        self.phase = PHASES.index(phase)
+        self.c.fn = fn
+        self.c.conf = conf
+        return 0
+
+
+cdef class Steps:
+    """The steps of one object (route, consumer, global rules), by priority from high to low in each phase.
+
+    `steps` is a sequence of (plugin number 0..255, priority, Step); `plugins` are the numbers of all plugins of the object,
+    also of those without a step in any phase here.
+    """
+
+    def __cinit__(self, steps, plugins=()):
+        cdef Step step
+        cdef int phase
+        cdef StepC* array
+        self.held = []
+        for number in {*plugins, *(number for number, _, _ in steps)}:
+            if not 0 <= number < PLUGINS_MAX:
+                raise ValueError(f"plugin number: expected 0 to {PLUGINS_MAX - 1}, found {number}")
+            self.chain.plugins.bits[<int>number >> 6] |= <uint64_t>1 << (<int>number & 63)
+        for phase in range(PHASE_COUNT):
+            mine = sorted((s for s in steps if (<Step?>s[2]).phase == phase), key=lambda s: -s[1])
+            if not mine:
+                continue
+            array = <StepC*>calloc(len(mine), sizeof(StepC))
+            if array == NULL:
+                raise MemoryError
+            self.chain.steps[phase] = array
+            self.chain.n[phase] = len(mine)
+            for i, (number, priority, step) in enumerate(mine):
+                array[i] = step.c
+                array[i].plugin = number
+                array[i].priority = priority
+                self.held.append(step)
+
+    def __dealloc__(self):
+        cdef int phase
+        for phase in range(PHASE_COUNT):
+            free(self.chain.steps[phase])
+
+
+cdef class Pool:
+    """One upstream address and this worker's idle connections to it.
+
+    `address` is "ip:port", "[ipv6]:port" or "unix:/path"; `resolve` gives a host name its address later and anew.
+    """
+
+    def __cinit__(self, str address):
+        self.address = address
+        self.name_bytes = address.encode()
+        self.c.name = self.name_bytes
+        self.c.name_len = len(self.name_bytes)
+
+    def resolve(self, str ip, int port):
+        """Sets the numeric address that connections go to from now on; idle ones to another address are closed."""
+        cdef sockaddr_storage a
+        cdef socklen_t size
+        cdef bytes raw = ip.encode()
+        memset(&a, 0, sizeof(a))
+        if inet_pton(AF_INET, raw, &(<sockaddr_in*>&a).sin_addr) == 1:
+            a.ss_family = AF_INET
+            (<sockaddr_in*>&a).sin_port = htons(port)
+            size = sizeof(sockaddr_in)
+        elif inet_pton(AF_INET6, raw, &(<sockaddr_in6*>&a).sin6_addr) == 1:
+            a.ss_family = AF_INET6
+            (<sockaddr_in6*>&a).sin6_port = htons(port)
+            size = sizeof(sockaddr_in6)
+        else:
+            raise ValueError(f"node {self.address}: expected an IP address, found {ip!r}")
+        self.set_address(&a, size)
+
+    def resolve_unix(self, str path):
+        """Connections go to the unix socket at `path`."""
+        cdef sockaddr_storage a
+        cdef bytes raw = path.encode()
+        memset(&a, 0, sizeof(a))
+        if not 0 < len(raw) < 108:
+            raise ValueError(f"node {self.address}: a unix socket path has 1 to 107 bytes, found {len(raw)}")
+        a.ss_family = AF_UNIX
+        memcpy((<sockaddr_un*>&a).sun_path, <const char*>raw, len(raw))
+        self.set_address(&a, <socklen_t>(sizeof(sa_family_t) + len(raw) + 1))
+
+    cdef void set_address(self, const sockaddr_storage* a, socklen_t size):
+        if self.c.resolved and (size != self.c.address_len or memcmp(a, &self.c.address, size) != 0):
+            pool_close_idle(&self.c)
+        memcpy(&self.c.address, a, sizeof(sockaddr_storage))
+        self.c.address_len = size
+        self.c.resolved = 1
+
+    @property
+    def idle(self) -> int:
+        """Idle connections kept now."""
+        return self.c.n_idle
+
+    @property
+    def open(self) -> int:
+        """Connections open now, busy and idle."""
+        return self.c.n_open
+
+    def __dealloc__(self):
+        pool_close_idle(&self.c)
+
+
+cdef class Upstream:
+    """Nodes and how to talk to them.
+
+    `nodes`: sequence of (Pool, weight, priority, host header bytes). `pass_host`: "pass", "node" or "rewrite" (then `host`).
+    Times in seconds; `retries` None means every other node once.
+    """
+
+    def __cinit__(self, nodes, str pass_host="pass", bytes host=b"", retries=None, double connect=60, double send=60,
+                  double read=60, int keepalive_size=320, double keepalive_idle=60, int keepalive_requests=1000):
+        cdef Pool pool
+        cdef NodeC* node
+        cdef bytes name
+        if len(nodes) > NODES_MAX:
+            raise ValueError(f"nodes: expected at most {NODES_MAX}, found {len(nodes)}")
+        self.held = []
+        self.host = host
+        self.c.nodes = <NodeC*>calloc(len(nodes) or 1, sizeof(NodeC))
+        if self.c.nodes == NULL:
+            raise MemoryError
+        for pool, weight, priority, name in nodes:
+            node = &self.c.nodes[self.c.n]
+            node.pool = &pool.c
+            node.weight = weight
+            node.priority = priority
+            node.host = name
+            node.host_len = len(name)
+            self.c.n += 1
+            self.held.append((pool, name))
+        self.c.pass_host = ("pass", "node", "rewrite").index(pass_host)
+        self.c.host = self.host
+        self.c.host_len = len(self.host)
+        self.c.retries = -1 if retries is None else retries
+        self.c.connect_ms = milliseconds(connect)
+        self.c.send_ms = milliseconds(send)
+        self.c.read_ms = milliseconds(read)
+        self.c.keep_size = keepalive_size
+        self.c.keep_ms = milliseconds(keepalive_idle)
+        self.c.keep_requests = keepalive_requests
+
+    def __dealloc__(self):
+        free(self.c.nodes)
+
+
+cdef uint32_t milliseconds(double seconds) except? 0:
+    return <uint32_t>min(max(seconds * 1000, 1), 0x7fffffff)
+
+
+cdef class Consumer:
+    """Who a request comes from, once authenticated, with the steps that its own plugins add."""
+
+    def __cinit__(self, bytes name not None, Steps steps not None, bytes group=b""):
+        self.name = name
+        self.group = group
+        self.steps = steps
+        self.c.name = self.name
+        self.c.name_len = len(name)
+        self.c.group = self.group
+        self.c.group_len = len(group)
+        self.c.chain = steps.chain
+
+
+cdef class Credential:
+    """One way of a consumer to prove itself. `key` is what a request names it by; `secret` a SecretKey or None.
+
+    `custom_id` is the consumer's label. The identity lines for the upstream are made here, once.
+    """
+
+    def __cinit__(self, Consumer consumer not None, bytes key not None, bytes id=b"", bytes custom_id=b"",
+                  SecretKey secret=None, long long leeway=0):
+        self.consumer = consumer
+        self.key = key
+        self.id = id
+        self.secret = secret
+        lines = b"X-Consumer-Username: " + consumer.name + b"\r\n"
+        if id:
+            lines += b"X-Credential-Identifier: " + id + b"\r\n"
+        if custom_id:
+            lines += b"X-Consumer-Custom-ID: " + custom_id + b"\r\n"
+        if lines.count(b"\r\n") != 1 + bool(id) + bool(custom_id) or b"\0" in lines:
+            raise ValueError("credential: a name or label holds control bytes")
+        self.identity = lines
+        self.c.consumer = &consumer.c
+        self.c.id = self.id
+        self.c.id_len = len(id)
+        self.c.identity = self.identity
+        self.c.identity_len = len(lines)
+        self.c.leeway = leeway
+        if secret is not None:
+            self.c.secret = &secret.key
+
+
+cdef class Plan:
+    """A route with everything but the consumer merged into it. `methods`: names, `remote_addrs`: CIDRs; empty means any."""
+
+    def __cinit__(self, bytes id not None, Steps steps not None, Upstream upstream=None, methods=(), int priority=0,
+                  double connect=0, double send=0, double read=0, remote_addrs=()):
+        self.id = id
+        self.steps = steps
+        self.upstream = upstream
+        self.c.id = self.id
+        self.c.id_len = len(id)
+        self.c.chain = steps.chain
+        self.c.priority = priority
+        if upstream is not None:
+            self.c.upstream = &upstream.c
+        for name in methods:
+            self.c.methods |= <uint64_t>1 << method_number(name)
+        self.c.connect_ms = milliseconds(connect) if connect else 0
+        self.c.send_ms = milliseconds(send) if send else 0
+        self.c.read_ms = milliseconds(read) if read else 0
+        cidrs_set(&self.c.remote, remote_addrs)
+
+    def __dealloc__(self):
+        free(self.c.remote.list)
+
+
+cdef class _PathIndex:
+    # Owner of one host's index: `entries` are (Plan, pattern bytes) in insertion order.
+    cdef PathIndex c
+    cdef list held
+
+    def __cinit__(self, entries):
+        exact, prefix = {}, {}
+        for order, (plan, pattern) in enumerate(entries):
+            star = pattern.endswith(b"*")
+            (prefix if star else exact).setdefault(pattern.removesuffix(b"*"), []).append((plan, pattern, order))
+        self.held = []
+        self.fill(&self.c.exact, exact)
+        self.fill(&self.c.prefix, prefix)
+        lengths = sorted({len(p) for p in prefix})
+        self.c.lengths = <uint32_t*>calloc(len(lengths) or 1, sizeof(uint32_t))
+        self.c.hashes = <uint64_t*>calloc(len(lengths) or 1, sizeof(uint64_t))
+        if self.c.lengths == NULL or self.c.hashes == NULL:
+            raise MemoryError
+        for i, n in enumerate(lengths):
+            self.c.lengths[i] = n
+        self.c.n_lengths = len(lengths)
+
+    cdef int fill(self, Map* m, dict by_path) except -1:
+        cdef Candidates* c
+        cdef Plan plan
+        cdef bytes path
+        map_init(m, len(by_path))
+        for path, entries in by_path.items():
+            entries.sort(key=lambda e: (-(<Plan>e[0]).c.priority, -len(e[1]), e[2]))
+            c = <Candidates*>calloc(1, sizeof(Candidates) + len(entries) * sizeof(PlanC*))
+            if c == NULL:
+                raise MemoryError
+            c.plans = <PlanC**>(c + 1)
+            for plan, _, _ in entries:
+                c.plans[c.n] = &plan.c
+                c.n += 1
+            map_set(m, path, len(path), c)
+            self.held.append((path, entries))
+        return 0
+
+    cdef void drop(self, Map* m):
+        cdef uint32_t i
+        if m.entries != NULL:
+            for i in range(m.mask + 1):
+                free(m.entries[i].value)
+        map_free(m)
+
+    def __dealloc__(self):
+        self.drop(&self.c.exact)
+        self.drop(&self.c.prefix)
+        free(self.c.lengths)
+        free(self.c.hashes)
+
+
+cdef class Snapshot:
+    """One whole configuration, immutable.
+
+    `routes`: sequence of (Plan, host, pattern): host b"" (any), b"www.a.com", or b"*.a.com"; pattern b"/x" (exact) or b"/x*"
+    (prefix). `credentials`: mapping of kind ("jwt", "key", "basic", "hmac") to Credentials. `globals`: Steps.
+    """
+
+    def __cinit__(self, routes, credentials, Steps globals not None, unsigned long long revision=0):
+        self.held = [globals]
+        self.paths = []
+        self.c.globals = globals.chain
+        self.c.revision = revision
+        self.index_routes(routes)
+        for kind, list_ in credentials.items():
+            self.index_credentials(&self.c.credentials[CREDENTIAL_KINDS.index(kind)], list_)
+
+    cdef int index_routes(self, routes) except -1:
+        cdef _PathIndex index
+        cdef bytes host
+        by_host = {}
+        for plan, host, pattern in routes:
+            by_host.setdefault(host, []).append((plan, pattern))
+        exact = {h: e for h, e in by_host.items() if h and not h.startswith(b"*")}
+        suffixes = {bytes(reversed(h[1:])): e for h, e in by_host.items() if h.startswith(b"*") and h != b"*"}
+        map_init(&self.c.routes.hosts, len(exact))
+        map_init(&self.c.routes.suffixes, len(suffixes))
+        for group, m in ((exact, 0), (suffixes, 1)):
+            for host, entries in group.items():
+                index = _PathIndex(entries)
+                self.paths.append((index, host))
+                map_set(&self.c.routes.suffixes if m else &self.c.routes.hosts, host, len(host), &index.c)
+        anywhere = by_host.get(b"", []) + by_host.get(b"*", [])
+        if anywhere:
+            index = _PathIndex(anywhere)
+            self.paths.append((index, b""))
+            self.c.routes.any_host = &index.c
+        lengths = sorted({len(s) for s in suffixes})
+        self.c.routes.suffix_lengths = <uint32_t*>calloc(len(lengths) or 1, sizeof(uint32_t))
+        self.c.routes.suffix_hashes = <uint64_t*>calloc(len(lengths) or 1, sizeof(uint64_t))
+        if self.c.routes.suffix_lengths == NULL or self.c.routes.suffix_hashes == NULL:
+            raise MemoryError
+        for i, n in enumerate(lengths):
+            self.c.routes.suffix_lengths[i] = n
+        self.c.routes.n_suffix_lengths = len(lengths)
+        return 0
+
+    cdef int index_credentials(self, Map* m, list_) except -1:
+        cdef Credential credential
+        map_init(m, len(list_))
+        for credential in list_:
+            map_set(m, credential.key, len(credential.key), &credential.c)
+            self.held.append(credential)
+        return 0
+
+    @property
+    def revision(self) -> int:
+        """Revision of the store that it was compiled from."""
+        return self.c.revision
+
+    @property
+    def inflight(self) -> int:
+        """Exchanges that run on it now."""
+        return self.c.inflight
+
+    def __dealloc__(self):
+        cdef int i
+        map_free(&self.c.routes.hosts)
+        map_free(&self.c.routes.suffixes)
+        free(self.c.routes.suffix_lengths)
+        free(self.c.routes.suffix_hashes)
+        for i in range(4):
+            map_free(&self.c.credentials[i])
+
+
+CREDENTIAL_KINDS = ("jwt", "key", "basic", "hmac")

@@ -1,0 +1,241 @@
+# reactor: the worker's native event core as Python sees it. Owns: the Loop and everything in it. The event loop watches its
+# epoll descriptor and calls drain; Python is entered only for that wake-up, for timers, snapshots and Python plugins.
+
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from msgspec.json import encode as _json_encode
+
+
+cdef class Reactor:
+    """One worker's data plane.
+
+    `loop` is the running event loop; `region` and `slot` give the shared table and this process's metrics; `limits` maps the
+    names of the config's `limits` to numbers (bytes, seconds, counts); `trusted` are the CIDRs of trusted_addresses;
+    `on_error(plugin, phase, exception)` is told what Python plugins raise.
+    """
+    cdef Loop core
+    cdef object loop
+    cdef Region region
+    cdef Snapshot current
+    cdef list retired
+    cdef set tasks
+    cdef object error_sink
+    cdef bint scheduled
+
+    def __cinit__(self, *, loop, Region region not None, int slot, limits=None, trusted=(), bint server_tokens=True,
+                  on_error=None):
+        cdef Loop* core = &self.core
+        self.loop = loop
+        self.region = region
+        self.retired = []
+        self.tasks = set()
+        self.error_sink = on_error
+        core.reactor = <PyObject*>self
+        core.io.recv = sock_recv
+        core.io.send = sock_send
+        core.io.connect = sock_connect
+        core.io.close = sock_close
+        core.io.finish = sock_finish
+        core.server_tokens = server_tokens
+        core.log_fd = -1
+        core.epfd = epoll_create1(EPOLL_CLOEXEC)
+        if core.epfd < 0:
+            raise OSError(errno, "epoll_create1")
+        core.rbuf = <char*>malloc(IO_BYTES)
+        if core.rbuf == NULL:
+            raise MemoryError
+        core.jwt = <JwtScratch*>malloc(sizeof(JwtScratch))
+        if core.jwt == NULL:
+            raise MemoryError
+        jwt_scratch_init(core.jwt, &core.jwt_headers, JWT_DEFAULT_MAX)
+        core.table = region.limit_table()
+        core.metrics = region.metrics_block(slot)
+        loop_limits(&core.limits, limits or {})
+        cidrs_set(&core.trusted, trusted)
+        loop_clock(core)
+        core.tick = core.now_ms // TIMER_TICK_MS
+
+    def fileno(self) -> int:
+        """The epoll descriptor: readable when there is something to drain."""
+        return self.core.epfd
+
+    def drain(self) -> None:
+        """Serves what is there, up to a cap; comes back by itself when the cap was reached."""
+        cdef bint more
+        self.scheduled = False
+        with nogil:
+            more = loop_drain(&self.core)
+        if more and not self.scheduled:
+            self.scheduled = True
+            self.loop.call_soon(self.drain)
+
+    def tick(self) -> None:
+        """To be called every 100 ms: timeouts, the access log, listeners that paused, retired snapshots."""
+        with nogil:
+            loop_clock(&self.core)
+            timer_advance(&self.core)
+            self.resume_listeners()
+            if self.core.log_on:
+                log_flush(&self.core)
+            conn_bury(&self.core)
+        if self.core.ready != NULL:
+            self.drain()
+        if self.retired:
+            self.retired = [s for s in self.retired if (<Snapshot>s).c.inflight]
+
+    def listen(self, int fd) -> None:
+        """Accepts connections from a listening, non-blocking socket. The descriptor stays the caller's."""
+        cdef Listener* l = <Listener*>conn_new(&self.core, sizeof(Listener), CONN_LISTENER)
+        cdef sockaddr_storage a
+        cdef socklen_t size = sizeof(a)
+        if l == NULL:
+            raise MemoryError
+        l.c.fd = fd
+        if getsockname(fd, <sockaddr*>&a, &size) != 0:
+            free(l)
+            raise OSError(errno, "getsockname")
+        l.unix_socket = a.ss_family == AF_UNIX
+        if a.ss_family == AF_INET:
+            l.port = ntohs((<sockaddr_in*>&a).sin_port)
+        elif a.ss_family == AF_INET6:
+            l.port = ntohs((<sockaddr_in6*>&a).sin6_port)
+        l.next = self.core.listeners
+        self.core.listeners = l
+        if listener_watch(l) != 0:
+            raise OSError(errno, "epoll_ctl")
+
+    def stop_listening(self) -> None:
+        """Takes what waits in the accept queues, then no more; from now on every answer closes its connection."""
+        cdef Listener* l
+        self.core.draining = 1
+        with nogil:
+            loop_clock(&self.core)
+            while self.core.listeners != NULL:
+                l = self.core.listeners
+                self.core.listeners = l.next
+                listener_on_event(l)
+                listener_pause(l)
+                free(l)
+
+    def close_idle(self) -> None:
+        """Closes connections that wait between two requests; not those whose first is still to come."""
+        cdef Down* d
+        cdef Down* following
+        with nogil:
+            d = self.core.downs
+            while d != NULL:
+                following = d.next
+                if (d.c.state == DOWN_IDLE and d.requests and not d.c.readable and buf_left(&d.input) == 0
+                        and buf_left(&d.c.out) == 0):
+                    down_close(d)
+                d = following
+            conn_bury(&self.core)
+
+    def install(self, Snapshot snapshot not None) -> None:
+        """New requests run on `snapshot`; those under way end on theirs."""
+        if self.current is not None and self.current is not snapshot:
+            self.retired.append(self.current)
+        self.current = snapshot
+        self.core.snapshot = &snapshot.c
+
+    def access_log(self, int fd) -> None:
+        """Lines go to this descriptor; -1 switches the log off."""
+        with nogil:
+            if self.core.log_on:
+                log_flush(&self.core)
+        self.core.log_fd = fd
+        self.core.log_on = fd >= 0
+
+    def set_limits(self, limits) -> None:
+        """Applies the config's `limits` to what begins from now on."""
+        loop_limits(&self.core.limits, limits)
+
+    def set_trusted(self, networks) -> None:
+        """Applies trusted_addresses to connections accepted from now on."""
+        cidrs_set(&self.core.trusted, networks)
+
+    def set_server_tokens(self, bint on) -> None:
+        """Whether answers carry `Server: fastgw`."""
+        self.core.server_tokens = on
+
+    def requests(self) -> int:
+        """Requests under way."""
+        return self.core.n_exchanges
+
+    def active(self) -> int:
+        """Client connections open."""
+        return self.core.n_down
+
+    cdef void resume_listeners(self) noexcept nogil:
+        cdef Listener* l = self.core.listeners
+        while l != NULL:
+            if l.paused and self.core.n_down < self.core.limits.connections:
+                listener_watch(l)
+            l = l.next
+
+    cdef int on_error(self, str plugin, str phase, error) except -1:
+        if self.error_sink is not None:
+            self.error_sink(plugin, phase, error)
+        return 0
+
+    cdef int suspend(self, Request request, PythonStep step, awaitable) except -1:
+        task = self.loop.create_task(_await(awaitable))
+        self.tasks.add(task)
+
+        def done(task):
+            self.tasks.discard(task)
+            python_resume(request, step, task)
+            if self.core.ready != NULL:
+                self.drain()
+
+        task.add_done_callback(done)
+        return 0
+
+    def close(self) -> None:
+        """Cuts every connection and releases the native memory; the reactor is of no use afterwards."""
+        cdef Exchange* x
+        with nogil:
+            while self.core.downs != NULL:
+                if self.core.downs.c.state == DOWN_EXCHANGE and self.core.downs.c.x != NULL:
+                    exchange_abort(self.core.downs.c.x)
+                else:
+                    down_close(self.core.downs)
+            while self.core.ups != NULL:
+                up_close(self.core.ups)
+            self.core.ready = self.core.ready_tail = NULL
+            conn_bury_all(&self.core)
+            if self.core.log_on:
+                log_flush(&self.core)
+            while self.core.free_exchanges != NULL:
+                x = self.core.free_exchanges
+                self.core.free_exchanges = x.next_free
+                exchange_destroy(x)
+            self.core.n_free = 0
+
+    def __dealloc__(self):
+        if self.core.ups != NULL or self.core.downs != NULL:
+            self.close()        # pools may outlive the loop that their idle connections name
+        if self.core.epfd > 0:
+            close(self.core.epfd)
+        free(self.core.rbuf)
+        free(self.core.jwt)
+        free(self.core.trusted.list)
+        buf_free(&self.core.wbuf)
+        buf_free(&self.core.log)
+
+
+async def _await(awaitable):
+    return await awaitable
+
+
+cdef int loop_limits(LoopLimits* out, limits) except -1:
+    out.head_bytes = limits.get("head_bytes", 32768)
+    out.target_bytes = limits.get("target_bytes", 8192)
+    out.headers = min(limits.get("headers", 100), HEAD_MAX_FIELDS)
+    out.body_bytes = limits.get("body_bytes", 67108864) or 0x7fffffffffffffff
+    out.idle_ms = milliseconds(limits.get("idle_timeout", 60))
+    out.head_ms = milliseconds(limits.get("head_timeout", 10))
+    out.body_ms = milliseconds(limits.get("body_timeout", 60))
+    out.send_ms = milliseconds(limits.get("send_timeout", 60))
+    out.connections = limits.get("connections", 65536)
+    return 0

@@ -1,0 +1,312 @@
+# relay: bodies on their way, in both directions, with backpressure: a side is read only when the other side has taken all it
+# was given, so that one direction never holds more than one read. Framing is rewritten: nothing of the sender's chunking, its
+# extensions or trailers crosses.
+
+
+cdef int request_decode(Exchange* x, Buf* out) noexcept nogil:
+    # Moves body bytes that were read with the head from d.input to out, framed for the upstream. -1: exchange ended.
+    cdef Buf* input = &x.down.input
+    cdef uint32_t n = buf_left(input)
+    cdef ssize_t used
+    if n == 0:
+        return 0
+    used = request_frame(x, input.p + input.off, n, out, NULL)
+    if used < 0:
+        return -1
+    buf_eat(input, used)
+    return 0
+
+
+cdef ssize_t request_frame(Exchange* x, const char* p, size_t n, Buf* out, size_t* direct) noexcept nogil:
+    # Decodes body bytes p[0:n]; what goes upstream is appended to out, but for a Content-Length body with `direct`, where the
+    # first direct[0] bytes of p go as they are. Gives the bytes used, or -1 when the exchange was ended.
+    cdef size_t done = 0
+    cdef size_t used, k
+    cdef const char* data
+    cdef size_t data_len
+    cdef int r
+    if x.body == BODY_LENGTH:
+        k = n if <int64_t>n < x.body_left else <size_t>x.body_left
+        x.body_left -= k
+        x.body_bytes += k
+        x.body_done = x.body_left == 0
+        if direct != NULL:
+            direct[0] = k
+        else:
+            buf_put(out, p, k)
+        return k
+    while done < n:
+        r = chunk_next(&x.chunks, p + done, n - done, &used, &data, &data_len)
+        done += used
+        if x.chunks.announced > x.loop.limits.body_bytes:
+            request_refuse(x, 413, "body.too_large")
+            return -1
+        if r == CHUNK_DATA:
+            x.body_bytes += data_len
+            buf_hex(out, data_len)
+            buf_put(out, b"\r\n", 2)
+            buf_put(out, data, data_len)
+            buf_put(out, b"\r\n", 2)
+        elif r == CHUNK_END:
+            buf_put(out, b"0\r\n\r\n", 5)
+            x.body_done = 1
+            break
+        elif r == CHUNK_MORE:
+            break
+        else:
+            request_refuse(x, 400, "framing.chunk")
+            return -1
+    return done
+
+
+cdef void request_refuse(Exchange* x, uint16_t status, const char* reason) noexcept nogil:
+    # The body turned out bad. The upstream's half request is cut; the client gets the status if it has no answer yet.
+    if x.up != NULL:
+        x.up.c.x = NULL
+        up_close(x.up)
+        x.up = NULL
+    x.down.close_after = 1
+    x.refused = reason
+    if x.answering:
+        exchange_abort(x)
+        return
+    reply_error(x, status, NULL, reason)
+    reply_send(x)
+
+
+cdef void request_relay(Exchange* x) noexcept nogil:
+    # Reads the client's body while the upstream takes it.
+    cdef Loop* loop = x.loop
+    cdef Down* d = x.down
+    cdef Up* u = x.up
+    cdef Buf* out = &loop.wbuf
+    cdef const char* p
+    cdef ssize_t n
+    cdef ssize_t used
+    cdef size_t direct
+    cdef int rounds = 0
+    while not x.body_done and buf_left(&u.c.out) == 0:
+        if buf_left(&d.input):
+            p = d.input.p + d.input.off
+            n = buf_left(&d.input)
+        else:
+            if not d.c.readable:
+                break
+            if rounds == IO_ROUNDS:
+                conn_ready(&d.c)
+                return
+            rounds += 1
+            p = loop.rbuf
+            n = loop.io.recv(&d.c, loop.rbuf, IO_BYTES)
+            if n <= 0:
+                if n == -EAGAIN:
+                    d.c.readable = 0
+                    break
+                exchange_abort(x)   # the client left in the middle of its request
+                return
+            if n < IO_BYTES and not d.c.ended:
+                d.c.readable = 0
+        buf_reset(out)
+        direct = 0
+        used = request_frame(x, p, n, out, &direct)
+        if used < 0:
+            return
+        if conn_send(&u.c, out.p, out.len, p, direct) < 0:
+            if u.c.readable:
+                d.close_after = 1   # answered early and closed: the answer is still to be read
+                return
+            proxy_failed(u, 502, "upstream.reset")
+            return
+        u.sent_bytes = 1
+        x.replayable = 0
+        if p == loop.rbuf:
+            if used < n:
+                buf_put(&d.input, p + used, n - used)   # pipelined behind the body
+        else:
+            buf_eat(&d.input, used)
+    up_arm(u)
+    if x.body_done:
+        timer_set(&d.c, 0)
+    else:
+        timer_set(&d.c, loop.limits.body_ms)
+
+
+cdef void answer_on_readable(Up* u) noexcept nogil:
+    cdef Loop* loop = u.c.loop
+    cdef Exchange* x = u.c.x
+    cdef ssize_t n
+    cdef int rounds = 0
+    while u.c.readable and u.c.x == x and x != NULL:
+        if buf_left(&x.down.c.out):
+            return              # down_on_writable takes up from here
+        if rounds == IO_ROUNDS:
+            conn_ready(&u.c)
+            return
+        rounds += 1
+        n = loop.io.recv(&u.c, loop.rbuf, IO_BYTES)
+        if n == -EAGAIN:
+            u.c.readable = 0
+            return
+        if n <= 0:
+            u.c.ended = 1
+            answer_on_end(u)
+            return
+        if n < IO_BYTES and not u.c.ended:
+            u.c.readable = 0    # a short read emptied the socket; the next bytes make a new edge (epoll(7))
+        u.got_bytes = 1
+        if u.parser.done:
+            buf_reset(&loop.wbuf)
+            answer_body(u, loop.rbuf, n)
+        else:
+            answer_head(u, loop.rbuf, n)
+        if u.c.state == UP_ACTIVE and u.c.x == x:
+            up_arm(u)
+
+
+cdef void answer_on_end(Up* u) noexcept nogil:
+    cdef Exchange* x = u.c.x
+    if x.answering and x.answer_body == BODY_UNTIL_CLOSE:
+        x.answer_done = 1
+        x.up_keep = 0
+        buf_reset(&x.loop.wbuf)
+        answer_emit_end(x, &x.loop.wbuf)
+        conn_send(&x.down.c, x.loop.wbuf.p, x.loop.wbuf.len, NULL, 0)
+        exchange_finish(x)
+        return
+    proxy_failed(u, 502, "upstream.closed")
+
+
+cdef void answer_head(Up* u, const char* p, size_t n) noexcept nogil:
+    # Bytes of the answer's head; 1xx answers come before the final one.
+    cdef Exchange* x = u.c.x
+    cdef Loop* loop = x.loop
+    cdef Head* h = &loop.answer_head
+    cdef const char* base = p
+    cdef Buf whole
+    cdef int r
+    memset(&whole, 0, sizeof(Buf))
+    if u.input.len:
+        buf_put(&u.input, p, n)
+        whole = u.input         # taken over: u.input starts anew
+        memset(&u.input, 0, sizeof(Buf))
+        base = whole.p
+        n = whole.len
+    while True:
+        # The scratch head is shared by all connections, so a partial head is parsed from its start when more of it comes;
+        # its size is bounded, and upstreams are not the ones who drip bytes.
+        head_begin(&u.parser, h, True, loop.limits.head_bytes, 0, loop.limits.headers)
+        r = head_feed(&u.parser, base, n) if not whole.failed else 502
+        if r == HEAD_MORE:
+            buf_put(&u.input, base, n)
+            break
+        if r != HEAD_DONE or framing_response(h, base, x.head.method) != 0:
+            proxy_failed(u, 502, "upstream.bad_answer")
+            break
+        if h.status >= 200:
+            u.parser.done = 1
+            answer_begin(u, h, base, n)
+            break
+        x.informational += 1
+        if h.status == 101 or x.informational > 16:
+            proxy_failed(u, 502, "upstream.bad_answer")
+            break
+        if h.status != 100 and x.head.minor == 1:
+            answer_informational(x, h, base)
+        base += h.len
+        n -= h.len
+        if n == 0:
+            break
+    buf_free(&whole)
+
+
+cdef void answer_informational(Exchange* x, Head* h, const char* base) noexcept nogil:
+    cdef Buf* out = &x.loop.wbuf
+    cdef Names none
+    none.n = 0
+    buf_reset(out)
+    put_status_line(out, h.status)
+    copy_fields(out, h, base, &none)
+    buf_put(out, b"\r\n", 2)
+    conn_send(&x.down.c, out.p, out.len, NULL, 0)
+
+
+cdef void answer_begin(Up* u, Head* h, const char* base, size_t n) noexcept nogil:
+    cdef Exchange* x = u.c.x
+    cdef Down* d = x.down
+    x.t_up_head = x.loop.now_ns
+    x.status = x.up_status = h.status
+    x.up_keep = h.keep_alive
+    x.answer_body = h.body
+    x.answer_left = h.content_length if h.body == BODY_LENGTH else 0
+    if h.body == BODY_CHUNKED:
+        chunk_begin(&x.answer_chunks, CHUNK_EXT_MAX, x.loop.limits.head_bytes)
+    x.filtering = h.body != BODY_NONE and chain_has(x, PHASE_BODY_FILTER)
+    if h.body == BODY_CHUNKED or h.body == BODY_UNTIL_CLOSE or x.filtering:
+        x.answer_chunked = x.head.minor == 1
+        if not x.answer_chunked:
+            d.close_after = 1   # an HTTP/1.0 client reads to the end of the connection
+    if not x.head.keep_alive or not x.body_done or x.loop.draining:
+        d.close_after = 1
+    chain_on_answer(x, PHASE_HEADER_FILTER)
+    buf_reset(&x.loop.wbuf)
+    serialise_answer(x, h, base, &x.loop.wbuf)
+    x.answering = 1
+    answer_body(u, base + h.len, n - h.len)
+
+
+cdef void answer_body(Up* u, const char* p, size_t n) noexcept nogil:
+    # Body bytes p[0:n] of the answer; the loop's wbuf may already hold its head. One send for all.
+    cdef Exchange* x = u.c.x
+    cdef Down* d = x.down
+    cdef Buf* out = &x.loop.wbuf
+    cdef size_t k = 0
+    if x.answer_body == BODY_CHUNKED:
+        if answer_chunks_in(x, p, n, out) < 0:
+            x.refused = "upstream.bad_chunk"
+            exchange_abort(x)
+            return
+    else:
+        k = n
+        if x.answer_body != BODY_UNTIL_CLOSE:
+            if <int64_t>k > x.answer_left:
+                k = <size_t>x.answer_left
+                x.up_keep = 0   # more than announced: never relayed, never reused
+            x.answer_left -= k
+            x.answer_done = x.answer_left == 0
+        if x.answer_chunked or x.filtering:
+            answer_emit(x, out, p, k)
+            k = 0
+        else:
+            x.answer_bytes += k
+    if x.answer_done:
+        answer_emit_end(x, out)
+    if out.failed or conn_send(&d.c, out.p, out.len, p, k) < 0:
+        exchange_abort(x)
+        return
+    if x.answer_done:
+        exchange_finish(x)
+    elif buf_left(&d.c.out):
+        timer_set(&d.c, x.loop.limits.send_ms)
+
+
+cdef int answer_chunks_in(Exchange* x, const char* p, size_t n, Buf* out) noexcept nogil:
+    cdef size_t done = 0
+    cdef size_t used
+    cdef const char* data
+    cdef size_t data_len
+    cdef int r
+    while done < n:
+        r = chunk_next(&x.answer_chunks, p + done, n - done, &used, &data, &data_len)
+        done += used
+        if r == CHUNK_DATA:
+            answer_emit(x, out, data, data_len)
+        elif r == CHUNK_END:
+            x.answer_done = 1
+            if done < n:
+                x.up_keep = 0
+            return 0
+        elif r == CHUNK_MORE:
+            return 0
+        else:
+            return -1
+    return 0

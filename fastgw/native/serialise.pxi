@@ -1,0 +1,216 @@
+# serialise: heads as they leave the gateway, written anew from the parsed message (hardening rule 16). Framing, Host and
+# forwarding fields are ours; what crosses is copied in the longest runs that need no change. The last wall against header
+# injection is here: names and values were checked by llhttp and framing, and step-made lines pass extra_line.
+
+cdef enum:
+    EXTRA_NAMES_MAX = 32        # step-made header lines looked at for overwriting
+
+cdef struct Names:              # names of step-made lines: they replace fields of the same name
+    uint32_t n
+    const char* at[EXTRA_NAMES_MAX]
+    uint16_t len[EXTRA_NAMES_MAX]
+
+
+cdef inline uint8_t lower(uint8_t c) noexcept nogil:
+    return c + 32 if c >= 65 and c <= 90 else c
+
+
+cdef inline bint same_name(const char* a, const char* b, size_t n) noexcept nogil:
+    # Field names, case-insensitive, `_` and `-` alike: upstreams may fold them together.
+    cdef size_t i
+    cdef uint8_t x, y
+    for i in range(n):
+        x = lower(<uint8_t>a[i])
+        y = lower(<uint8_t>b[i])
+        if x != y and not ((x == 45 or x == 95) and (y == 45 or y == 95)):
+            return False
+    return True
+
+
+cdef void names_collect(Names* names, const Buf* lines) noexcept nogil:
+    cdef const char* p = lines.p
+    cdef const char* end = lines.p + lines.len
+    cdef const char* colon
+    names.n = 0
+    while p < end and names.n < EXTRA_NAMES_MAX:
+        colon = <const char*>memchr(p, 58, end - p)
+        if colon == NULL:
+            return
+        names.at[names.n] = p
+        names.len[names.n] = <uint16_t>(colon - p)
+        names.n += 1
+        p = <const char*>memchr(colon, 10, end - colon)
+        if p == NULL:
+            return
+        p += 1
+
+
+cdef inline bint names_have(const Names* names, const char* name, uint16_t n) noexcept nogil:
+    cdef uint32_t i
+    for i in range(names.n):
+        if names.len[i] == n and same_name(names.at[i], name, n):
+            return True
+    return False
+
+
+cdef void copy_fields(Buf* out, const Head* h, const char* base, const Names* names) noexcept nogil:
+    # Fields that cross, in their order. A field that stands as "name: value CRLF" joins the run before it.
+    cdef uint32_t i
+    cdef uint32_t run = 0
+    cdef uint32_t run_end = 0
+    cdef const Field* f
+    for i in range(h.n):
+        f = &h.fields[i]
+        if f.flags & FIELD_DROP or (names.n and names_have(names, base + f.name, f.name_len)):
+            continue
+        if (f.value == f.name + f.name_len + 2 and base[f.value - 1] == 32
+                and base[f.value + f.value_len] == 13 and base[f.value + f.value_len + 1] == 10):
+            if run_end != f.name:
+                buf_put(out, base + run, run_end - run)
+                run = f.name
+            run_end = f.value + f.value_len + 2
+            continue
+        buf_put(out, base + run, run_end - run)
+        run = run_end = 0
+        buf_put(out, base + f.name, f.name_len)
+        buf_put(out, b": ", 2)
+        buf_put(out, base + f.value, f.value_len)
+        buf_put(out, b"\r\n", 2)
+    buf_put(out, base + run, run_end - run)
+
+
+cdef int extra_line(Buf* lines, const char* name, size_t n, const char* value, size_t m) noexcept nogil:
+    # One step-made header line; -1 (and nothing written) where a byte could end the line or is no field content.
+    cdef size_t i
+    for i in range(n):
+        if <uint8_t>name[i] <= 32 or name[i] == 58 or <uint8_t>name[i] >= 127:
+            return -1
+    for i in range(m):
+        if (<uint8_t>value[i] < 32 and value[i] != 9) or value[i] == 127:
+            return -1
+    if n == 0:
+        return -1
+    buf_put(lines, name, n)
+    buf_put(lines, b": ", 2)
+    buf_put(lines, value, m)
+    buf_put(lines, b"\r\n", 2)
+    return 0
+
+
+cdef inline void put_field(Buf* out, const Head* h, const char* base, uint8_t id) noexcept nogil:
+    cdef const Field* f = &h.fields[h.first[id] - 1]
+    buf_put(out, base + f.value, f.value_len)
+    buf_put(out, b"\r\n", 2)
+
+
+cdef void put_forwarded(Exchange* x, Buf* out) noexcept nogil:
+    # What the client says of itself is discarded unless it is a trusted proxy (DESIGN section 5).
+    cdef Down* d = x.down
+    cdef const Head* h = &x.head
+    cdef const char* base = x.bytes.p
+    buf_put(out, b"X-Real-IP: ", 11)
+    buf_put(out, d.address, d.address_len)
+    buf_put(out, b"\r\nX-Forwarded-For: ", 19)
+    if d.trusted and h.first[FIELD_X_FORWARDED_FOR]:
+        buf_put(out, base + h.fields[h.first[FIELD_X_FORWARDED_FOR] - 1].value,
+                h.fields[h.first[FIELD_X_FORWARDED_FOR] - 1].value_len)
+        buf_put(out, b", ", 2)
+    buf_put(out, d.address, d.address_len)
+    if d.trusted and h.first[FIELD_X_FORWARDED_PROTO]:
+        buf_put(out, b"\r\nX-Forwarded-Proto: ", 21)
+        put_field(out, h, base, FIELD_X_FORWARDED_PROTO)
+    else:
+        buf_put(out, b"\r\nX-Forwarded-Proto: http\r\n", 27)
+    if d.trusted and h.first[FIELD_X_FORWARDED_HOST]:
+        buf_put(out, b"X-Forwarded-Host: ", 18)
+        put_field(out, h, base, FIELD_X_FORWARDED_HOST)
+    elif x.authority_len:
+        buf_put(out, b"X-Forwarded-Host: ", 18)
+        buf_put(out, base + x.authority, x.authority_len)
+        buf_put(out, b"\r\n", 2)
+    buf_put(out, b"X-Forwarded-Port: ", 18)
+    if d.trusted and h.first[FIELD_X_FORWARDED_PORT]:
+        put_field(out, h, base, FIELD_X_FORWARDED_PORT)
+    else:
+        buf_int(out, x.authority_port if x.authority_port else d.port)
+        buf_put(out, b"\r\n", 2)
+
+
+cdef void serialise_request(Exchange* x) noexcept nogil:
+    # The head for the upstream, into x.request.
+    cdef Buf* out = &x.request
+    cdef const Head* h = &x.head
+    cdef const char* base = x.bytes.p
+    cdef UpstreamC* u = x.plan.upstream
+    cdef Names names
+    cdef const char* method = method_name(h.method)
+    buf_reset(out)
+    buf_str(out, method)
+    buf_put(out, b" ", 1)
+    if x.target.len:
+        buf_put(out, x.target.p, x.target.len)
+    else:
+        buf_put(out, base + x.raw_path, x.raw_path_len)
+    buf_put(out, b" HTTP/1.1\r\nHost: ", 17)
+    if u.pass_host == HOST_REWRITE:
+        buf_put(out, u.host, u.host_len)
+    elif u.pass_host == HOST_NODE or x.authority_len == 0:
+        buf_put(out, x.node.host, x.node.host_len)
+    else:
+        buf_put(out, base + x.authority, x.authority_len)
+    buf_put(out, b"\r\n", 2)
+    names_collect(&names, &x.up_extra)
+    copy_fields(out, h, base, &names)
+    put_forwarded(x, out)
+    if x.credential != NULL:
+        buf_put(out, x.credential.identity, x.credential.identity_len)
+    buf_put(out, x.up_extra.p, x.up_extra.len)
+    if x.body == BODY_LENGTH:
+        buf_put(out, b"Content-Length: ", 16)
+        buf_int(out, h.content_length)
+        buf_put(out, b"\r\n", 2)
+    elif x.body == BODY_CHUNKED:
+        buf_put(out, b"Transfer-Encoding: chunked\r\n", 28)
+    buf_put(out, b"\r\n", 2)
+
+
+cdef inline void put_status_line(Buf* out, uint16_t status) noexcept nogil:
+    buf_put(out, b"HTTP/1.1 ", 9)
+    buf_int(out, status)
+    buf_put(out, b" ", 1)
+    buf_str(out, reply_reason(status))
+    buf_put(out, b"\r\n", 2)
+
+
+cdef inline void put_connection(Exchange* x, Buf* out) noexcept nogil:
+    if x.down.close_after:
+        buf_put(out, b"Connection: close\r\n", 19)
+    elif x.head.minor == 0:
+        buf_put(out, b"Connection: keep-alive\r\n", 24)
+
+
+cdef void serialise_answer(Exchange* x, Head* h, const char* base, Buf* out) noexcept nogil:
+    # The upstream's head for the client, appended to out.
+    cdef Names names
+    if h.first[FIELD_SERVER] and x.loop.server_tokens:
+        h.fields[h.first[FIELD_SERVER] - 1].flags |= FIELD_DROP
+    put_status_line(out, x.status)
+    names_collect(&names, &x.down_extra)
+    copy_fields(out, h, base, &names)
+    if x.loop.server_tokens:
+        buf_put(out, b"Server: fastgw\r\n", 16)
+    if not h.first[FIELD_DATE]:
+        buf_put(out, x.loop.date, x.loop.date_len)
+    buf_put(out, x.down_extra.p, x.down_extra.len)
+    if x.status >= 500:
+        buf_put(out, b"X-APISIX-Upstream-Status: ", 26)
+        buf_int(out, x.up_status)
+        buf_put(out, b"\r\n", 2)
+    if x.answer_chunked:
+        buf_put(out, b"Transfer-Encoding: chunked\r\n", 28)
+    elif h.content_length >= 0 and x.status != 204 and not x.filtering:
+        buf_put(out, b"Content-Length: ", 16)
+        buf_int(out, h.content_length)
+        buf_put(out, b"\r\n", 2)
+    put_connection(x, out)
+    buf_put(out, b"\r\n", 2)

@@ -1,0 +1,231 @@
+# up: the upstream's side of an exchange: choosing a node, connecting, sending the request, retrying, and keeping the connection
+# for the next one. A retry happens only while no byte of an answer came and the request is idempotent and still whole, or
+# nothing of it was sent (RFC 9110 section 9.2.2, hardening rule 23).
+
+cdef enum:
+    # Methods that may be sent twice: DELETE GET HEAD PUT OPTIONS TRACE.
+    IDEMPOTENT = (1 << METHOD_DELETE) | (1 << METHOD_GET) | (1 << METHOD_HEAD) | (1 << METHOD_PUT) | (1 << METHOD_OPTIONS)
+
+
+cdef void up_close(Up* u) noexcept nogil:
+    if u.c.state == CONN_CLOSED:
+        return
+    if u.c.state == UP_IDLE:
+        pool_remove(u)
+    if u.all_prev != NULL:
+        u.all_prev.all_next = u.all_next
+    else:
+        u.c.loop.ups = u.all_next
+    if u.all_next != NULL:
+        u.all_next.all_prev = u.all_prev
+    u.pool.n_open -= 1
+    conn_close(&u.c)
+
+
+cdef void proxy_start(Exchange* x) noexcept nogil:
+    # The chain passed. Reads what is here of the body, so that a short request goes out whole, in one piece.
+    cdef UpstreamC* upstream = x.plan.upstream
+    chain_on_answer(x, PHASE_BEFORE_PROXY)
+    if upstream == NULL or upstream.n == 0:
+        reply_error(x, 503, NULL, "upstream.missing")
+        reply_send(x)
+        return
+    if not x.body_done:
+        if x.head.expect_continue and buf_left(&x.down.input) == 0:
+            conn_send(&x.down.c, b"HTTP/1.1 100 Continue\r\n\r\n", 25, NULL, 0)
+        if request_decode(x, &x.piece) < 0:
+            return
+    x.replayable = x.body_done
+    x.fail_status = 503
+    proxy_try(x)
+
+
+cdef void proxy_try(Exchange* x) noexcept nogil:
+    cdef Up* u
+    cdef bint sent
+    while True:
+        x.node = balance_pick(x)
+        if x.node == NULL:
+            break
+        serialise_request(x)
+        u = NULL if x.fresh else pool_take(x.node.pool)
+        if u == NULL:
+            u = up_open(x)
+        if u == NULL:
+            x.fail_status = 502
+            if proxy_may_retry(x, False, False):
+                continue
+            break
+        u.c.x = x
+        x.up = u
+        if u.c.state == UP_CONNECTING or up_send_request(u) == 0:
+            return
+        x.up = NULL
+        x.fail_status = 502
+        sent = u.sent_bytes
+        if not proxy_may_retry(x, u.reused, sent):
+            up_close(u)
+            break
+        up_close(u)
+    reply_error(x, x.fail_status, NULL, "upstream.unreachable")
+    reply_send(x)
+
+
+cdef bint proxy_may_retry(Exchange* x, bint reused, bint sent) noexcept nogil:
+    if x.answering or (sent and not (x.replayable and x.head.method < 32 and IDEMPOTENT >> x.head.method & 1)):
+        return False
+    if reused and not x.fresh:
+        x.fresh = 1             # the idle race, no fault of the node: the same try again, on a new connection
+        return True
+    x.fresh = 0
+    if x.plan.upstream.n > 1:
+        balance_mark_tried(x)
+    x.tries += 1
+    return x.tries < balance_tries(x.plan.upstream)
+
+
+cdef void proxy_failed(Up* u, uint16_t status, const char* reason) noexcept nogil:
+    # The upstream connection failed while it served an exchange.
+    cdef Exchange* x = u.c.x
+    cdef bint reused = u.reused
+    cdef bint sent = u.sent_bytes
+    cdef bint got = u.got_bytes
+    x.up = NULL
+    up_close(u)
+    x.fail_status = status
+    if x.answering:
+        x.refused = reason
+        exchange_abort(x)
+        return
+    if not got and proxy_may_retry(x, reused, sent):
+        proxy_try(x)
+        return
+    reply_error(x, status, NULL, reason)
+    reply_send(x)
+
+
+cdef Up* up_open(Exchange* x) noexcept nogil:
+    # A new connection to x.node, connecting or connected; NULL when it was refused at once.
+    cdef Loop* loop = x.loop
+    cdef PoolC* pool = x.node.pool
+    cdef Up* u = <Up*>conn_new(loop, sizeof(Up), CONN_UP)
+    cdef int r
+    if u == NULL:
+        return NULL
+    u.pool = pool
+    pool.n_open += 1
+    u.all_next = loop.ups
+    if u.all_next != NULL:
+        u.all_next.all_prev = u
+    loop.ups = u
+    u.c.state = UP_CONNECTING
+    r = loop.io.connect(&u.c, <const sockaddr*>&pool.address, pool.address_len)
+    if r == 0:
+        u.c.state = UP_ACTIVE
+    elif r == -EINPROGRESS:
+        timer_set(&u.c, x.plan.connect_ms if x.plan.connect_ms else x.plan.upstream.connect_ms)
+    else:
+        up_close(u)
+        return NULL
+    return u
+
+
+cdef int up_send_request(Up* u) noexcept nogil:
+    # Head and first piece in one send. -1 when the line is broken.
+    cdef Exchange* x = u.c.x
+    cdef uint32_t left
+    u.got_bytes = u.sent_bytes = 0
+    u.requests += 1
+    buf_reset(&u.input)
+    head_begin(&u.parser, &x.loop.answer_head, True, x.loop.limits.head_bytes, 0, x.loop.limits.headers)
+    x.t_up = x.loop.now_ns
+    if x.request.failed or x.piece.failed:
+        return -1
+    if conn_send(&u.c, x.request.p, x.request.len, x.piece.p, x.piece.len) < 0:
+        return -1
+    left = buf_left(&u.c.out)
+    u.sent_bytes = left < x.request.len + x.piece.len
+    up_arm(u)
+    if not x.body_done:
+        request_relay(x)
+    return 0
+
+
+cdef inline void up_arm(Up* u) noexcept nogil:
+    cdef PlanC* plan = u.c.x.plan
+    if buf_left(&u.c.out):
+        timer_set(&u.c, plan.send_ms if plan.send_ms else plan.upstream.send_ms)
+    else:
+        timer_set(&u.c, plan.read_ms if plan.read_ms else plan.upstream.read_ms)
+
+
+cdef void up_release(Up* u, Exchange* x) noexcept nogil:
+    # The exchange is over. The connection is kept only if nothing about it is in doubt.
+    cdef UpstreamC* upstream = x.plan.upstream
+    u.c.x = NULL
+    if (x.up_keep and x.answer_done and x.body_done and not u.c.ended and not u.c.broken
+            and buf_left(&u.c.out) == 0 and u.requests < upstream.keep_requests
+            and u.pool.n_idle < upstream.keep_size and not u.c.loop.draining):
+        if u.c.readable:
+            if u.c.loop.io.recv(&u.c, u.c.loop.rbuf, 1) != -EAGAIN:
+                up_close(u)     # bytes after the answer, or its end
+                return
+            u.c.readable = 0
+        pool_put(u)
+        timer_set(&u.c, upstream.keep_ms)
+    else:
+        up_close(u)
+
+
+cdef void up_on_event(Up* u, uint32_t events) noexcept nogil:
+    if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+        u.c.ended = 1
+        u.c.readable = 1
+    if events & EPOLLIN:
+        u.c.readable = 1
+    if u.c.state == UP_CONNECTING:
+        if events & (EPOLLERR | EPOLLHUP):
+            proxy_failed(u, 502, "upstream.refused")
+            return
+        if not events & EPOLLOUT:
+            return
+        u.c.state = UP_ACTIVE
+        if up_send_request(u) < 0:
+            proxy_failed(u, 502, "upstream.reset")
+            return
+    elif events & EPOLLOUT and buf_left(&u.c.out):
+        up_on_writable(u)
+    if u.c.state == UP_IDLE:
+        if u.c.readable and u.c.loop.io.recv(&u.c, u.c.loop.rbuf, 1) != -EAGAIN:
+            up_close(u)
+        else:
+            u.c.readable = 0
+    elif u.c.state == UP_ACTIVE and u.c.readable:
+        answer_on_readable(u)
+
+
+cdef void up_on_writable(Up* u) noexcept nogil:
+    cdef Exchange* x = u.c.x
+    cdef int r = conn_flush(&u.c)
+    if x == NULL:
+        return
+    if r < 0:
+        if not u.c.readable:    # an early answer may still be there to read
+            proxy_failed(u, 502, "upstream.reset")
+        return
+    u.sent_bytes = 1
+    up_arm(u)
+    if r == 1 and not x.body_done:
+        request_relay(x)
+
+
+cdef void up_on_timeout(Up* u) noexcept nogil:
+    if u.c.state == UP_IDLE:
+        up_close(u)
+    elif u.c.state == UP_CONNECTING:
+        proxy_failed(u, 504, "upstream.connect_timeout")
+    elif u.c.x != NULL:
+        if buf_left(&u.c.x.down.c.out) or not u.c.x.body_done:
+            up_arm(u)           # it is the client that is slow; the client's own timer watches it
+        else:
+            proxy_failed(u, 504, "upstream.timeout")

@@ -1,0 +1,33 @@
+# Request variables ($remote_addr, $arg_x, …) and templates of them, as keys of limits and conditions use them.
+
+cdef enum VarId:
+    VAR_LITERAL = 0
+    VAR_REMOTE_ADDR
+    VAR_CONSUMER_NAME
+    VAR_CONSUMER_GROUP_ID
+    VAR_ROUTE_ID
+    VAR_HOST
+    VAR_URI
+    VAR_REQUEST_URI
+    VAR_REQUEST_METHOD
+    VAR_QUERY_STRING
+    VAR_SCHEME
+    VAR_SERVER_PORT
+    VAR_HTTP                    # http_<name>: a request header
+    VAR_ARG                     # arg_<name>: a query argument
+    VAR_COOKIE                  # cookie_<name>
+    VAR_UNKNOWN
+
+cdef struct VarPart:
+    uint8_t id
+    const char* text            # the literal, or the name behind http_, arg_, cookie_
+    uint32_t len
+
+cdef struct Span:
+    const char* p
+    uint32_t n
+
+cdef class Template:
+    cdef VarPart* parts
+    cdef uint32_t n
+    cdef list held

@@ -1,0 +1,194 @@
+# vars: what a request says of itself, by APISIX's variable names. Values are spans of the request; nothing is copied or decoded.
+
+import re as _re
+
+_PLAIN_VARS = {
+    "remote_addr": VAR_REMOTE_ADDR, "consumer_name": VAR_CONSUMER_NAME, "consumer_group_id": VAR_CONSUMER_GROUP_ID,
+    "route_id": VAR_ROUTE_ID, "host": VAR_HOST, "uri": VAR_URI, "request_uri": VAR_REQUEST_URI,
+    "request_method": VAR_REQUEST_METHOD, "query_string": VAR_QUERY_STRING, "args": VAR_QUERY_STRING,
+    "scheme": VAR_SCHEME, "server_port": VAR_SERVER_PORT,
+}
+_NAMED_VARS = {"http_": VAR_HTTP, "arg_": VAR_ARG, "cookie_": VAR_COOKIE}
+_VARIABLE = _re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+
+def variable_known(str name) -> bool:
+    """Whether `name` (without $) is a variable the gateway can resolve."""
+    return name in _PLAIN_VARS or any(name.startswith(p) and len(name) > len(p) for p in _NAMED_VARS)
+
+
+cdef class Template:
+    """Text with variables: `kind` "var" (one name without $), "var_combination" ("$remote_addr $arg_x") or "constant"."""
+
+    def __cinit__(self, str text not None, str kind="var"):
+        pieces = []
+        if kind == "constant":
+            pieces.append((VAR_LITERAL, text))
+        elif kind == "var":
+            pieces.append(self.variable(text))
+        else:
+            at = 0
+            for m in _VARIABLE.finditer(text):
+                if m.start() > at:
+                    pieces.append((VAR_LITERAL, text[at:m.start()]))
+                pieces.append(self.variable(m.group(1) or m.group(2)))
+                at = m.end()
+            if at < len(text):
+                pieces.append((VAR_LITERAL, text[at:]))
+        self.held = [(id, value.encode()) for id, value in pieces]
+        self.parts = <VarPart*>calloc(len(pieces) or 1, sizeof(VarPart))
+        if self.parts == NULL:
+            raise MemoryError
+        for id, raw in self.held:
+            self.parts[self.n].id = id
+            self.parts[self.n].text = raw
+            self.parts[self.n].len = len(raw)
+            self.n += 1
+
+    def variable(self, str name):
+        if name in _PLAIN_VARS:
+            return _PLAIN_VARS[name], ""
+        for prefix, id in _NAMED_VARS.items():
+            if name.startswith(prefix) and len(name) > len(prefix):
+                return id, name[len(prefix):]
+        return VAR_UNKNOWN, name
+
+    def __dealloc__(self):
+        free(self.parts)
+
+
+cdef const Field* header_find(const Exchange* x, const char* name, uint32_t n, uint32_t* count) noexcept nogil:
+    # The first field of that name (`-` and `_` alike); count of all of them.
+    cdef const Field* first = NULL
+    cdef uint32_t i
+    count[0] = 0
+    for i in range(x.head.n):
+        if x.head.fields[i].name_len == n and same_name(x.bytes.p + x.head.fields[i].name, name, n):
+            count[0] += 1
+            if first == NULL:
+                first = &x.head.fields[i]
+    return first
+
+
+cdef uint32_t arg_find(const Exchange* x, const char* name, uint32_t n, Span* value) noexcept nogil:
+    # How often the query has the argument; value of the first, as it stands (not decoded).
+    cdef const char* p = x.bytes.p + x.query
+    cdef const char* end = p + x.query_len
+    cdef const char* stop
+    cdef uint32_t count = 0
+    if x.query_len == 0:
+        return 0
+    while p < end:
+        stop = <const char*>memchr(p, 38, end - p)
+        if stop == NULL:
+            stop = end
+        if <uint32_t>(stop - p) >= n and memcmp(p, name, n) == 0 and (p + n == stop or p[n] == 61):
+            count += 1
+            if count == 1:
+                value.p = p + n + 1 if p + n < stop else stop
+                value.n = <uint32_t>(stop - value.p)
+        p = stop + 1
+    return count
+
+
+cdef bint cookie_span(const char* p, const char* end, const char* name, uint32_t n, Span* pair, Span* value) noexcept nogil:
+    # Finds name=value in one Cookie field; pair spans "name=value" itself.
+    cdef const char* stop
+    cdef const char* at
+    while p < end:
+        while p < end and (p[0] == 32 or p[0] == 59):
+            p += 1
+        stop = <const char*>memchr(p, 59, end - p) if p < end else end
+        if stop == NULL:
+            stop = end
+        if <uint32_t>(stop - p) > n and memcmp(p, name, n) == 0 and p[n] == 61:
+            at = p + n + 1
+            pair.p = p
+            pair.n = <uint32_t>(stop - p)
+            while stop > at and (stop - 1)[0] == 32:
+                stop -= 1
+            value.p = at
+            value.n = <uint32_t>(stop - at)
+            return True
+        p = stop
+    return False
+
+
+cdef bint cookie_find(const Exchange* x, const char* name, uint32_t n, Span* value) noexcept nogil:
+    cdef uint32_t i
+    cdef const Field* f
+    cdef Span pair
+    for i in range(x.head.n):
+        f = &x.head.fields[i]
+        if f.id == FIELD_COOKIE and cookie_span(
+                x.bytes.p + f.value, x.bytes.p + f.value + f.value_len, name, n, &pair, value):
+            return True
+    return False
+
+
+cdef bint var_value(const Exchange* x, const VarPart* part, Span* out) noexcept nogil:
+    # False where the request has no such value.
+    cdef const Field* f
+    cdef uint32_t count
+    out.n = 0
+    out.p = ""
+    if part.id == VAR_LITERAL:
+        out.p = part.text
+        out.n = part.len
+    elif part.id == VAR_REMOTE_ADDR:
+        out.p = x.down.address
+        out.n = x.down.address_len
+    elif part.id == VAR_CONSUMER_NAME and x.consumer != NULL:
+        out.p = x.consumer.name
+        out.n = x.consumer.name_len
+    elif part.id == VAR_CONSUMER_GROUP_ID and x.consumer != NULL:
+        out.p = x.consumer.group
+        out.n = x.consumer.group_len
+    elif part.id == VAR_ROUTE_ID and x.plan != NULL:
+        out.p = x.plan.id
+        out.n = x.plan.id_len
+    elif part.id == VAR_HOST:
+        out.p = x.host.p
+        out.n = x.host.len
+    elif part.id == VAR_URI:
+        out.p = x.uri_path
+        out.n = x.uri_path_len
+    elif part.id == VAR_REQUEST_URI:
+        out.p = x.bytes.p + x.head.target
+        out.n = x.head.target_len
+    elif part.id == VAR_REQUEST_METHOD:
+        out.p = method_name(x.head.method)
+        out.n = <uint32_t>strlen(out.p)
+    elif part.id == VAR_QUERY_STRING:
+        out.p = x.bytes.p + x.query
+        out.n = x.query_len
+    elif part.id == VAR_SCHEME:
+        out.p = "http"
+        out.n = 4
+    elif part.id == VAR_HTTP:
+        f = header_find(x, part.text, part.len, &count)
+        if f == NULL:
+            return False
+        out.p = x.bytes.p + f.value
+        out.n = f.value_len
+        return True
+    elif part.id == VAR_ARG:
+        return arg_find(x, part.text, part.len, out) > 0
+    elif part.id == VAR_COOKIE:
+        return cookie_find(x, part.text, part.len, out)
+    return out.n > 0
+
+
+cdef uint32_t parts_eval(const VarPart* parts, uint32_t n, const Exchange* x, Buf* out) noexcept nogil:
+    # Appends the text; gives how many variables had a value.
+    cdef uint32_t i
+    cdef uint32_t found = 0
+    cdef Span s
+    for i in range(n):
+        if parts[i].id == VAR_SERVER_PORT:
+            buf_int(out, x.down.port)
+            found += 1
+        elif var_value(x, &parts[i], &s):
+            buf_put(out, s.p, s.n)
+            found += parts[i].id != VAR_LITERAL
+    return found

@@ -1,0 +1,235 @@
+# wire: the connection core on memory instead of sockets: bytes in, bytes out, time in the caller's hand. For tests and
+# fuzzing; the code under it is the same that serves sockets.
+
+cdef struct MemConn:
+    Conn* conn                  # NULL once the core closed it
+    Buf inbox                   # for the core to receive
+    Buf outbox                  # what the core sent
+    size_t room                 # bytes the next sends may take before the line is full
+    bint ended                  # our side sent FIN
+    bint broken                 # reset
+    bint finished               # the core sent FIN
+    bint is_up
+    bint connecting
+
+
+cdef struct MemNet:
+    MemConn* list
+    int n
+    int cap
+    int connect_result          # 0, -EINPROGRESS or -ECONNREFUSED for connections to come
+
+
+cdef MemConn* mem_of(Conn* c) noexcept nogil:
+    return &(<MemNet*>c.loop.net).list[c.fd]
+
+
+cdef int mem_add(MemNet* net, Conn* c, bint is_up) noexcept nogil:
+    cdef MemConn* grown
+    if net.n == net.cap:
+        grown = <MemConn*>realloc(net.list, (net.cap * 2 + 16) * sizeof(MemConn))
+        if grown == NULL:
+            return -ENOMEM
+        net.list = grown
+        net.cap = net.cap * 2 + 16
+    memset(&net.list[net.n], 0, sizeof(MemConn))
+    net.list[net.n].conn = c
+    net.list[net.n].room = <size_t>1 << 40
+    net.list[net.n].is_up = is_up
+    c.fd = net.n
+    net.n += 1
+    return 0
+
+
+cdef ssize_t mem_recv(Conn* c, void* buf, size_t n) noexcept nogil:
+    cdef MemConn* m = mem_of(c)
+    cdef size_t k = buf_left(&m.inbox)
+    if m.broken:
+        return -ECONNRESET
+    if k == 0:
+        return 0 if m.ended else -EAGAIN
+    if k > n:
+        k = n
+    memcpy(buf, m.inbox.p + m.inbox.off, k)
+    buf_eat(&m.inbox, k)
+    return k
+
+
+cdef ssize_t mem_send(Conn* c, const void* head, size_t h, const void* body, size_t n) noexcept nogil:
+    cdef MemConn* m = mem_of(c)
+    cdef size_t take = h + n if h + n < m.room else m.room
+    if m.broken:
+        return -EPIPE
+    if take == 0:
+        return -EAGAIN if h + n else 0
+    m.room -= take
+    buf_put(&m.outbox, head, h if h < take else take)
+    if take > h:
+        buf_put(&m.outbox, body, take - h)
+    return take
+
+
+cdef int mem_connect(Conn* c, const sockaddr* address, socklen_t size) noexcept nogil:
+    cdef MemNet* net = <MemNet*>c.loop.net
+    cdef int r = net.connect_result
+    if r != 0 and r != -EINPROGRESS:
+        return r
+    if mem_add(net, c, True) != 0:
+        return -ENOMEM
+    net.list[c.fd].connecting = r != 0
+    return r
+
+
+cdef void mem_close(Conn* c) noexcept nogil:
+    if c.fd >= 0:
+        mem_of(c).conn = NULL
+        c.fd = -1
+
+
+cdef void mem_finish(Conn* c) noexcept nogil:
+    mem_of(c).finished = True
+
+
+cdef class Wire:
+    """A worker's core without sockets.
+
+    Lines are numbered in the order in which they are opened: `open()` makes a client's, connecting upstreams add theirs
+    (`lines()`). `push` gives the core bytes, `pull` takes what it sent. Time stands still but for `advance`.
+    """
+    cdef Reactor reactor
+    cdef MemNet net
+
+    def __cinit__(self, Snapshot snapshot=None, *, limits=None, trusted=(), Region region=None, loop=None, on_error=None):
+        self.reactor = Reactor(loop=loop, region=Region.create(1024) if region is None else region, slot=0, limits=limits,
+                               trusted=trusted, on_error=on_error)
+        self.reactor.core.net = &self.net
+        self.reactor.core.io.recv = mem_recv
+        self.reactor.core.io.send = mem_send
+        self.reactor.core.io.connect = mem_connect
+        self.reactor.core.io.close = mem_close
+        self.reactor.core.io.finish = mem_finish
+        if snapshot is not None:
+            self.reactor.install(snapshot)
+
+    def install(self, Snapshot snapshot not None):
+        """As Reactor.install."""
+        self.reactor.install(snapshot)
+
+    cdef MemConn* line(self, int i) except NULL:
+        if not 0 <= i < self.net.n:
+            raise IndexError(f"line: expected 0 to {self.net.n - 1}, found {i}")
+        return &self.net.list[i]
+
+    cdef int event(self, int i, uint32_t events) except -1:
+        cdef Conn* c = self.line(i).conn
+        cdef int turn = 0
+        with nogil:
+            if c != NULL:
+                conn_on_event(c, events)
+            while self.reactor.core.ready != NULL and turn < 100000:
+                loop_ready(&self.reactor.core)
+                turn += 1
+            conn_bury(&self.reactor.core)
+        return 0
+
+    def open(self, str address="192.0.2.1", bint trusted=False) -> int:
+        """A client connects; gives its line."""
+        cdef Down* d = down_open(&self.reactor.core, -1, NULL)
+        cdef bytes raw = address.encode()
+        if d == NULL or mem_add(&self.net, &d.c, False) != 0 or len(raw) >= <Py_ssize_t>sizeof(d.address):
+            raise MemoryError
+        memcpy(d.address, <const char*>raw, len(raw))
+        d.address_len = <uint8_t>len(raw)
+        d.port = 9080
+        d.trusted = trusted
+        return d.c.fd
+
+    def push(self, int i, bytes data not None) -> None:
+        """Bytes arrive on a line."""
+        buf_put(&self.line(i).inbox, <const char*>data, len(data))
+        self.event(i, EPOLLIN | (EPOLLOUT if self.line(i).room else 0))
+
+    def pull(self, int i) -> bytes:
+        """What the core sent on a line since the last pull."""
+        cdef MemConn* m = self.line(i)
+        cdef bytes data = m.outbox.p[m.outbox.off:m.outbox.len] if buf_left(&m.outbox) else b""
+        buf_reset(&m.outbox)
+        return data
+
+    def end(self, int i) -> None:
+        """The other side sends FIN."""
+        self.line(i).ended = True
+        self.event(i, EPOLLIN | EPOLLRDHUP)
+
+    def reset(self, int i) -> None:
+        """The line breaks."""
+        self.line(i).broken = True
+        self.event(i, EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)
+
+    def room(self, int i, size_t n) -> None:
+        """From now on the line takes n more bytes, then it is full."""
+        cdef bint was_full = self.line(i).room == 0
+        self.line(i).room = n
+        if n and was_full:
+            self.event(i, EPOLLOUT)
+
+    def connected(self, int i) -> None:
+        """A connection under way is established."""
+        self.line(i).connecting = False
+        self.event(i, EPOLLOUT)
+
+    def connecting(self, str how) -> None:
+        """What connections to come do: "at once", "later" or "refused"."""
+        self.net.connect_result = {"at once": 0, "later": -EINPROGRESS, "refused": -ECONNREFUSED}[how]
+
+    def lines(self) -> list[tuple[int, str, bool]]:
+        """(line, "down" or "up", open) of every line there was."""
+        return [(i, "up" if self.net.list[i].is_up else "down", self.net.list[i].conn != NULL) for i in range(self.net.n)]
+
+    def is_open(self, int i) -> bool:
+        """Whether the core still holds the line."""
+        return self.line(i).conn != NULL
+
+    def finished(self, int i) -> bool:
+        """Whether the core sent FIN."""
+        return self.line(i).finished
+
+    def advance(self, double seconds) -> None:
+        """Time goes by; timers run."""
+        cdef Loop* loop = &self.reactor.core
+        loop.now_ns += <uint64_t>(seconds * 1e9)
+        loop.now_ms = loop.now_ns // 1000000
+        loop.wall += <int64_t>seconds
+        with nogil:
+            timer_advance(loop)
+            while loop.ready != NULL:
+                loop_ready(loop)
+            conn_bury(loop)
+
+    def held(self) -> int:
+        """Bytes of bodies that the core holds for all lines: what backpressure must bound."""
+        cdef int i
+        total = 0
+        for i in range(self.net.n):
+            if self.net.list[i].conn != NULL:
+                total += buf_left(&self.net.list[i].conn.out)
+                if not self.net.list[i].is_up:
+                    total += buf_left(&(<Down*>self.net.list[i].conn).input)
+        return total
+
+    @property
+    def active(self) -> int:
+        """Exchanges under way."""
+        return self.reactor.core.n_exchanges
+
+    def __dealloc__(self):
+        cdef int i
+        if self.reactor is not None:
+            self.reactor.close()
+            self.reactor.core.net = NULL
+        for i in range(self.net.n):
+            if self.net.list[i].conn != NULL:
+                self.net.list[i].conn.fd = -1
+            buf_free(&self.net.list[i].inbox)
+            buf_free(&self.net.list[i].outbox)
+        free(self.net.list)

@@ -1,0 +1,116 @@
+"""Whether one object is sound: its Struct, what it takes from the environment, its plugins' confs.
+
+Owns the one judgement that the configuration file and the Admin API share. Must not know other objects:
+links and duplicates are the business of whoever holds them all.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from fastgw.errors import ROOT, Fault, Path
+from fastgw.plugins import order
+from fastgw.plugins.contract import Meta, Plugin, PluginConf
+from fastgw.schema.decode import faults_of, nearest, shown
+from fastgw.schema.env import resolve_object
+from fastgw.schema.kinds import Kind
+
+__all__ = ["Verdict", "check_object", "check_plugin"]
+
+_CONSUMER_SIDE = frozenset({"consumers", "credentials"})
+
+
+class Verdict(NamedTuple):
+    """What was found about an object."""
+
+    faults: list[Fault]
+    """It cannot be used."""
+    warnings: list[Fault]
+    """It can be used, but likely not as meant."""
+    resolved: Any
+    """The object with references to the environment replaced. Only to be looked at: never stored or shown."""
+
+
+def check_object(kind: Kind, value: Any, path: Path = ROOT, environ: Mapping[str, str] | None = None) -> Verdict:
+    """Every fault of a raw object, in the order of its members."""
+    if not isinstance(value, dict):
+        return Verdict(faults_of(value, kind.type, path)[1], [], value)
+    resolved, unresolved = resolve_object(kind.name, value, environ, path)
+    faults = [fault for fault in faults_of(resolved, kind.type, path)[1] if not _under(fault, unresolved)]
+    warnings: list[Fault] = []
+    if kind.name == "credentials":
+        # It cannot serve without its secret: it is left out (fail closed), and the rest goes on.
+        warnings += [fault._replace(message=f"{fault.message}; the credential is not in use") for fault in unresolved]
+    else:
+        faults += unresolved
+    if kind.name == "plugin_metadata":
+        _metadata(resolved, path, faults, warnings)
+    confs = resolved.get("plugins")
+    for name, conf in confs.items() if isinstance(confs, dict) else ():
+        at = path.to("plugins", name)
+        found, doubts = check_plugin(kind.name, name, conf, at)
+        faults += [fault for fault in found if not _under(fault, unresolved)]
+        warnings += doubts
+    return Verdict(faults, warnings, resolved)
+
+
+def check_plugin(kind: str, name: str, conf: Any, path: Path = ROOT) -> tuple[list[Fault], list[Fault]]:
+    """Faults and doubts about one plugin's configuration in an object of this kind."""
+    plugin = order.get(name)
+    if plugin is None:
+        known = order.names()
+        return [Fault(path, nearest("plugin", name, known), "plugin", known, name, f"unknown plugin [{name}]")], []
+    if kind == "credentials" and plugin.kind != "auth":
+        reason = "only supports auth type plugins in consumer credential"
+        return [Fault(path, "expected an auth plugin in a credential", "rule", apisix=reason)], []
+    if not isinstance(conf, dict):
+        return [], []  # already a fault of the object's Struct
+    if _disabled(conf):
+        return [fault.under(path.to("_meta")) for fault in faults_of(conf["_meta"], Meta)[1]], []
+    type_ = _conf_type(plugin, kind)
+    return faults_of(conf, type_, path)[1], list(_ignored(conf, type_, path))
+
+
+def _conf_type(plugin: Plugin, kind: str) -> type[PluginConf]:
+    if kind in _CONSUMER_SIDE and plugin.consumer_conf is not None:
+        return plugin.consumer_conf
+    return plugin.conf
+
+
+def _disabled(conf: dict[str, Any]) -> bool:
+    meta = conf.get("_meta")
+    return isinstance(meta, dict) and meta.get("disable") is True
+
+
+def _metadata(value: dict[str, Any], path: Path, faults: list[Fault], warnings: list[Fault]) -> None:
+    name = value.get("id")
+    if not isinstance(name, str):
+        return
+    plugin = order.get(name)
+    if plugin is None:
+        known = order.names()
+        message = nearest("plugin", name, known)
+        faults.append(Fault(path.to("id"), message, "plugin", known, name, "invalid plugin name"))
+    elif plugin.metadata_conf is None:
+        faults.append(Fault(path.to("id"), f"plugin {shown(name)} has no metadata", "unsupported"))
+    else:
+        faults += faults_of(value, plugin.metadata_conf, path)[1]
+        own = {member: item for member, item in value.items() if member != "id"}
+        warnings += _ignored(own, plugin.metadata_conf, path)
+
+
+def _ignored(conf: dict[str, Any], type_: type[PluginConf], path: Path) -> Iterator[Fault]:
+    """Members that no one reads: APISIX lets them pass, but most are slips of the pen."""
+    known = [field.encode_name for field in msgspec.structs.fields(type_)]
+    for name in conf:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"; nearest known is {shown(close[0])}" if close else ""
+            yield Fault(path.to(name), f"not known to the plugin, and ignored{hint}", "unknown", tuple(known), name)
+
+
+def _under(fault: Fault, others: list[Fault]) -> bool:
+    """Whether the place of a fault already has another, as an unresolved reference has no value to judge."""
+    return any(fault.path == other.path for other in others)

@@ -1,0 +1,47 @@
+"""The shipped plugins in running order, and the registry by name.
+
+Owns the list. Must not know what any plugin does. Order follows APISIX's priorities; a test fails when an
+entry stands where its priority does not put it or shares one, and when a plugin's module is not listed.
+"""
+
+from typing import Final
+
+from fastgw.plugins.contract import Plugin
+from fastgw.plugins.jwt_auth import JwtAuth
+from fastgw.plugins.limit_count import LimitCount
+
+__all__ = ["SHIPPED", "get", "group_fields", "key_fields", "names", "number"]
+
+SHIPPED: Final[tuple[type[Plugin], ...]] = (
+    # Who is it: 2600 to 2400. All in `rewrite`, so that everything later may depend on the consumer.
+    JwtAuth,  # 2510
+    # How much may they: 1003 to 1001. After every check that may refuse, as a refused request must not count.
+    LimitCount,  # 1002
+)
+
+_BY_NAME: Final = {plugin.name: plugin() for plugin in SHIPPED}
+
+
+def get(name: str) -> Plugin | None:
+    """The plugin of this name, None where there is none."""
+    return _BY_NAME.get(name)
+
+
+def number(name: str) -> int:
+    """The plugin's number in the native chain, the same for all its configurations."""
+    return tuple(_BY_NAME).index(name)
+
+
+def names() -> tuple[str, ...]:
+    """The names of all plugins, in running order."""
+    return tuple(_BY_NAME)
+
+
+def key_fields() -> dict[str, str]:
+    """Of each auth plugin by which consumers are found, the member of its configuration that is the key."""
+    return {name: plugin.key_field for name, plugin in _BY_NAME.items() if plugin.key_field}
+
+
+def group_fields() -> dict[str, str]:
+    """Of each plugin whose configurations can share state, the member that says which do."""
+    return {name: plugin.group_field for name, plugin in _BY_NAME.items() if plugin.group_field}

@@ -1,0 +1,107 @@
+"""A process and the operating system: its title, its death with its parent, its clean start after a fork.
+
+Owns: `fork`, and what a child must undo of its parent. Must not know: what any process is for. The few
+calls that Python does not offer go to libc by ctypes; where the system refuses one (a sandbox, no /proc), the
+process runs on without it.
+"""
+
+import ctypes
+import gc
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["HANDLED", "fork", "raise_descriptor_limit", "set_title"]
+
+PR_SET_PDEATHSIG: Final = 1
+PR_SET_NAME: Final = 15
+HANDLED: Final = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCHLD,
+)
+# These reach every process of a terminal or of a careless pkill, but only the master acts on them unasked.
+_FOR_MASTER: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+log = logging.getLogger("fastgw.process")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def fork(title: str, main: Callable[[], int]) -> int:
+    """Runs main in a child whose exit code it returns; gives the parent the child's pid.
+
+    The signals that the parent handles stay blocked until the child has dropped the parent's handlers, since
+    these would write to the parent's wake-up descriptor and so tell the parent of signals it never got.
+    """
+    parent = os.getpid()
+    gc.collect()
+    gc.freeze()  # pages of what is here now stay shared: no collection in a child will write to their headers
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    try:
+        pid = os.fork()
+        if pid:
+            return pid
+    finally:
+        if os.getpid() == parent:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    code = 1
+    try:
+        _begin(title, parent)
+        # INT stays blocked, whatever handler comes later: the terminal sends it to the whole group, and the
+        # parent turns it into an orderly stop.
+        signal.pthread_sigmask(signal.SIG_SETMASK, before | {signal.SIGINT})
+        code = main()
+    except BaseException:
+        log.critical("ended by an exception", exc_info=True)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _begin(title: str, parent: int) -> None:
+    signal.set_wakeup_fd(-1)
+    for each in HANDLED:
+        signal.signal(each, signal.SIG_IGN if each in _FOR_MASTER else signal.SIG_DFL)
+    _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != parent:  # it died before the line above took hold
+        os._exit(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    set_title(title)
+
+
+def set_title(title: str) -> None:
+    """What ps and top show: the command line, overwritten in place, and the thread name (15 bytes)."""
+    text = title.encode()
+    _libc.prctl(PR_SET_NAME, ctypes.c_char_p(text[:15]), 0, 0, 0)
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            # proc(5): field 2 is the name in parentheses and may hold anything; 48 and 49 bound argv.
+            fields = file.read().rpartition(b")")[2].split()
+        start, end = int(fields[45]), int(fields[46])
+    except (OSError, IndexError, ValueError):
+        return
+    if 0 < start < end:
+        # The last byte stays zero: otherwise the kernel reads on into the environment.
+        shown = text[: end - start - 1]
+        ctypes.memmove(start, shown.ljust(end - start, b"\0"), end - start)
+
+
+def raise_descriptor_limit() -> int:
+    """Lifts the soft limit of open descriptors to the hard one, for connections take two each; returns it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

@@ -1,0 +1,54 @@
+"""Consumers, and the credentials by which they are known.
+
+Owns their fields. Must not know what an auth plugin's part in a credential looks like: that is checked by the
+plugin (plugins/check.py).
+"""
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from fastgw.schema.base import Described, Id, Plugins, whole
+
+__all__ = ["ConfigConsumer", "Consumer", "Credential"]
+
+Username = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=256,
+        pattern=whole(r"^[a-zA-Z0-9_\-]+$"),
+        title="a username of letters, digits, '_' or '-'",
+    ),
+]
+
+
+class Consumer(Described, frozen=True, kw_only=True):
+    """Someone who sends requests.
+
+    username: its identity; letters, digits, '_' and '-'
+    group_id: the consumer_group it belongs to
+    plugins: plugin name to its configuration; of auth plugins, the consumer's side
+    """
+
+    username: Username
+    group_id: Id | None = None
+    plugins: Plugins | None = None
+
+
+class Credential(Described, frozen=True, kw_only=True):
+    """One way to know a consumer.
+
+    plugins: the auth plugin it is for, one only, to the consumer's side of its configuration
+    """
+
+    plugins: Annotated[dict[str, dict[str, Any]], Meta(max_length=1)] | None = None
+
+
+class ConfigConsumer(Consumer, frozen=True, kw_only=True):
+    """A consumer in the configuration file, where its credentials stand with it.
+
+    credentials: the ways to know it
+    """
+
+    credentials: tuple[Credential, ...] = ()

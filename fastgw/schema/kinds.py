@@ -1,0 +1,75 @@
+"""The kinds of objects there are: their Structs, their identities, and what they refer to.
+
+Owns the one table that the file, the store and the Admin API share; a new kind is a new line here. Must not
+know how any of them is stored, checked beyond its Struct, or run.
+"""
+
+from typing import Any, NamedTuple
+
+from fastgw.schema.base import Schema
+from fastgw.schema.consumer import Consumer, Credential
+from fastgw.schema.groups import ConsumerGroup, GlobalRule, PluginConfig, PluginMetadata
+from fastgw.schema.route import Route
+from fastgw.schema.service import Service
+from fastgw.schema.ssl import Ssl
+from fastgw.schema.upstream import Upstream
+
+__all__ = ["KINDS", "Kind", "Reference", "object_id"]
+
+
+class Reference(NamedTuple):
+    """A member by which an object names another one."""
+
+    path: tuple[str, ...]
+    kind: str
+    noun: str
+    """How APISIX calls the target in messages."""
+
+
+class Kind(NamedTuple):
+    """One kind of object."""
+
+    name: str
+    """As in the file and in the Admin API's paths."""
+    singular: str
+    """As in the Admin API's messages."""
+    type: type[Schema]
+    id_field: str = "id"
+    references: tuple[Reference, ...] = ()
+
+
+_UPSTREAM = Reference(("upstream_id",), "upstreams", "upstream")
+_CLIENT_CERT = Reference(("upstream", "tls", "client_cert_id"), "ssls", "ssl")
+_SERVICE = Reference(("service_id",), "services", "service")
+_PLUGIN_CONFIG = Reference(("plugin_config_id",), "plugin_configs", "plugin config")
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("routes", "route", Route, "id", (_UPSTREAM, _CLIENT_CERT, _SERVICE, _PLUGIN_CONFIG)),
+        Kind("services", "service", Service, "id", (_UPSTREAM, _CLIENT_CERT)),
+        Kind("upstreams", "upstream", Upstream, "id", (Reference(("tls", "client_cert_id"), "ssls", "ssl"),)),
+        Kind(
+            "consumers",
+            "consumer",
+            Consumer,
+            "username",
+            (Reference(("group_id",), "consumer_groups", "consumer group"),),
+        ),
+        Kind("credentials", "credential", Credential),
+        Kind("consumer_groups", "consumer group", ConsumerGroup),
+        Kind("plugin_configs", "plugin config", PluginConfig),
+        Kind("global_rules", "global rule", GlobalRule),
+        Kind("plugin_metadata", "plugin_metadata", PluginMetadata),
+        Kind("ssls", "ssl", Ssl),
+    )
+}
+"""Every kind by name. A credential's identity in the store is `<consumer>/<credential id>`."""
+
+
+def object_id(kind: Kind, value: dict[str, Any]) -> str | None:
+    """The identity a raw object claims, as text; None when it claims none. 1 and "1" are one identity."""
+    claimed = value.get(kind.id_field)
+    if isinstance(claimed, bool) or not isinstance(claimed, str | int):
+        return None
+    return str(claimed)

@@ -1,0 +1,103 @@
+"""Process slots: who runs, in what state, how far each has applied the store, and how they wake each other.
+
+Owns: the pairing of the region's process slots with the eventfds that the master makes, and the order of the
+steps of publishing. Must not know: the store, what a revision holds, how the region lays out its memory.
+
+    writer (master, admin)                 follower (worker)
+    target = max(target, R)                wakes by its eventfd, reads changes, swaps
+    1 to the eventfd of every slot  ---->  applied = R
+    waits until none is behind      <----  1 to `ack`
+"""
+
+import os
+from enum import IntEnum
+
+from fastgw._core import Region
+
+__all__ = ["Kind", "Slots", "State"]
+
+
+class Kind(IntEnum):
+    """What runs in a slot; only workers follow the store."""
+
+    WORKER = 1
+    ADMIN = 2
+
+
+class State(IntEnum):
+    """native/shm.pxd has the same numbers."""
+
+    FREE = 0
+    STARTING = 1
+    SERVING = 2
+    DRAINING = 3
+
+
+def _eventfd() -> int:
+    return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+
+class Slots:
+    """Made by the master before its first fork; children use the inherited one."""
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+        self.wakes = [_eventfd() for _ in range(region.slot_count)]
+        """Each read by the process in that slot: there is a newer target."""
+        self.ack = _eventfd()
+        """Read by the admin process: somebody has applied a revision, or is gone."""
+        self.ready = _eventfd()
+        """Read by the master: somebody serves now."""
+        self._taken: set[int] = set()
+
+    # ---- the master ----
+
+    def publish(self, revision: int) -> None:
+        """Sets the target, then wakes; a process that is only starting looks at the target by itself."""
+        self.region.publish(revision)
+        for index, wake in enumerate(self.wakes):
+            if self.region.slot(index).state != State.FREE:
+                _poke(wake)
+
+    def take(self) -> int:
+        """A free slot for a process about to be forked."""
+        for index in range(len(self.wakes)):
+            if index not in self._taken:
+                self._taken.add(index)
+                return index
+        raise RuntimeError(f"expected a free process slot, found all {len(self.wakes)} taken")
+
+    def free(self, index: int) -> None:
+        """After its process died: nobody waits for it any longer."""
+        self._taken.discard(index)
+        self.region.set_slot(index, 0, 0, State.FREE)
+        _poke(self.ack)
+
+    def serves(self, index: int) -> bool:
+        return self.region.slot(index).state == State.SERVING
+
+    # ---- the process in a slot ----
+
+    def enter(self, index: int, kind: Kind) -> None:
+        self.region.set_slot(index, os.getpid(), kind, State.STARTING)
+
+    def serve(self, index: int) -> None:
+        self.region.set_state(index, State.SERVING)
+
+    def announce(self) -> None:
+        """Tells the master that a process accepts connections."""
+        _poke(self.ready)
+
+    def drain(self, index: int) -> None:
+        self.region.set_state(index, State.DRAINING)
+
+    def applied(self, index: int, revision: int) -> None:
+        self.region.set_applied(index, revision)
+        _poke(self.ack)
+
+
+def _poke(fd: int) -> None:
+    try:
+        os.eventfd_write(fd, 1)
+    except BlockingIOError:  # its count is at the limit: whoever reads it will wake anyway
+        pass

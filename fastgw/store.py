@@ -1,0 +1,375 @@
+"""The store: where the gateway's objects live, in one SQLite database that several processes share.
+
+Owns: the two layers (`file`: what the config file declares; `store`: what the Admin API wrote; the
+store's object hides the file's of the same kind and id), the one global revision that never goes
+back, and the change feed that workers follow. Must not know: plugins, HTTP, what an object means; it
+knows only that credentials belong to consumers. A connection must not be carried over a fork: each
+process opens its own Store.
+
+Durability: WAL with synchronous=FULL and one transaction per write, so a write whose call returned
+survives kill -9 and power loss, and no reader ever sees half of one.
+
+A row of `feed` says at which revision the effective value of an id last changed; one whose object is
+gone is a tombstone. Tombstones older than KEPT_REVISIONS are dropped, and `horizon` remembers it.
+"""
+
+import os
+import re
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+__all__ = ["Change", "DeclaredInFile", "NotFound", "Row", "Store", "StoreError", "View"]
+
+Object = dict[str, Any]
+
+SCHEMA_VERSION: Final = 1
+BUSY_TIMEOUT_S: Final = 30.0  # a writer waits this long for another one; each holds the lock for milliseconds
+KEPT_REVISIONS: Final = 100_000  # tombstones: a worker is at most one publish deadline (5 s) behind, far less
+PRUNE_EVERY: Final = 1_000  # revisions between two looks for old tombstones
+OWNED: Final = {"consumers": "credentials"}  # ids of the owned kind are "<owner id>/<own id>"
+
+_SCHEMA: Final = """
+CREATE TABLE object (
+    kind TEXT NOT NULL, id TEXT NOT NULL, layer TEXT NOT NULL CHECK (layer IN ('file', 'store')),
+    value TEXT NOT NULL, created INTEGER NOT NULL, modified INTEGER NOT NULL, expires REAL,
+    PRIMARY KEY (kind, id, layer)
+) WITHOUT ROWID;
+CREATE INDEX object_expires ON object (expires) WHERE expires IS NOT NULL;
+CREATE VIEW effective AS
+    SELECT o.*, o.layer = 'store' AND EXISTS (
+        SELECT 1 FROM object f WHERE f.kind = o.kind AND f.id = o.id AND f.layer = 'file') AS overrides
+    FROM object o
+    WHERE o.layer = 'store' OR NOT EXISTS (
+        SELECT 1 FROM object s WHERE s.kind = o.kind AND s.id = o.id AND s.layer = 'store');
+CREATE TABLE feed (
+    kind TEXT NOT NULL, id TEXT NOT NULL, revision INTEGER NOT NULL, PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX feed_revision ON feed (revision);
+CREATE TABLE state (revision INTEGER NOT NULL, horizon INTEGER NOT NULL);
+INSERT INTO state VALUES (0, 0);
+"""
+_ROW: Final = "SELECT kind, id, value, layer, created, modified, overrides FROM effective"
+_FIELD: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class StoreError(Exception):
+    """The database cannot do what was asked; the message names the file."""
+
+
+class NotFound(StoreError):  # noqa: N818 (named as the answer it leads to)
+    """No layer has this object."""
+
+
+class DeclaredInFile(StoreError):  # noqa: N818
+    """Only the config file declares this object, so only an edit of that file can remove it."""
+
+
+class Row(NamedTuple):
+    """One effective object; created and modified are revisions, overrides tells of a hidden file object."""
+
+    kind: str
+    id: str
+    value: Object
+    layer: str
+    created: int
+    modified: int
+    overrides: bool = False
+
+
+class Change(NamedTuple):
+    """What an id is now; value None says it is gone."""
+
+    kind: str
+    id: str
+    value: Object | None
+    revision: int
+
+
+Rows = list[Row]
+Changes = list[Change]
+Ids = list[tuple[str, str]]
+
+
+class View:
+    """The effective objects as one transaction, or one statement, sees them."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def revision(self) -> int:
+        (revision,) = self._db.execute("SELECT revision FROM state").fetchone()
+        return int(revision)
+
+    def get(self, kind: str, id: str) -> Row | None:
+        found = self._db.execute(f"{_ROW} WHERE kind = ? AND id = ?", (kind, id)).fetchone()
+        return _row(found) if found else None
+
+    def list(self, kind: str, owner: str | None = None) -> Rows:
+        """All of a kind in order of creation; with an owner only those below it."""
+        where, values = "kind = ?", [kind]
+        if owner is not None:
+            where, values = (
+                where + " AND id > ? AND id < ?",
+                [kind, f"{owner}/", f"{owner}0"],
+            )  # "0" follows "/"
+        found = self._db.execute(f"{_ROW} WHERE {where} ORDER BY created, id", values)
+        return [_row(each) for each in found]
+
+    def find(self, kind: str, field: tuple[str, ...], value: str) -> Rows:
+        """Objects whose field, as text, equals value; `Store.index` makes it fast."""
+        found = self._db.execute(f"{_ROW} WHERE kind = ? AND {_text_of(field)} = ?", (kind, value))
+        return sorted((_row(each) for each in found), key=lambda row: row.created)
+
+
+class Store(View):
+    """One process's connection; calls may come from any thread, one at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the database, making it and its directory (mode 0600, 0700) if there is none."""
+        self.path = path
+        if not path.exists():
+            _create(path)
+        db = _connect(path)
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version != SCHEMA_VERSION:
+            db.close()
+            raise StoreError(f"{path}: expected database version {SCHEMA_VERSION}, found {version}")
+        super().__init__(db)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def index(self, *field: str) -> None:
+        """Makes `find` by this field a lookup instead of a scan, from now on and for every process."""
+        name = "find_" + "_".join(field)
+        expression = _text_of(field)
+        with self._transaction("IMMEDIATE"):
+            self._db.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON object ({expression}) WHERE {expression} NOTNULL')
+
+    def put(self, kind: str, id: str, value: Object, check: Callable[[View], None] | None = None) -> tuple[Row, bool, int]:
+        """Writes value to the store layer; check sees the state before and may raise to prevent it."""
+
+        def change(view: View, _: Row | None) -> Object:
+            if check is not None:
+                check(view)
+            return value
+
+        return self.update(kind, id, change)
+
+    def update(
+        self,
+        kind: str,
+        id: str,
+        change: Callable[[View, Row | None], Object],
+        expires: float | None = None,
+    ) -> tuple[Row, bool, int]:
+        """Writes what change makes of the present object; returns the row, whether it is new, the revision.
+
+        change runs inside the transaction and may raise to prevent the write. expires is Unix time.
+        """
+        with self._writer() as writer:
+            before = writer.get(kind, id)
+            writer.set(kind, id, "store", change(writer, before), expires)
+            after = writer.get(kind, id)
+        assert after is not None  # noqa: S101 (written above, in the same transaction)
+        return after, before is None, after.modified
+
+    def delete(self, kind: str, id: str, check: Callable[[View, Row | None], None] | None = None) -> tuple[Row | None, int]:
+        """Removes the store's object and what it owns; returns the file's that comes back, the revision.
+
+        check sees the state after, with what comes back, and may raise to prevent it.
+        """
+        with self._writer() as writer:
+            before = writer.get(kind, id)
+            if before is None:
+                raise NotFound(f"{kind} {id}")
+            if before.layer == "file":
+                raise DeclaredInFile(f"{kind} {id}")
+            writer.unset(kind, id, "store")
+            writer.unset_owned(kind, id)
+            back = writer.get(kind, id)
+            if check is not None:
+                check(writer, back)
+            return back, writer.at
+
+    def expire(self, now: float) -> int | None:
+        """Removes objects whose time has come; returns the revision if there were any."""
+        due = "SELECT kind, id FROM object WHERE expires <= ?"
+        if self._db.execute(due, (now,)).fetchone() is None:
+            return None
+        with self._writer() as writer:
+            for kind, id in self._db.execute(due, (now,)).fetchall():
+                writer.unset(kind, id, "store")
+                writer.unset_owned(kind, id)
+            return writer.at
+
+    def next_expiry(self) -> float | None:
+        (moment,) = self._db.execute("SELECT min(expires) FROM object WHERE expires NOTNULL").fetchone()
+        return None if moment is None else float(moment)
+
+    def replace_file_layer(self, objects: Mapping[tuple[str, str], Object]) -> tuple[int, Ids]:
+        """Makes the file layer exactly objects, touching only what differs.
+
+        Returns the revision and the ids which the store goes on hiding. A consumer that no layer has any
+        more takes the store's credentials with it, lest a later one of that name inherit them.
+        """
+        texts = {key: _encode(value) for key, value in objects.items()}
+        with self._writer() as writer:
+            found = self._db.execute("SELECT kind, id, value FROM object WHERE layer = 'file'")
+            present = {(kind, id): text for kind, id, text in found}
+            for kind, id in present.keys() - texts.keys():
+                writer.unset(kind, id, "file")
+                if writer.get(kind, id) is None:
+                    writer.unset_owned(kind, id)
+            for (kind, id), text in texts.items():
+                if present.get((kind, id)) != text:
+                    writer.set(kind, id, "file", objects[kind, id])
+            hidden = self._db.execute("SELECT kind, id FROM effective WHERE overrides ORDER BY kind, id")
+            return writer.at, [(kind, id) for kind, id in hidden]
+
+    def changes(self, since: int) -> tuple[int, Changes]:
+        """The revision now and every id whose effective value changed after `since`, oldest change first.
+
+        since 0 asks for all that is there. StoreError: tombstones after `since` were dropped, start again.
+        """
+        query = """
+            SELECT f.kind, f.id, e.value, f.revision FROM feed f
+            LEFT JOIN effective e ON e.kind = f.kind AND e.id = f.id
+            WHERE f.revision > ? AND (e.value NOTNULL OR ?) ORDER BY f.revision"""
+        with self._transaction("DEFERRED"):
+            revision, horizon = self._db.execute("SELECT revision, horizon FROM state").fetchone()
+            if 0 < since < horizon:
+                raise StoreError(f"{self.path}: changes since {since} are gone, expected {horizon} or later")
+            found = self._db.execute(query, (since, since > 0)).fetchall()
+        return revision, [
+            Change(kind, id, None if text is None else msgspec.json.decode(text), at) for kind, id, text, at in found
+        ]
+
+    @contextmanager
+    def _writer(self) -> "Iterator[_Writer]":
+        with self._transaction("IMMEDIATE"):
+            writer = _Writer(self._db)
+            yield writer
+            writer.finish()
+
+    @contextmanager
+    def _transaction(self, mode: str) -> Iterator[None]:
+        self._db.execute(f"BEGIN {mode}")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+
+class _Writer(View):
+    """The write side of one transaction: each changed row takes the next revision."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        super().__init__(db)
+        self._began = self.at = self.revision()
+
+    def set(self, kind: str, id: str, layer: str, value: Object, expires: float | None = None) -> None:
+        before = self.get(kind, id)
+        self.at += 1
+        created = before.created if before else self.at
+        self._db.execute(
+            "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (kind, id, layer, _encode(value), created, self.at, expires),
+        )
+        if layer == "store" or before is None or before.layer == "file":
+            self._publish(kind, id)
+
+    def unset(self, kind: str, id: str, layer: str) -> None:
+        before = self.get(kind, id)
+        self.at += 1
+        self._db.execute("DELETE FROM object WHERE kind = ? AND id = ? AND layer = ?", (kind, id, layer))
+        if before is not None and before.layer == layer:
+            # The file's object that comes back is a change of the effective value, so it counts as modified.
+            self._db.execute("UPDATE object SET modified = ? WHERE kind = ? AND id = ?", (self.at, kind, id))
+            self._publish(kind, id)
+
+    def unset_owned(self, kind: str, id: str) -> None:
+        owned = OWNED.get(kind)
+        if owned is not None:
+            for row in self.list(owned, owner=id):
+                if row.layer == "store":
+                    self.unset(owned, row.id, "store")
+
+    def finish(self) -> None:
+        if self.at == self._began:
+            return
+        self._db.execute("UPDATE state SET revision = ?", (self.at,))
+        horizon = self._began - KEPT_REVISIONS
+        if horizon > 0 and self._began // PRUNE_EVERY != self.at // PRUNE_EVERY:
+            self._drop_tombstones(horizon)
+
+    def _drop_tombstones(self, horizon: int) -> None:
+        dropped = self._db.execute(
+            """DELETE FROM feed WHERE revision <= ? AND NOT EXISTS (
+                SELECT 1 FROM object o WHERE o.kind = feed.kind AND o.id = feed.id)""",
+            (horizon,),
+        )
+        if dropped.rowcount:
+            self._db.execute("UPDATE state SET horizon = ?", (horizon,))
+
+    def _publish(self, kind: str, id: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO feed VALUES (?, ?, ?)", (kind, id, self.at))
+
+
+def _create(path: Path) -> None:
+    """Makes the database beside its place and links it there whole, so that racing processes agree on one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)  # mode 0600, as its -wal and -shm
+    os.close(handle)
+    try:
+        db = _connect(Path(name))
+        db.execute("PRAGMA journal_mode = WAL")
+        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        db.close()  # the last connection folds the log into the file
+        try:
+            os.link(name, path)
+        except FileExistsError:
+            return
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    finally:
+        os.unlink(name)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA synchronous = FULL")
+    except sqlite3.DatabaseError as exc:
+        raise StoreError(f"{path}: expected a fastgw database: {exc}") from exc
+    return db
+
+
+def _row(found: tuple[Any, ...]) -> Row:
+    kind, id, text, layer, created, modified, overrides = found
+    return Row(kind, id, msgspec.json.decode(text), layer, created, modified, bool(overrides))
+
+
+def _encode(value: Object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _text_of(field: tuple[str, ...]) -> str:
+    """SQL for a field as text, so that the ids 1 and "1" are the same; must be one spelling for the index."""
+    for name in field:
+        if not _FIELD.fullmatch(name):
+            raise ValueError(f"expected a plain field name, found {name!r}")
+    path = "".join(f'."{name}"' for name in field)
+    return f"CAST(json_extract(value, '${path}') AS TEXT)"

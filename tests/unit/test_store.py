@@ -1,0 +1,345 @@
+"""The store: layers, revisions, change feed, several processes at once, and no acknowledged write lost."""
+
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fastgw import store as store_module
+from fastgw.store import DeclaredInFile, NotFound, Row, Store, StoreError, View
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "data" / "fastgw.db")
+    yield opened
+    opened.close()
+
+
+def test_directory_and_files_are_private(store: Store) -> None:
+    store.put("routes", "r", {"uri": "/"})
+    assert stat.S_IMODE(store.path.parent.stat().st_mode) == 0o700
+    files = {each.name: stat.S_IMODE(each.stat().st_mode) for each in store.path.parent.iterdir()}
+    assert files == {"fastgw.db": 0o600, "fastgw.db-wal": 0o600, "fastgw.db-shm": 0o600}
+
+
+def test_commits_reach_the_disk_before_they_are_acknowledged(store: Store) -> None:
+    assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_put_says_what_is_new_and_counts_revisions(store: Store) -> None:
+    assert store.revision() == 0
+    assert store.put("routes", "r", {"uri": "/a"}) == (
+        Row("routes", "r", {"uri": "/a"}, "store", 1, 1),
+        True,
+        1,
+    )
+    assert store.put("routes", "r", {"uri": "/b"}) == (
+        Row("routes", "r", {"uri": "/b"}, "store", 1, 2),
+        False,
+        2,
+    )
+    assert store.get("routes", "r") == Row("routes", "r", {"uri": "/b"}, "store", 1, 2)
+    assert store.get("services", "r") is None
+
+
+def test_values_come_back_as_they_were_sent(store: Store) -> None:
+    value = {"z": [1, 1.5, True, None, "ü\u2028"], "a": {"9": -(2**63), "b": {}}, "k": 2**64 - 1}
+    store.put("routes", "r", value)
+    row = store.get("routes", "r")
+    assert row is not None
+    assert row.value == value
+    assert list(row.value) == ["z", "a", "k"]
+
+
+def test_list_is_in_order_of_creation_and_by_owner(store: Store) -> None:
+    for name in ("b/1", "a/2", "ab/3", "a/1"):
+        store.put("credentials", name, {})
+    store.put("credentials", "b/1", {"again": True})
+    assert [row.id for row in store.list("credentials")] == ["b/1", "a/2", "ab/3", "a/1"]
+    assert [row.id for row in store.list("credentials", owner="a")] == ["a/2", "a/1"]
+    assert store.list("routes") == []
+
+
+def test_a_check_that_raises_leaves_nothing_behind(store: Store) -> None:
+    def refuse(view: View) -> None:
+        assert view.get("routes", "r") is None
+        raise RuntimeError("refused")
+
+    with pytest.raises(RuntimeError, match="refused"):
+        store.put("routes", "r", {}, refuse)
+    assert store.get("routes", "r") is None
+    assert store.changes(0) == (0, [])
+    assert store.put("routes", "r", {})[2] == 1
+
+
+def test_update_sees_the_present_object(store: Store) -> None:
+    for _ in range(3):
+        store.update("routes", "r", lambda _, row: {"n": row.value["n"] + 1 if row else 1})
+    row = store.get("routes", "r")
+    assert row is not None
+    assert row.value == {"n": 3}
+
+
+def test_delete_of_nothing_and_delete_twice(store: Store) -> None:
+    store.put("routes", "r", {})
+    assert store.delete("routes", "r") == (None, 2)
+    with pytest.raises(NotFound):
+        store.delete("routes", "r")
+    assert store.revision() == 2
+
+
+def test_store_hides_file_until_it_is_deleted(store: Store) -> None:
+    store.replace_file_layer({("routes", "r"): {"from": "file"}})
+    with pytest.raises(DeclaredInFile):
+        store.delete("routes", "r")
+    row, created, revision = store.put("routes", "r", {"from": "store"})
+    assert (row, created, revision) == (Row("routes", "r", {"from": "store"}, "store", 1, 2, True), False, 2)
+    assert store.delete("routes", "r") == (Row("routes", "r", {"from": "file"}, "file", 1, 3), 3)
+    assert [(change.value, change.revision) for change in store.changes(2)[1]] == [({"from": "file"}, 3)]
+
+
+def test_file_layer_is_replaced_by_difference(store: Store) -> None:
+    store.put("routes", "hidden", {"v": "store"})
+    first = {("routes", name): {"v": name} for name in ("kept", "gone", "changed", "hidden")}
+    revision, hidden = store.replace_file_layer(first)
+    assert (revision, hidden) == (5, [("routes", "hidden")])
+    assert store.replace_file_layer(first) == (5, [("routes", "hidden")])
+    second = {
+        ("routes", "kept"): {"v": "kept"},
+        ("routes", "changed"): {"v": 2},
+        ("routes", "hidden"): {"v": 2},
+    }
+    revision, _ = store.replace_file_layer(second)
+    now, changes = store.changes(5)
+    assert now == revision
+    assert {(change.id, str(change.value)) for change in changes} == {
+        ("gone", "None"),
+        ("changed", "{'v': 2}"),
+    }
+    shown = store.get("routes", "hidden")
+    assert shown is not None
+    assert shown.value == {"v": "store"}
+
+
+def test_true_is_not_one_for_the_file_layer(store: Store) -> None:
+    store.replace_file_layer({("routes", "r"): {"v": 1}})
+    assert store.replace_file_layer({("routes", "r"): {"v": True}})[0] == 2
+
+
+def test_a_file_consumer_keeps_its_place_while_hidden(store: Store) -> None:
+    store.replace_file_layer({("routes", "a"): {}, ("routes", "b"): {}})
+    store.put("routes", "a", {"v": 1})
+    assert [(row.id, row.created) for row in store.list("routes")] == [("a", 1), ("b", 2)]
+
+
+def test_deleting_a_consumer_deletes_its_credentials(store: Store) -> None:
+    for name in ("john", "johnny"):
+        store.put("consumers", name, {"username": name})
+        store.put("credentials", f"{name}/c1", {})
+        store.put("credentials", f"{name}/c2", {})
+    at = store.revision()
+    store.delete("consumers", "john")
+    assert [row.id for row in store.list("credentials")] == ["johnny/c1", "johnny/c2"]
+    gone = [(change.kind, change.id, change.value) for change in store.changes(at)[1]]
+    assert gone == [
+        ("consumers", "john", None),
+        ("credentials", "john/c1", None),
+        ("credentials", "john/c2", None),
+    ]
+
+
+def test_deleting_an_override_brings_back_the_consumer_as_the_file_has_it(store: Store) -> None:
+    file = {("consumers", "john"): {"v": "file"}, ("credentials", "john/f"): {"v": "file"}}
+    store.replace_file_layer(file)
+    store.put("consumers", "john", {"v": "store"})
+    store.put("credentials", "john/s", {"v": "store"})
+    store.put("credentials", "john/f", {"v": "store"})
+    store.delete("consumers", "john")
+    assert [(row.id, row.layer) for row in store.list("credentials")] == [("john/f", "file")]
+    assert store.replace_file_layer(file)[1] == []
+
+
+def test_no_later_consumer_inherits_credentials_of_one_dropped_from_the_file(store: Store) -> None:
+    store.replace_file_layer({("consumers", "john"): {}})
+    store.put("credentials", "john/s", {})
+    store.replace_file_layer({})
+    assert store.list("credentials") == []
+
+
+def test_changes_tell_each_id_once_with_its_last_value(store: Store) -> None:
+    for value in range(3):
+        store.put("routes", "a", {"v": value})
+    store.put("routes", "b", {})
+    store.delete("routes", "b")
+    assert store.changes(1) == (5, [("routes", "a", {"v": 2}, 3), ("routes", "b", None, 5)])
+    assert store.changes(0) == (5, [("routes", "a", {"v": 2}, 3)]), "a first load needs no tombstones"
+    assert store.changes(5) == (5, [])
+
+
+def test_old_tombstones_go_and_a_subscriber_behind_them_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "KEPT_REVISIONS", 10)
+    monkeypatch.setattr(store_module, "PRUNE_EVERY", 1)
+    for _ in range(20):
+        store.put("routes", "r", {})
+        store.delete("routes", "r")
+        store.put("routes", "s", {})
+    store.put("routes", "last", {})
+    store.delete("routes", "last")
+    kept = store._db.execute("SELECT count(*) FROM feed").fetchone()
+    assert kept == (3,), "r deleted lately, last, and s which is there"
+    for _ in range(20):
+        store.put("routes", "t", {})
+    with pytest.raises(StoreError, match=r"fastgw\.db: changes since 5 are gone"):
+        store.changes(5)
+    assert [change.id for change in store.changes(0)[1]] == ["s", "t"]
+
+
+def test_find_takes_numbers_and_texts_as_the_same_and_sees_only_what_is_effective(store: Store) -> None:
+    store.index("service_id")
+    store.replace_file_layer({("routes", "hidden"): {"service_id": "1"}, ("routes", "file"): {"service_id": "1"}})
+    store.put("routes", "hidden", {"service_id": "2"})
+    store.put("routes", "number", {"service_id": 1})
+    store.put("services", "other-kind", {"service_id": "1"})
+    assert [row.id for row in store.find("routes", ("service_id",), "1")] == ["file", "number"]
+    assert store.find("routes", ("service_id",), "3") == []
+
+
+def test_find_uses_the_index(store: Store) -> None:
+    field = ("plugins", "jwt-auth", "key")
+    store.index(*field)
+    plan = store._db.execute(
+        f"EXPLAIN QUERY PLAN {store_module._ROW} WHERE kind = ? AND {store_module._text_of(field)} = ?",
+        ("k", "v"),
+    ).fetchall()
+    assert "find_plugins_jwt-auth_key" in plan[0][3]
+
+
+def test_field_names_cannot_carry_sql(store: Store) -> None:
+    with pytest.raises(ValueError, match="plain field name"):
+        store.find("routes", ("a' OR 1", "b"), "x")
+
+
+def test_expiry(store: Store) -> None:
+    store.update("routes", "short", lambda *_: {}, expires=100.0)
+    store.update("routes", "long", lambda *_: {}, expires=200.0)
+    store.put("routes", "for-ever", {})
+    assert store.next_expiry() == 100.0
+    assert store.expire(99.9) is None
+    assert store.expire(100.0) == 4
+    assert [row.id for row in store.list("routes")] == ["long", "for-ever"]
+    store.put("routes", "long", {})
+    assert store.next_expiry() is None, "a later write without one takes the expiry away"
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "fastgw.db").write_bytes(b"x" * 4096)
+    with pytest.raises(StoreError, match=r"fastgw\.db: expected a fastgw database"):
+        Store(tmp_path / "fastgw.db")
+
+
+def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "fastgw.db")
+    other.execute("PRAGMA user_version = 99")
+    other.close()
+    with pytest.raises(StoreError, match="expected database version 1, found 99"):
+        Store(tmp_path / "fastgw.db")
+
+
+def test_a_directory_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    with pytest.raises(OSError, match="plain"):
+        Store(tmp_path / "plain" / "fastgw.db")
+
+
+def _write_many(path: Path, name: str, count: int) -> None:
+    store = Store(path)
+    for number in range(count):
+        store.put("routes", f"{name}-{number}", {"n": number})
+        store.update("routes", "sum", lambda _, row: {"n": row.value["n"] + 1 if row else 1})
+    store.close()
+
+
+def test_processes_that_open_and_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "fastgw.db"
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=_write_many, args=(path, f"w{each}", 50)) for each in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    store = Store(path)
+    assert len(store.list("routes")) == 4 * 50 + 1
+    total = store.get("routes", "sum")
+    assert total is not None
+    assert total.value == {"n": 200}
+    revisions = [change.revision for change in store.changes(0)[1]]
+    assert store.revision() == 400
+    assert sorted(set(revisions)) == revisions
+    store.close()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from fastgw.store import Store
+store = Store(Path(sys.argv[1]))
+for number in range(int(sys.argv[2]), 1 << 30):
+    store.replace_file_layer({("routes", str(each)): {"generation": number} for each in range(20)})
+    store.put("consumers", "c", {"n": number})
+    for each in range(5):
+        store.put("credentials", f"c/{each}", {"n": number})
+    if number % 2:
+        store.delete("consumers", "c")
+    sys.stdout.write(f"{number} {store.revision()}\\n")
+    sys.stdout.flush()
+"""
+
+
+def test_kill_at_any_moment_loses_no_acknowledged_write_and_leaves_none_half_done(tmp_path: Path) -> None:
+    path = tmp_path / "fastgw.db"
+    seed = random.randrange(1 << 30)
+    chance, number, revision = random.Random(seed), 0, 0
+    for _ in range(40):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, path, str(number)], stdout=subprocess.PIPE)
+        assert writer.stdout is not None
+        acknowledged = [writer.stdout.readline() for _ in range(chance.randrange(1, 4))]
+        # Not a wait for anything: it only spreads the moment of death over the writer's steps.
+        with pytest.raises(subprocess.TimeoutExpired):
+            writer.wait(timeout=chance.random() * 0.02)
+        os.kill(writer.pid, signal.SIGKILL)
+        acknowledged += writer.stdout.readlines()
+        writer.wait()
+        writer.stdout.close()
+        last, last_revision = map(int, [line for line in acknowledged if line.endswith(b"\n")][-1].split())
+        number, revision = _check_after_kill(path, last, last_revision, revision), last_revision
+    assert number > 40, f"seed {seed}"
+
+
+def _check_after_kill(path: Path, acknowledged: int, at: int, before: int) -> int:
+    store = Store(path)
+    assert store._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert store.revision() >= at > before
+    (generation,) = {row.value["generation"] for row in store.list("routes")}
+    assert len(store.list("routes")) == 20
+    assert acknowledged <= generation <= acknowledged + 1
+    consumer, credentials = store.get("consumers", "c"), store.list("credentials")
+    if consumer is None:
+        assert credentials == [], "a consumer goes together with its credentials"
+    if generation == acknowledged and acknowledged % 2 == 0:
+        assert consumer is not None
+        assert [row.value["n"] for row in credentials] == [acknowledged] * 5
+    seen = dict.fromkeys((change.kind, change.id) for change in store.changes(0)[1])
+    assert set(seen) == {(row.kind, row.id) for kind in ("routes", "consumers", "credentials") for row in store.list(kind)}
+    store.close()
+    return generation + 1
