@@ -45,7 +45,7 @@ cdef enum:                      # FieldId: names the gateway itself has somethin
     FIELD_COUNT
 
 cdef enum FieldFlag:
-    FIELD_DROP = 1              # never forwarded: hop-by-hop, named by Connection, identity, or an underscore twin of a known name
+    FIELD_DROP = 1          # never forwarded: hop-by-hop, named by Connection, identity, or an underscore twin of a known name
 
 cdef enum BodyKind:
     BODY_NONE = 0
@@ -82,7 +82,7 @@ cdef struct Head:
     Field fields[HEAD_MAX_FIELDS]
 
 cdef struct HeadParser:         # plain data without self-references between feeds: may be memcpy-ed while a head is partial
-    char raw[HEAD_PARSER_BYTES] # llhttp_t
+    char raw[HEAD_PARSER_BYTES]  # llhttp_t
     Head* head                  # set anew by the owner after a move
     const char* base            # of the feed in progress, for the callbacks
     uint32_t start              # 2 after an empty line before the request line, else 0
