@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from fastgw import __version__
 from fastgw.errors import ConfigError, FastgwError
 
+MOST_WORKERS = 120  # as for `workers` in the config file
 COMMANDS = ("run", "check", "token", "echo", "schema")
 
 
@@ -40,7 +41,10 @@ class Parser(argparse.ArgumentParser):
 def run(args: argparse.Namespace) -> int:
     from fastgw import master
 
-    return int(master.run(args.config, args.workers) or 0)
+    try:
+        return master.run(args.config, args.workers)
+    except ValueError as error:  # of the environment: raised before the first fork only
+        raise UsageError(str(error)) from None
 
 
 def check(args: argparse.Namespace) -> int:
@@ -152,8 +156,8 @@ def address(text: str) -> str:
 
 
 def workers(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 255:
-        raise UsageError(f"expected 1 to 255, found {text!r}")
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
+        raise UsageError(f"expected 1 to {MOST_WORKERS}, found {text!r}")
     return int(text)
 
 

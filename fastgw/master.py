@@ -274,9 +274,7 @@ class Master:
                 return
         else:
             for _, pid in late:
-                log.error(
-                    "worker has not applied the reload in time: killed, to be replaced", extra={"pid": pid}
-                )
+                log.error("worker has not applied the reload in time: killed, to be replaced", extra={"pid": pid})
             slots = {slot for slot, _ in late}
             self._supervisor.signal([r for r in self._supervisor.roles if r.slot in slots], signal.SIGKILL)
         self._reloading = None

@@ -19,7 +19,8 @@
 from typing import NamedTuple as _NamedTuple
 
 
-cdef void lim_key(const LimTable* t, const uint8_t* identity, size_t n, const uint8_t* value, size_t m, LimKey* out) noexcept nogil:
+cdef void lim_key(const LimTable* t, const uint8_t* identity, size_t n, const uint8_t* value, size_t m,
+                  LimKey* out) noexcept nogil:
     # The length of the first part goes first: no two pairs of parts make the same bytes.
     cdef siphash_state s
     cdef uint64_t length = n
