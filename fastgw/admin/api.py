@@ -29,6 +29,7 @@ __all__ = ["Api"]
 
 BASE: Final = "/apisix/admin"
 METHODS: Final = frozenset({"GET", "PUT", "POST", "PATCH", "DELETE"})
+EXPIRY_RETRY_S: Final = 5.0
 WITH_BODY: Final = frozenset({"PUT", "POST", "PATCH"})
 
 log = logging.getLogger("fastgw.admin")
@@ -72,6 +73,8 @@ class Api:
             return Reply(200)  # a probe, which APISIX answers without a key
         key = self._gate.identify(request.headers, request.method)
         if isinstance(key, Reply):
+            peer = request.peer or "unix socket"
+            audit.warning("%s %s from %s: refused, %d", request.method, path, peer, key.status)
             return key
         if request.method not in METHODS:
             return error(404, "not found")
@@ -139,10 +142,14 @@ class Api:
         self._expiring = asyncio.get_running_loop().create_task(self._expire())
 
     async def _expire(self) -> None:
-        revision = await self._in_thread(lambda: self._store.expire(time.time()))
-        if revision is not None:
-            await self._live.reach(revision)
-        await self._schedule_expiry()
+        try:
+            revision = await self._in_thread(lambda: self._store.expire(time.time()))
+            if revision is not None:
+                await self._live.reach(revision)
+            await self._schedule_expiry()
+        except sqlite3.Error as exc:
+            log.error("objects whose time has come stay: the store failed: %s", exc)
+            self._expiry = asyncio.get_running_loop().call_later(EXPIRY_RETRY_S, self._on_expiry)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
