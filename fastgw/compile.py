@@ -79,9 +79,7 @@ class _Cached(NamedTuple):
     part: Any
 
     def made_from(self, *sources: Any) -> bool:
-        return len(self.sources) == len(sources) and all(
-            a is b for a, b in zip(self.sources, sources, strict=True)
-        )
+        return len(self.sources) == len(sources) and all(a is b for a, b in zip(self.sources, sources, strict=True))
 
 
 def _split(address: str) -> tuple[str, int]:
@@ -135,9 +133,7 @@ class Compiler:
             routes += entries
         globals_ = self._part("globals", "", self._globals)
         snapshot = _core.Snapshot(routes, credentials, globals_)
-        return Build(
-            snapshot, tuple(self._faults), {name for name, _ in map(_split, self._pools) if _is_name(name)}
-        )
+        return Build(snapshot, tuple(self._faults), {name for name, _ in map(_split, self._pools) if _is_name(name)})
 
     def set_addresses(self, name: str, addresses: Collection[str]) -> None:
         """What a node's host name stands for, from now on."""
@@ -149,11 +145,7 @@ class Compiler:
 
     def anonymous(self, username: str) -> _core.Credential | None:
         """The stand-in credential of a fallback consumer; None when there is no such consumer."""
-        consumer = (
-            self._part("consumers", username, self._consumer)
-            if username in self._objects["consumers"]
-            else None
-        )
+        consumer = self._part("consumers", username, self._consumer) if username in self._objects["consumers"] else None
         if consumer is None:
             return None
         return _core.Credential(consumer, b"", b"", self._custom_id(self._objects["consumers"][username]))
@@ -274,9 +266,7 @@ class Compiler:
     def _own_credentials(self, id_: str) -> list[tuple[str, _core.Credential]]:
         owner: Consumer = self._objects["consumers"][id_]
         consumer = self._consumer(id_)
-        return self._reuse(
-            "own", id_, (owner, consumer), lambda: self._keys(owner.plugins, owner, consumer, "")
-        )
+        return self._reuse("own", id_, (owner, consumer), lambda: self._keys(owner.plugins, owner, consumer, ""))
 
     def _keys(
         self, plugins: Mapping[str, Any] | None, owner: Consumer, consumer: _core.Consumer, id_: str
@@ -332,9 +322,7 @@ class Compiler:
                 read=timeout.read if timeout else 0,
                 remote_addrs=route.remote_addrs or ((route.remote_addr,) if route.remote_addr else ()),
             )
-            hosts = (
-                route.hosts or ((route.host,) if route.host else None) or (service and service.hosts) or ("",)
-            )
+            hosts = route.hosts or ((route.host,) if route.host else None) or (service and service.hosts) or ("",)
             uris = route.uris or (route.uri,)
             return [(plan, host.lower().encode(), uri.encode()) for host in hosts for uri in uris if uri]
 

@@ -174,9 +174,7 @@ class Master:
                 self._supervisor.signal(self._workers, signal.SIGUSR1)
             elif number == signal.SIGUSR2:
                 log.warning("USR2: binary upgrade is not available in this release; nothing was changed")
-        if (
-            signal.SIGCHLD in numbers
-        ):  # last: when the whole group was told to end, these deaths are no faults
+        if signal.SIGCHLD in numbers:  # last: when the whole group was told to end, these deaths are no faults
             self._on_death()
 
     def _on_death(self) -> None:
@@ -276,9 +274,7 @@ class Master:
                 return
         else:
             for _, pid in late:
-                log.error(
-                    "worker has not applied the reload in time: killed, to be replaced", extra={"pid": pid}
-                )
+                log.error("worker has not applied the reload in time: killed, to be replaced", extra={"pid": pid})
             slots = {slot for slot, _ in late}
             self._supervisor.signal([r for r in self._supervisor.roles if r.slot in slots], signal.SIGKILL)
         self._reloading = None

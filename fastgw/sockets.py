@@ -102,9 +102,7 @@ class Listener:
 
     def _steer(self, slots: int) -> None:
         """Spreads new connections over the first slots only, so that the others can be emptied and closed."""
-        program = b"".join(
-            struct.pack("=HBBI", *each) for each in (BPF_LOAD_RANDOM, (BPF_MODULO, 0, 0, slots), BPF_RETURN)
-        )
+        program = b"".join(struct.pack("=HBBI", *each) for each in (BPF_LOAD_RANDOM, (BPF_MODULO, 0, 0, slots), BPF_RETURN))
         held = ctypes.create_string_buffer(program, len(program))
         pointer = struct.pack("@HP", len(program) // 8, ctypes.addressof(held))  # struct sock_fprog
         self._sockets[0].setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, pointer)
@@ -113,9 +111,7 @@ class Listener:
 
 def _resolve(endpoint: Endpoint) -> tuple[socket.AddressFamily, Target]:
     try:
-        found = socket.getaddrinfo(
-            endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as exc:
         raise OSError(errno.EADDRNOTAVAIL, exc.strerror) from exc
     family, _, _, _, target = found[0]

@@ -28,9 +28,7 @@ log = logging.getLogger("fastgw.master")
 class Role:
     """Something that is to be running, and the process that does it now."""
 
-    def __init__(
-        self, name: str, main: Callable[[int], int], ends_by: signal.Signals = signal.SIGTERM
-    ) -> None:
+    def __init__(self, name: str, main: Callable[[int], int], ends_by: signal.Signals = signal.SIGTERM) -> None:
         """main: what the child runs, given its process slot; returns its exit code."""
         self.name = name
         self.main = main

@@ -194,9 +194,7 @@ class _Worker:
                 if not self._serving:
                     raise
                 # A fault of ours, not of an object. To end here would end every worker, and each new one too.
-                log.exception(
-                    "cannot apply changes: the last good ones go on serving", extra={"to": revision}
-                )
+                log.exception("cannot apply changes: the last good ones go on serving", extra={"to": revision})
         self._applied = revision
         self._slots.applied(self._slot, revision)
 

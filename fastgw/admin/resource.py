@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from fastgw.admin import envelope, listing, merge, messages, redact, validate
 from fastgw.admin.envelope import Failure, Reply
+from fastgw.admin.links import forbid_dangling, forbid_unlike_groups
 from fastgw.schema.kinds import Reference
 from fastgw.store import NotFound, Row, Store, View
 
@@ -152,16 +153,8 @@ class Resource:
 
     def check(self, view: View, id: str, value: Object) -> None:
         """Checks against other objects, inside the transaction."""
-        for field, kind, noun in self.references:
-            wanted = at(value, field)
-            if wanted is None:
-                continue
-            prefix = f"failed to fetch {noun} info by {noun} id [{wanted}]"
-            found = view.get(kind, str(wanted))
-            if found is None:
-                raise Failure(400, f"{prefix}, response code: 404")
-            if kind == "ssls" and found.value.get("type") != "client":
-                raise Failure(400, f"{prefix}, wrong ssl type")
+        forbid_dangling(view, self.references, value)
+        forbid_unlike_groups(view, self.kind, id, value)
 
     def check_return(self, view: View, back: Row) -> None:
         """Checks the config file's object that comes back when the one that hid it goes."""
@@ -200,15 +193,6 @@ class Resource:
 
 class _Taken(Exception):  # noqa: N818
     """Another writer took the id that was made for a POST."""
-
-
-def at(value: Any, field: Field) -> Any:
-    """What lies at a path of member names; None where there is nothing."""
-    for name in field:
-        if not isinstance(value, dict):
-            return None
-        value = value.get(name)
-    return value
 
 
 def forbid_times(value: Object) -> None:

@@ -157,7 +157,7 @@ cdef JwtHeaderCache jwt_test_headers
 
 def _test_jwt_verify(
     bytes token, str alg, bytes secret, int64_t now, int64_t leeway=0, uint32_t required=0,
-    bytes key_claim=b"key", bint listed_only=False, bint headers=False,
+    bytes key_claim=b"key", bint listed_only=False, bint headers=False, size_t max_len=0,
 ):
     """(reason, key claim or None), judged as for a credential of this alg and secret.
 
@@ -171,7 +171,7 @@ def _test_jwt_verify(
     cdef uint8_t* copy = hook_copy(token)
     cdef int verdict
     try:
-        jwt_scratch_init(&scratch, &jwt_test_headers if headers else NULL, 0)
+        jwt_scratch_init(&scratch, &jwt_test_headers if headers else NULL, max_len)
         verdict = jwt_parse(
             <const char*>copy, len(token), <const char*>key_claim, len(key_claim), &parsed, &scratch
         )

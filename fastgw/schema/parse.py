@@ -60,40 +60,37 @@ def _syntax(message: str) -> Fault:
 # -- JSON ----------------------------------------------------------------------------------------------
 
 
-class _Members(dict[str, Any]):
-    """A JSON object that remembers which of its names came twice."""
-
-    twice: tuple[str, ...] = ()
-
-
-def _members(pairs: list[tuple[str, Any]]) -> _Members:
-    members = _Members(pairs)
-    if len(members) != len(pairs):
-        members.twice = tuple(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
-    return members
-
-
 def _whole_number(digits: str) -> int:
     # Python refuses more than 4300 digits; such a number is out of bounds in any case.
     return int(digits) if len(digits) < 100 else 10**100
 
 
 def _read_json(text: str) -> tuple[Any, list[Fault]]:
+    twice: dict[int, tuple[dict[str, Any], list[str]]] = {}  # by identity, as a hook is not told its path
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            counts = Counter(name for name, _ in pairs)
+            twice[id(found)] = found, [name for name, times in counts.items() if times > 1]
+        return found
+
     try:
-        value = json.loads(text, object_pairs_hook=_members, parse_int=_whole_number)
+        value = json.loads(text, object_pairs_hook=members, parse_int=_whole_number)
     except json.JSONDecodeError as error:
         return None, [_syntax(f"{error.lineno}:{error.colno}: {error.msg[:1].lower()}{error.msg[1:]}")]
     if _depth(value) > MAX_DEPTH:
         return None, [_syntax(_TOO_DEEP)]
-    return value, list(_twice(value, ROOT))
+    return value, list(_duplicates(value, ROOT, twice)) if twice else []
 
 
-def _twice(value: Any, path: Path) -> Iterator[Fault]:
-    if isinstance(value, _Members):
-        for name in value.twice:
-            yield Fault(path.to(name), "found twice in the same object", "duplicate")
+def _duplicates(
+    value: Any, path: Path, twice: dict[int, tuple[dict[str, Any], list[str]]]
+) -> Iterator[Fault]:
+    for name in twice[id(value)][1] if id(value) in twice else ():
+        yield Fault(path.to(name), "found twice in the same object", "duplicate")
     for part, item in _inside(value):
-        yield from _twice(item, path.to(part))
+        yield from _duplicates(item, path.to(part), twice)
 
 
 # -- TOML and YAML -------------------------------------------------------------------------------------

@@ -42,9 +42,7 @@ def test_anything_shows_the_request_as_httpbin_does(echo: Address, httpbin: Addr
 
 def test_a_form_is_shown_as_httpbin_does(echo: Address, httpbin: Address) -> None:
     fields = {"Host": "echo.test", "Content-Type": "application/x-www-form-urlencoded"}
-    ours, theirs = (
-        wire.request(each, "POST", "/post", b"a=1&b=2&b=3", fields).json() for each in (echo, httpbin)
-    )
+    ours, theirs = (wire.request(each, "POST", "/post", b"a=1&b=2&b=3", fields).json() for each in (echo, httpbin))
     assert ours == theirs
 
 
@@ -55,9 +53,7 @@ def test_the_smaller_views_are_httpbins(echo: Address, httpbin: Address, path: s
 
 
 def test_bytes_that_are_no_text_are_shown_in_base64(echo: Address) -> None:
-    assert wire.request(echo, "PUT", "/anything", b"\xff\xfe").json()["data"] == (
-        "data:application/octet-stream;base64,//4="
-    )
+    assert wire.request(echo, "PUT", "/anything", b"\xff\xfe").json()["data"] == ("data:application/octet-stream;base64,//4=")
 
 
 def test_repeated_fields_are_joined_and_names_get_title_case(echo: Address) -> None:
@@ -125,18 +121,14 @@ def test_redirect_drip_and_delay(echo: Address) -> None:
         ("GET", "/redirect-to?url=a%0d%0aX:1", 400),
     ],
 )
-def test_what_cannot_be_answered_is_refused_in_json(
-    echo: Address, method: str, target: str, status: int
-) -> None:
+def test_what_cannot_be_answered_is_refused_in_json(echo: Address, method: str, target: str, status: int) -> None:
     answer = wire.request(echo, method, target)
     assert answer.status == status
     assert set(answer.json()) == {"error"}
 
 
 def test_pipelined_requests_are_answered_in_order(echo: Address) -> None:
-    requests = [
-        b"GET /status/%d HTTP/1.1\r\n" % (200 + i % 300 + (i % 300 == 4)) + HOST + b"\r\n" for i in range(250)
-    ]
+    requests = [b"GET /status/%d HTTP/1.1\r\n" % (200 + i % 300 + (i % 300 == 4)) + HOST + b"\r\n" for i in range(250)]
     slow = b"GET /delay/0.05 HTTP/1.1\r\n" + HOST + b"\r\n"
     last = b"GET /bytes/1 HTTP/1.1\r\n" + HOST + CLOSE
     answer = wire.raw(echo, slow + b"".join(requests) + last)
@@ -144,9 +136,7 @@ def test_pipelined_requests_are_answered_in_order(echo: Address) -> None:
 
 
 def test_a_half_closed_client_still_gets_its_answers(echo: Address) -> None:
-    both = (b"GET /delay/0.05 HTTP/1.1\r\n" + HOST + b"\r\n") + (
-        b"GET /bytes/1 HTTP/1.1\r\n" + HOST + b"\r\n"
-    )
+    both = (b"GET /delay/0.05 HTTP/1.1\r\n" + HOST + b"\r\n") + (b"GET /bytes/1 HTTP/1.1\r\n" + HOST + b"\r\n")
     assert statuses(wire.raw(echo, both, half_close=True)) == [200, 200]
 
 
@@ -175,9 +165,7 @@ def test_continue_is_said_once_and_in_its_turn(echo: Address) -> None:
         assert statuses(wire.read_to_end(sock)) == [200]
 
 
-@pytest.mark.parametrize(
-    "junk", [b"GARBAGE\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"\x16\x03\x01\x02"]
-)
+@pytest.mark.parametrize("junk", [b"GARBAGE\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"\x16\x03\x01\x02"])
 def test_what_is_not_http_is_refused_and_the_connection_closed(echo: Address, junk: bytes) -> None:
     answer = wire.raw(echo, junk)
     assert statuses(answer) == [400]
@@ -198,9 +186,7 @@ def test_an_echoed_body_has_a_bound(echo: Address) -> None:
 
 @pytest.fixture
 def own_echo(tmp_path: Path) -> Iterator[tuple[Process, Address]]:
-    process = Process(
-        [sys.executable, "-m", "fastgw", "echo", "--listen", "127.0.0.1:0"], tmp_path / "echo.log"
-    )
+    process = Process([sys.executable, "-m", "fastgw", "echo", "--listen", "127.0.0.1:0"], tmp_path / "echo.log")
     try:
         found = until(lambda: re.search(r"listening on ([\d.]+):(\d+)\n", process.log()), "it listens")
         yield process, Address(found[1], int(found[2]))
@@ -242,9 +228,7 @@ def test_a_signal_ends_it_with_code_0(own_echo: tuple[Process, Address], number:
 
 def test_a_unix_socket(tmp_path: Path) -> None:
     place = tmp_path / "echo.sock"
-    process = Process(
-        [sys.executable, "-m", "fastgw", "echo", "--listen", f"unix:{place}"], tmp_path / "echo.log"
-    )
+    process = Process([sys.executable, "-m", "fastgw", "echo", "--listen", f"unix:{place}"], tmp_path / "echo.log")
     try:
         until(lambda: f"listening on unix:{place}\n" in process.log(), "it listens")
         with socket.socket(socket.AF_UNIX) as sock:

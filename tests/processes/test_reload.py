@@ -67,9 +67,7 @@ def test_settings_of_workers_are_taken_by_new_workers(directory: Path, echo: Add
 
 def test_settings_that_need_a_restart_are_named(directory: Path, echo: Address) -> None:
     with Gateway(directory, one_route(echo)) as gateway:
-        log = gateway.reload(
-            one_route(echo) | {"listen": ["127.0.0.1:1"], "shared_memory": {"counters": 2048}}
-        )
+        log = gateway.reload(one_route(echo) | {"listen": ["127.0.0.1:1"], "shared_memory": {"counters": 2048}})
         assert "listen: changed, takes effect at the next start" in log
         assert "shared_memory: changed, takes effect at the next start" in log
         assert gateway.get("/anything").status == 200
@@ -83,9 +81,7 @@ class Load:
         self.answers = 0
         self._address = address
         self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=each) for each in (self._new, self._new, self._kept, self._kept)
-        ]
+        self._threads = [threading.Thread(target=each) for each in (self._new, self._new, self._kept, self._kept)]
 
     def __enter__(self) -> "Load":
         for thread in self._threads:

@@ -17,6 +17,8 @@ from tests.support.waiting import until
 from tests.support.wire import Address, Response
 
 ADMIN_KEY = "an-admin-key-for-tests-only"
+# What an operator waits for; of several listeners the first TCP one is the data address.
+READY = re.compile(r"fastgw: ready: listen (?:unix:\S+ )*([\d.]+):(\d+)[^,]*, admin ([\d.]+):(\d+),")
 
 
 class Gateway:
@@ -34,7 +36,9 @@ class Gateway:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
-        self.data, self.admin, self.echo = free_addresses(3)
+        self.data: Address  # both are known once it runs: the system picks the ports
+        self.admin: Address
+        self.echo = free_addresses(1)[0]
         self.config_path = directory / "config.json"
         self.config: dict[str, Any] = {}
         self.write_config(config or {})
@@ -45,8 +49,8 @@ class Gateway:
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Writes the file; a running gateway reads it at the next `reload`."""
         filled = copy.deepcopy(dict(config))
-        filled.setdefault("listen", [str(self.data)])
-        filled["admin"] = {"listen": str(self.admin), **filled.get("admin", {})}
+        filled.setdefault("listen", ["127.0.0.1:0"])
+        filled["admin"] = {"listen": "127.0.0.1:0", **filled.get("admin", {})}
         filled.setdefault("data_dir", str(self.directory / "data"))
         filled.setdefault("workers", 1)
         if filled.get("echo") is True:
@@ -72,10 +76,13 @@ class Gateway:
         command = [sys.executable, "-m", "fastgw", "run", *self.arguments, str(self.config_path)]
         self.process = Process(command, self.directory / "gateway.log", self.env)
         try:
-            until(self._ready, f"{self.data} and {self.admin} answer")
+            ready = until(self._ready, "the log says ready")
         except BaseException as failure:
             self.process.kill()
             raise AssertionError(f"the gateway did not start: {failure}\n{self.log()}") from failure
+        self.data, self.admin = (
+            Address(host, int(port)) for host, port in (ready.group(1, 2), ready.group(3, 4))
+        )
 
     def stop(self) -> int:
         return self.process.stop()
@@ -92,14 +99,10 @@ class Gateway:
     def log(self) -> str:
         return self.process.log()
 
-    def _ready(self) -> bool:
+    def _ready(self) -> re.Match[str] | None:
         code = self.process.popen.poll()
         assert code is None, f"it ended with exit code {code}"
-        try:
-            socket.create_connection(self.data, 1).close()
-            return self.api("GET", "routes").status == 200
-        except OSError:
-            return False
+        return READY.search(self.log())
 
     # processes, by the titles that an operator sees
 
@@ -119,9 +122,7 @@ class Gateway:
 
     # traffic
 
-    def get(
-        self, target: str, token: str | None = None, headers: Mapping[str, str] | None = None
-    ) -> Response:
+    def get(self, target: str, token: str | None = None, headers: Mapping[str, str] | None = None) -> Response:
         """GET on the data plane; `token` goes into Authorization as the guide has it, without a scheme."""
         fields = dict(headers or {})
         if token is not None:

@@ -16,9 +16,7 @@ from tests.support.wire import Address
 @contextlib.contextmanager
 def echo(directory: Path) -> Iterator[Address]:
     """`fastgw echo` on a port that the system picks."""
-    process = Process(
-        [sys.executable, "-m", "fastgw", "echo", "--listen", "127.0.0.1:0"], directory / "echo.log"
-    )
+    process = Process([sys.executable, "-m", "fastgw", "echo", "--listen", "127.0.0.1:0"], directory / "echo.log")
     try:
         line = until(lambda: _listening(process), "the echo upstream says where it listens")
         yield Address(line[1], int(line[2]))
@@ -47,9 +45,7 @@ def httpbin(directory: Path) -> Iterator[Address]:
         "--worker-class",
         "gthread",
     ]
-    process = Process(
-        [*command, "--threads", "4", "--no-control-socket", "httpbin:app"], directory / "httpbin.log"
-    )
+    process = Process([*command, "--threads", "4", "--no-control-socket", "httpbin:app"], directory / "httpbin.log")
 
     def answers() -> bool:
         assert process.popen.poll() is None, f"httpbin ended\n{process.log()}"

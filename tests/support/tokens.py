@@ -1,6 +1,7 @@
 """Tokens as other software makes them (PyJWT), and the ways to spoil one."""
 
 import time
+import warnings
 from typing import Any
 
 import jwt
@@ -24,7 +25,9 @@ def token(
         payload["key"] = key
     if expires_in is not None:
         payload["exp"] = int(time.time()) + expires_in
-    return jwt.encode(payload, secret, algorithm=algorithm, headers=headers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the guide's secrets are shorter than PyJWT likes
+        return jwt.encode(payload, secret, algorithm=algorithm, headers=headers)
 
 
 def john(**options: Any) -> str:

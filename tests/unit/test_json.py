@@ -138,11 +138,7 @@ def test_accepted_documents(doc: bytes) -> None:
 
 
 def test_every_prefix_of_a_document_is_refused() -> None:
-    doc = (
-        rb'{"key":"j\u00e9\ud83d\ude00 \n","exp":-12.5e+3,"l":[true,false,null,{"a":[]}],"u":"'
-        + "é😀".encode()
-        + b'"}'
-    )
+    doc = rb'{"key":"j\u00e9\ud83d\ude00 \n","exp":-12.5e+3,"l":[true,false,null,{"a":[]}],"u":"' + "é😀".encode() + b'"}'
     assert _core._test_json_scan(doc, [])[0] == "ok"
     for length in range(len(doc)):
         assert _core._test_json_scan(doc[:length], [b"key", b"exp"])[0] != "ok", doc[:length]
@@ -194,11 +190,7 @@ def test_any_number_has_the_exact_ceiling(number: bytes) -> None:
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
 values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | texts,
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(texts, inner, max_size=5),
     max_leaves=20,
 )

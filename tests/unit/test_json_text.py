@@ -66,11 +66,7 @@ def test_every_sequence_of_two_bytes_is_judged_as_utf8(before: bytes) -> None:
                 assert read(text) == oracle(text), text
 
 
-@given(
-    st.lists(
-        st.sampled_from([*b'aZ0 \\\\\\uuuddcD8e/"n\x7f\x80\xbf\xc3\xa9\xed\xa0\xf0\x9f\x1f']), max_size=24
-    ).map(bytes)
-)
+@given(st.lists(st.sampled_from([*b'aZ0 \\\\\\uuuddcD8e/"n\x7f\x80\xbf\xc3\xa9\xed\xa0\xf0\x9f\x1f']), max_size=24).map(bytes))
 def test_any_bytes_are_judged_as_the_oracle_does(text: bytes) -> None:
     if b'"' in text.replace(b'\\"', b""):
         return

@@ -40,9 +40,7 @@ def test_fixed_equals_its_oracle(count: int, window: int, hits: list[tuple[int, 
     burst=st.integers(1, 10),
     pauses=st.lists(st.integers(0, 50 * MS), max_size=80),
 )
-def test_bucket_never_admits_more_than_its_oracle_and_hardly_less(
-    count: int, window: int, burst: int, pauses: list[int]
-) -> None:
+def test_bucket_never_admits_more_than_its_oracle_and_hardly_less(count: int, window: int, burst: int, pauses: list[int]) -> None:
     """Intervals are rounded up to 2**-40 ms, so a hit exactly on a boundary may come one unit too early; never too late."""
     limiter = _core.Limiter(
         _core.Region.create(64), "x", count=count, window=window / 1000, burst=burst, algorithm="token-bucket"

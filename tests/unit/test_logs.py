@@ -87,9 +87,7 @@ def test_secrets_are_taken_out(written: Path, text: str) -> None:
     assert TOKEN not in written.read_text()
 
 
-def test_members_with_secret_names_and_known_values_are_taken_out(
-    written: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_members_with_secret_names_and_known_values_are_taken_out(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "_secrets", set())
     logs.hide("the-very-secret")
     log.warning("it is the-very-secret", extra={"admin_key": "other", "note": "the-very-secret"})
