@@ -70,7 +70,5 @@ def compare(before: Result, after: Result) -> str:
         for peer in sorted(old.peers.keys() | new.peers.keys()):
             if peer not in {cells[0] for cells in found}:
                 parts.append(f"{peer}: not measured on both sides")
-    parts += [
-        f"\n{name}: only in {before.commit}" for name in before.scenarios if name not in after.scenarios
-    ]
+    parts += [f"\n{name}: only in {before.commit}" for name in before.scenarios if name not in after.scenarios]
     return "\n".join(parts)

@@ -42,6 +42,14 @@ def processor() -> str:
     return platform.machine()
 
 
+def setting(path: str) -> str:
+    """A kernel setting, or "unknown" where /proc does not show it."""
+    try:
+        return Path("/proc/sys", path).read_text().strip()
+    except OSError:
+        return "unknown"
+
+
 def describe() -> dict[str, str]:
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     virtual = "hypervisor" in Path("/proc/cpuinfo").read_text()
@@ -50,6 +58,7 @@ def describe() -> dict[str, str]:
         "cores": str(len(cores())),
         "memory": f"{pages / 2**30:.0f} GiB",
         "kernel": platform.release(),
+        "tcp congestion control": setting("net/ipv4/tcp_congestion_control"),
         "machine": platform.machine() + (", virtual" if virtual else ""),
         "python": platform.python_version(),
     }

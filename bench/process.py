@@ -149,9 +149,7 @@ class Program:
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 return
             time.sleep(0.02)
-        raise BenchError(
-            f"{self.name}: nothing listens on port {port} after {START_SECONDS:g} s: {self.tail()}"
-        )
+        raise BenchError(f"{self.name}: nothing listens on port {port} after {START_SECONDS:g} s: {self.tail()}")
 
     def tail(self) -> str:
         lines = self._output.read_text(errors="replace").strip().splitlines()

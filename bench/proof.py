@@ -56,11 +56,7 @@ def prove(peer: Peer, port: int, job: Job, answer: str) -> list[str]:
                 faults.append(f"{check.what}, request {turn}: {type(error).__name__}: {error}")
                 continue
             if status != expected:
-                faults.append(
-                    f"{check.what}, request {turn}: expected {expected}, got {status} {body[:80]!r}"
-                )
+                faults.append(f"{check.what}, request {turn}: expected {expected}, got {status} {body[:80]!r}")
             elif (body == answer.encode()) != (status == 200):
-                faults.append(
-                    f"{check.what}, request {turn}: {status} with a body of the wrong source: {body[:80]!r}"
-                )
+                faults.append(f"{check.what}, request {turn}: {status} with a body of the wrong source: {body[:80]!r}")
     return faults

@@ -11,13 +11,13 @@ from html import escape
 from bench.peers import PEERS
 from bench.plot import Bar, chart
 from bench.results import Result, ScenarioResult
-from bench.tables import HEADER, SUBJECT, refusals, rows, verdicts
+from bench.tables import HEADER, SUBJECT, notes, rows
 
 TITLE = "Benchmarks"
 METHOD = (
     "CPU-us/request is user plus system time of all of a peer's processes, divided by the requests it "
     "answered. Medians over interleaved rounds; ratios are taken within rounds. `noise` is half the range "
-    "over the rounds, `busy` the share of its cores the peer used, `others` what anything else used of them, MiB "
+    "over the rounds, `busy` the share of its cores the peer used, `others` what all else used of them, MiB "
     "its proportional memory. Latencies are of a closed loop at saturation: they compare peers, they are not "
     "what a user waits."
 )
@@ -75,8 +75,8 @@ def markdown(result: Result) -> str:
     ]
     for name, scenario in result.scenarios.items():
         parts += [f"## {name}", f"{scenario.about}.", _table(HEADER, rows(scenario))]
-        if notes := [str(verdict) for verdict in verdicts(scenario)] + refusals(scenario):
-            parts.append(_bullets(notes))
+        if said := notes(scenario):
+            parts.append(_bullets(said))
     return "\n\n".join(parts) + "\n"
 
 
@@ -111,10 +111,9 @@ def html(result: Result) -> str:
         title = (
             f"{name}: CPU microseconds per request (dark: user, light: system, whisker: range over rounds)"
         )
-        notes = [str(verdict) for verdict in verdicts(scenario)] + refusals(scenario)
         parts.append(
             f"<h2>{escape(name)}</h2><p>{escape(scenario.about)}. {escape(title.partition(': ')[2])}.</p>"
-            f"{chart(title, bars(scenario))}{_html_table(scenario)}{_html_list(notes)}"
+            f"{chart(title, bars(scenario))}{_html_table(scenario)}{_html_list(notes(scenario))}"
         )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

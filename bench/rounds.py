@@ -126,9 +126,7 @@ class Match:
             raise BenchError(f"{got.requests} requests, {got.broken} connections failed or timed out")
         passes = self._scenario.status_of(peer) == 200
         if got.status != (0 if passes else got.requests):
-            raise BenchError(
-                f"{got.status} of {got.requests} answers were errors, expected {0 if passes else 'all'}"
-            )
+            raise BenchError(f"{got.status} of {got.requests} answers were errors, expected {0 if passes else 'all'}")
         expected = got.requests if passes else 0
         # wrk drops what is in flight when its time is up: at most one request per connection.
         if abs(forwarded - expected) > self._plan.connections:

@@ -12,6 +12,8 @@ from bench.peers import PEERS, REFERENCE
 from bench.results import PeerResult, ScenarioResult
 
 SUBJECT = "fastgw"
+SATURATED = 0.90  # below this share of its cores a peer waited for the load: its cost is an upper bound
+QUIET = 0.05  # above this share for other programs, caches and wake-ups were not the peer's own
 HEADER = (
     "peer",
     "CPU-us/request",
@@ -81,13 +83,30 @@ class Verdict:
 
 
 def verdicts(scenario: ScenarioResult) -> list[Verdict]:
-    return [
-        Verdict(peer, at_most, scenario.ratio(SUBJECT, peer)) for peer, at_most in scenario.targets.items()
-    ]
+    return [Verdict(peer, at_most, scenario.ratio(SUBJECT, peer)) for peer, at_most in scenario.targets.items()]
 
 
 def refusals(scenario: ScenarioResult) -> list[str]:
     return [f"{name}: refused: {fault}" for name, one in scenario.peers.items() for fault in one.faults]
+
+
+def cautions(scenario: ScenarioResult) -> list[str]:
+    """What makes a figure worth less than it looks. Below saturation a request costs more: more wake-ups."""
+    found = []
+    for name, one in scenario.peers.items():
+        if not one.sound:
+            continue
+        busy, others = one.median(lambda s: s.busy), one.median(lambda s: s.others)
+        if others > QUIET:
+            found.append(f"{name}: disturbed: other programs used {others:.0%} of its cores")
+        elif busy < SATURATED:
+            found.append(f"{name}: not saturated ({busy:.0%} busy): the load was the limit")
+    return found
+
+
+def notes(scenario: ScenarioResult) -> list[str]:
+    """Everything that is said below a scenario's table."""
+    return [str(verdict) for verdict in verdicts(scenario)] + cautions(scenario) + refusals(scenario)
 
 
 def aligned(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
@@ -104,7 +123,4 @@ def aligned(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
 
 
 def in_text(name: str, scenario: ScenarioResult) -> str:
-    parts = [f"{name}: {scenario.about}", aligned(HEADER, rows(scenario))]
-    parts += [str(verdict) for verdict in verdicts(scenario)]
-    parts += refusals(scenario)
-    return "\n".join(parts)
+    return "\n".join([f"{name}: {scenario.about}", aligned(HEADER, rows(scenario)), *notes(scenario)])

@@ -24,6 +24,7 @@ include "native/b64url.pxi"
 include "native/json_text.pxi"
 include "native/json.pxi"
 include "native/jwt.pxi"
+include "native/jwt_hooks.pxi"
 # shared memory
 include "native/limits.pxi"
 include "native/shm.pxi"

@@ -10,6 +10,7 @@ A command imports what it needs when it runs, so that `fastgw token` does not pa
 import argparse
 import base64
 import binascii
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from typing import Any, NoReturn
 from fastgw import __version__
 from fastgw.errors import ConfigError, FastgwError
 
+MOST_WORKERS = 120  # as for `workers` in the config file
 COMMANDS = ("run", "check", "token", "echo", "schema")
 
 
@@ -33,19 +35,23 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-# ---- commands: each takes the parsed arguments and returns an exit code -----------------------------------
+# ---- commands: each takes the parsed arguments and returns an exit code --------------------------
 
 
 def run(args: argparse.Namespace) -> int:
     from fastgw import master
 
-    return int(master.run(args.config, args.workers) or 0)
+    try:
+        return master.run(args.config, args.workers)
+    except ValueError as error:  # of the environment: raised before the first fork only
+        raise UsageError(str(error)) from None
 
 
 def check(args: argparse.Namespace) -> int:
     from fastgw import config
 
-    config.load(args.config)
+    for warning in config.load(args.config).warnings:
+        print(f"{args.config}: warning: {warning}", file=sys.stderr)
     print(f"{args.config}: ok")
     return 0
 
@@ -74,12 +80,9 @@ def echo(args: argparse.Namespace) -> int:
 
 
 def schema(args: argparse.Namespace) -> int:
-    import msgspec
+    from fastgw import config
 
-    from fastgw.schema.document import Document
-
-    described = msgspec.json.encode(msgspec.json.schema(Document))
-    print(msgspec.json.format(described, indent=2).decode())
+    print(json.dumps(config.json_schema(), indent=2))
     return 0
 
 
@@ -109,7 +112,7 @@ def signing_key(args: argparse.Namespace) -> Any:
         raise UsageError(f"--base64-secret: the secret is not base64: {error}") from None
 
 
-# ---- arguments --------------------------------------------------------------------------------------------
+# ---- arguments -----------------------------------------------------------------------------------
 
 
 def argument(convert: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -142,38 +145,38 @@ def header_field(text: str) -> tuple[str, Any]:
     return tokens.header_field(text)
 
 
+def address(text: str) -> str:
+    from fastgw.schema.formats import parse_address
+
+    try:
+        parse_address(text)
+    except ValueError as error:
+        raise UsageError(f"expected {error}, found {text!r}") from None
+    return text
+
+
 def workers(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 255:
-        raise UsageError(f"expected 1 to 255, found {text!r}")
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
+        raise UsageError(f"expected 1 to {MOST_WORKERS}, found {text!r}")
     return int(text)
 
 
 def add_token_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--secret", help="shared secret; others on this machine can see it while the command runs"
-    )
-    source.add_argument(
-        "--secret-env", metavar="NAME", help="environment variable that holds the shared secret"
-    )
+    source.add_argument("--secret", help="shared secret; others on this machine can see it while the command runs")
+    source.add_argument("--secret-env", metavar="NAME", help="environment variable that holds the shared secret")
     source.add_argument("--secret-file", metavar="FILE", type=Path, help="file that holds the shared secret")
-    source.add_argument(
-        "--private-key", metavar="FILE", type=Path, help="RSA, EC, Ed25519 or Ed448 key in PEM form"
-    )
+    source.add_argument("--private-key", metavar="FILE", type=Path, help="RSA, EC, Ed25519 or Ed448 key in PEM form")
     parser.add_argument("--base64-secret", action="store_true", help="the shared secret is given in base64")
     parser.add_argument("--key", help="value of the claim `key`, by which the credential is found")
-    parser.add_argument(
-        "--algorithm", help="HS256 … HS512, RS*, PS*, ES*, EdDSA (default: the usual one for the key)"
-    )
+    parser.add_argument("--algorithm", help="HS256 … HS512, RS*, PS*, ES*, EdDSA (default: the usual one for the key)")
     parser.add_argument(
         "--expires",
         metavar="WHEN",
         type=argument(moment),
         help="claim exp: 30s, 5m, 1h, 2d from now; UNIX seconds",
     )
-    parser.add_argument(
-        "--not-before", metavar="WHEN", type=argument(moment), help="claim nbf, written as --expires"
-    )
+    parser.add_argument("--not-before", metavar="WHEN", type=argument(moment), help="claim nbf, written as --expires")
     parser.add_argument(
         "--claim",
         metavar="NAME=VALUE",
@@ -206,18 +209,17 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     running = command(run, "run the gateway in the foreground")
-    running.add_argument(
-        "--workers", type=argument(workers), metavar="N", help="worker processes, instead of the config's"
-    )
+    running.add_argument("--workers", type=argument(workers), metavar="N", help="worker processes, instead of the config's")
     running.add_argument("config", type=Path, help="JSON, YAML or TOML file")
     command(check, "check a config file and say every fault").add_argument("config", type=Path)
     add_token_arguments(command(token, "make a JSON Web Token"))
     listening = command(echo, "run an upstream that answers with what it was asked")
     listening.add_argument(
         "--listen",
+        type=argument(address),
         default="127.0.0.1:1980",
         metavar="ADDRESS",
-        help="host:port or unix:/path (default: %(default)s)",
+        help="host:port or unix:/path (default: %(default)s); port 0 takes a free one",
     )
     command(schema, "print the JSON Schema of the config file")
     return top

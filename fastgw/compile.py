@@ -79,9 +79,7 @@ class _Cached(NamedTuple):
     part: Any
 
     def made_from(self, *sources: Any) -> bool:
-        return len(self.sources) == len(sources) and all(
-            a is b for a, b in zip(self.sources, sources, strict=True)
-        )
+        return len(self.sources) == len(sources) and all(a is b for a, b in zip(self.sources, sources, strict=True))
 
 
 def _split(address: str) -> tuple[str, int]:

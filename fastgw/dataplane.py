@@ -47,6 +47,7 @@ class DataPlane:
         self.close_idle = self._reactor.close_idle
         self.active = self._reactor.active
         self.install = self._reactor.install
+        self.close = self._reactor.close
         self.reopen_logs()
 
     def set_addresses(self, name: str, addresses: Collection[str]) -> None:

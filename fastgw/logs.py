@@ -26,9 +26,7 @@ __all__ = ["configure", "hide", "redact", "reopen"]
 # once poll says "writable" (pipe(7)).
 LINE_BYTES: Final = 4096
 HIDDEN: Final = "***"
-SECRET_NAMES: Final = re.compile(
-    r"secret|passw(or)?d|api_?key|admin_?key|private_?key|token|authorization|cookie", re.IGNORECASE
-)
+SECRET_NAMES: Final = re.compile(r"secret|passw(or)?d|api_?key|admin_?key|private_?key|token|authorization|cookie", re.IGNORECASE)
 _SHAPES: Final = (
     (re.compile(r"\beyJ[\w-]+\.[\w-]*(\.[\w-]*)?"), HIDDEN),  # JSON Web Token: base64url of '{"'
     (re.compile(r"\b(Bearer|Basic)\s+[^\s\"']+", re.IGNORECASE), rf"\1 {HIDDEN}"),
@@ -76,7 +74,7 @@ class LineFormatter(logging.Formatter):
 
 
 class LineHandler(logging.Handler):
-    """Writes each event with one call; drops and counts it if the reader at the other end does not keep up."""
+    """Writes each event with one call; drops and counts it if the reader at the other end is slow."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -129,7 +127,7 @@ class LineHandler(logging.Handler):
             self._dropped += 1
 
 
-def configure(process: str, path: str = "-", level: int = logging.INFO) -> None:
+def configure(process: str, path: str = "-", level: str = "info") -> None:
     """Sends everything this process logs to one place; again after a fork, under the child's own name."""
     handler = LineHandler(path)
     handler.setFormatter(LineFormatter(process))
@@ -138,7 +136,7 @@ def configure(process: str, path: str = "-", level: int = logging.INFO) -> None:
         root.removeHandler(each)
         each.close()
     root.addHandler(handler)
-    root.setLevel(level)
+    root.setLevel(level.upper())
 
 
 def reopen() -> None:

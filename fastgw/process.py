@@ -1,4 +1,4 @@
-"""One process of ours and the operating system: its title, its death with its parent, its clean start after a fork.
+"""A process and the operating system: its title, its death with its parent, its clean start after a fork.
 
 Owns: `fork`, and what a child must undo of its parent. Must not know: what any process is for. The few
 calls that Python does not offer go to libc by ctypes; where the system refuses one (a sandbox, no /proc), the
@@ -7,11 +7,11 @@ process runs on without it.
 
 import ctypes
 import gc
+import logging
 import os
 import resource
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Final
 
@@ -29,6 +29,8 @@ HANDLED: Final = (
 )
 # These reach every process of a terminal or of a careless pkill, but only the master acts on them unasked.
 _FOR_MASTER: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+log = logging.getLogger("fastgw.process")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -60,7 +62,7 @@ def fork(title: str, main: Callable[[], int]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, before | {signal.SIGINT})
         code = main()
     except BaseException:
-        traceback.print_exc()
+        log.critical("ended by an exception", exc_info=True)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -81,7 +83,7 @@ def _begin(title: str, parent: int) -> None:
 
 
 def set_title(title: str) -> None:
-    """What ps and top show: the command line by overwriting argv's own memory, and the thread name (15 bytes)."""
+    """What ps and top show: the command line, overwritten in place, and the thread name (15 bytes)."""
     text = title.encode()
     _libc.prctl(PR_SET_NAME, ctypes.c_char_p(text[:15]), 0, 0, 0)
     try:

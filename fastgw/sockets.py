@@ -20,7 +20,7 @@ __all__ = ["Listener"]
 
 BACKLOG: Final = 4096  # the kernel cuts it to net.core.somaxconn, 4096 by default since Linux 5.4
 SO_ATTACH_REUSEPORT_CBPF: Final = 51  # asm-generic/socket.h; Python has no name for it
-# linux/filter.h: load a random word; modulo K; return it. The number chooses the socket, in order of listen().
+# linux/filter.h: load a random word; modulo K; return it. The number chooses the socket, in order of listen()
 BPF_LOAD_RANDOM: Final = (0x20, 0, 0, 0xFFFFF000 + 56)
 BPF_MODULO: Final = 0x94
 BPF_RETURN: Final = (0x16, 0, 0, 0)
@@ -95,16 +95,14 @@ class Listener:
                 pass
 
     def _probe(self) -> None:
-        """Fails if anyone listens here: with SO_REUSEPORT alone two gateways would share the port unawares."""
+        """Fails if anyone listens here: by SO_REUSEPORT alone two gateways would share the port unawares."""
         with socket.socket(self._family, socket.SOCK_STREAM) as probe:
             _prepare(probe)
             probe.bind(self._target)
 
     def _steer(self, slots: int) -> None:
         """Spreads new connections over the first slots only, so that the others can be emptied and closed."""
-        program = b"".join(
-            struct.pack("=HBBI", *each) for each in (BPF_LOAD_RANDOM, (BPF_MODULO, 0, 0, slots), BPF_RETURN)
-        )
+        program = b"".join(struct.pack("=HBBI", *each) for each in (BPF_LOAD_RANDOM, (BPF_MODULO, 0, 0, slots), BPF_RETURN))
         held = ctypes.create_string_buffer(program, len(program))
         pointer = struct.pack("@HP", len(program) // 8, ctypes.addressof(held))  # struct sock_fprog
         self._sockets[0].setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, pointer)
@@ -113,9 +111,7 @@ class Listener:
 
 def _resolve(endpoint: Endpoint) -> tuple[socket.AddressFamily, Target]:
     try:
-        found = socket.getaddrinfo(
-            endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as exc:
         raise OSError(errno.EADDRNOTAVAIL, exc.strerror) from exc
     family, _, _, _, target = found[0]

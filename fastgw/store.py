@@ -150,13 +150,9 @@ class Store(View):
         name = "find_" + "_".join(field)
         expression = _text_of(field)
         with self._transaction("IMMEDIATE"):
-            self._db.execute(
-                f'CREATE INDEX IF NOT EXISTS "{name}" ON object ({expression}) WHERE {expression} NOTNULL'
-            )
+            self._db.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON object ({expression}) WHERE {expression} NOTNULL')
 
-    def put(
-        self, kind: str, id: str, value: Object, check: Callable[[View], None] | None = None
-    ) -> tuple[Row, bool, int]:
+    def put(self, kind: str, id: str, value: Object, check: Callable[[View], None] | None = None) -> tuple[Row, bool, int]:
         """Writes value to the store layer; check sees the state before and may raise to prevent it."""
 
         def change(view: View, _: Row | None) -> Object:
@@ -184,9 +180,7 @@ class Store(View):
         assert after is not None  # noqa: S101 (written above, in the same transaction)
         return after, before is None, after.modified
 
-    def delete(
-        self, kind: str, id: str, check: Callable[[View, Row | None], None] | None = None
-    ) -> tuple[Row | None, int]:
+    def delete(self, kind: str, id: str, check: Callable[[View, Row | None], None] | None = None) -> tuple[Row | None, int]:
         """Removes the store's object and what it owns; returns the file's that comes back, the revision.
 
         check sees the state after, with what comes back, and may raise to prevent it.
@@ -254,8 +248,7 @@ class Store(View):
                 raise StoreError(f"{self.path}: changes since {since} are gone, expected {horizon} or later")
             found = self._db.execute(query, (since, since > 0)).fetchall()
         return revision, [
-            Change(kind, id, None if text is None else msgspec.json.decode(text), at)
-            for kind, id, text, at in found
+            Change(kind, id, None if text is None else msgspec.json.decode(text), at) for kind, id, text, at in found
         ]
 
     @contextmanager
@@ -335,9 +328,7 @@ class _Writer(View):
 def _create(path: Path) -> None:
     """Makes the database beside its place and links it there whole, so that racing processes agree on one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=path.name + ".", dir=path.parent
-    )  # mode 0600, as its -wal and -shm
+    handle, name = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)  # mode 0600, as its -wal and -shm
     os.close(handle)
     try:
         db = _connect(Path(name))

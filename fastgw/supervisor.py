@@ -28,15 +28,16 @@ log = logging.getLogger("fastgw.master")
 class Role:
     """Something that is to be running, and the process that does it now."""
 
-    def __init__(self, name: str, main: Callable[[int], int], *, first_slot: int | None = 1) -> None:
-        """main: what the child runs, given its process slot. first_slot: where to look for one; None: needs none."""
+    def __init__(self, name: str, main: Callable[[int], int]) -> None:
+        """main: what the child runs, given its process slot; returns its exit code."""
         self.name = name
         self.main = main
-        self.first_slot = first_slot
         self.pid = 0
         self.slot = -1
         self.retired = False
         """Its death is wanted and final."""
+        self.told = False
+        """It was sent its first TERM; a second one would end it at once."""
         self._started = 0.0
         self._pause = 0.0
         self.due = 0.0
@@ -46,7 +47,7 @@ class Role:
         self.pid, self.slot, self._started = pid, slot, now
 
     def end(self, now: float) -> float:
-        """Notes the death; returns how long to wait before the next start."""
+        """Notes the death, or that it never lived; returns how long to wait before the next start."""
         self.pid, self.slot = 0, -1
         if now - self._started >= QUICK_S:
             self._pause = 0.0
@@ -72,32 +73,28 @@ class Supervisor:
         self._roles.append(role)
         self._fork(role)
 
-    def retire(self, roles: Iterable[Role], signum: int = signal.SIGTERM) -> None:
-        """Tells them to end, and does not replace them."""
+    def retire(self, roles: Iterable[Role]) -> None:
+        """Tells those that were not told yet to end, and does not replace them."""
         for role in roles:
             role.retired = True
-            if not role.pid:
-                self._roles.remove(role)
-        self.signal(roles, signum)
+            if not role.told:
+                role.told = True
+                self.signal([role], signal.SIGTERM)
+        self._roles = [role for role in self._roles if role.pid or not role.retired]
 
     def signal(self, roles: Iterable[Role], signum: int) -> None:
         for role in roles:
             if role.pid:  # not yet waited for, so the number is still its own
                 os.kill(role.pid, signum)
 
-    def reap(self) -> list[Role]:
-        """Notices every death; returns the retired roles that have ended."""
-        ended = []
+    def reap(self) -> None:
+        """Notices every death, and forgets the roles whose death was wanted."""
         for role in self.roles:
-            if not role.pid:
-                continue
-            pid, status = os.waitpid(role.pid, os.WNOHANG)
-            if pid:
-                self._bury(role, status)
-                if role.retired:
-                    self._roles.remove(role)
-                    ended.append(role)
-        return ended
+            if role.pid:
+                pid, status = os.waitpid(role.pid, os.WNOHANG)
+                if pid:
+                    self._bury(role, status)
+        self._roles = [role for role in self._roles if role.pid or not role.retired]
 
     def restart_due(self) -> None:
         now = self._clock()
@@ -110,15 +107,20 @@ class Supervisor:
         return min((role.due for role in self._roles if not role.pid), default=None)
 
     def _fork(self, role: Role) -> None:
-        slot = -1 if role.first_slot is None else self._slots.take(role.first_slot)
-        pid = process.fork(f"fastgw: {role.name}", partial(role.main, slot))
-        role.begin(self._clock(), slot, pid)
+        slot = self._slots.take()
+        now = self._clock()
+        try:
+            pid = process.fork(f"fastgw: {role.name}", partial(role.main, slot))
+        except OSError as exc:  # no memory or no process number left: may pass
+            self._slots.free(slot)
+            log.error("%s cannot be started: %s", role.name, exc.strerror, extra={"pause": role.end(now)})
+        else:
+            role.begin(now, slot, pid)
 
     def _bury(self, role: Role, status: int) -> None:
-        pid, slot = role.pid, role.slot
+        pid = role.pid
+        self._slots.free(role.slot)
         pause = role.end(self._clock())
-        if slot >= 0:
-            self._slots.free(slot)
         code = os.waitstatus_to_exitcode(status)
         if role.retired:
             level, then = (logging.INFO if code == 0 else logging.WARNING), "not replaced"

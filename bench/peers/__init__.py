@@ -11,12 +11,8 @@ from bench.peers.relay.peer import Relay
 
 REFERENCE = "nginx-plain"
 PEERS: dict[str, Peer] = {
-    peer.name: peer
-    for peer in (Fastgw(), NginxPlain(), NginxLua(), HaproxyPlain(), HaproxyJwt(), Relay(), AiohttpProxy())
+    peer.name: peer for peer in (Fastgw(), NginxPlain(), NginxLua(), HaproxyPlain(), HaproxyJwt(), Relay(), AiohttpProxy())
 }
-INSTALL = (
-    "apt-get install -y --no-install-recommends "
-    "wrk nginx libnginx-mod-http-lua lua-cjson haproxy gcc libc6-dev util-linux"
-)
+INSTALL = "apt-get install -y --no-install-recommends wrk nginx libnginx-mod-http-lua lua-cjson haproxy gcc libc6-dev util-linux"
 
 __all__ = ["INSTALL", "PEERS", "REFERENCE", "Peer"]

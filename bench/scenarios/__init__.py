@@ -3,8 +3,6 @@
 from bench.scenarios import jwt_limit, limited, plain, unauthorized
 from bench.scenarios.base import Scenario
 
-SCENARIOS: dict[str, Scenario] = {
-    room.SCENARIO.name: room.SCENARIO for room in (jwt_limit, plain, unauthorized, limited)
-}
+SCENARIOS: dict[str, Scenario] = {room.SCENARIO.name: room.SCENARIO for room in (jwt_limit, plain, unauthorized, limited)}
 
 __all__ = ["SCENARIOS", "Scenario"]

@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, unquote
 
@@ -50,7 +51,7 @@ class Api:
 
     async def start(self) -> None:
         for field in INDEXES:
-            await self._in_thread(lambda field=field: self._store.index(*field))
+            await self._in_thread(partial(self._store.index, *field))
         await self._schedule_expiry()
 
     async def stop(self) -> None:
@@ -77,15 +78,7 @@ class Api:
         return await self._route(request, key, path, query)
 
     async def _route(self, request: Request, key: Key, path: str, query: str) -> Reply:
-        parts = [unquote(part) for part in path[len(BASE) + 1 :].split("/")]
-        if parts[-1] == "":
-            parts.pop()
-        owner, parts = (
-            (parts[1], parts[2:])
-            if parts[:1] == ["consumers"] and parts[2:3] == ["credentials"]
-            else (None, parts)
-        )
-        kind = parts[0] if parts else ""
+        kind, owner, id, sub = _place(path)
         resource = RESOURCES.get(kind)
         if kind == "stream_routes":
             return error(400, "stream mode is disabled, can not add stream routes")
@@ -96,12 +89,10 @@ class Api:
             try:
                 body = msgspec.json.decode(request.body)
             except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
-                return error(
-                    400, f"invalid request body: {exc}", req_body=request.body.decode(errors="replace")
-                )
-        id = parts[1] if len(parts) > 1 else None
+                raw = request.body.decode(errors="replace")
+                return error(400, f"invalid request body: {exc}", req_body=raw)
         params = dict(parse_qsl(query, keep_blank_values=True))
-        call = Call(request.method, owner, id, tuple(parts[2:]), params, body, key.role == "admin")
+        call = Call(request.method, owner, id, sub, params, body, key.role == "admin")
         reply = await self._in_thread(lambda: self._answer(resource, call))
         await self._finish(reply, request, key, path, "ttl" in params)
         return reply
@@ -155,3 +146,15 @@ class Api:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _place(path: str) -> tuple[str, str | None, str | None, tuple[str, ...]]:
+    """Kind, owner, id and sub-path: `/apisix/admin/routes/1/plugins`, `…/consumers/john/credentials/c`."""
+    parts = [unquote(part) for part in path[len(BASE) + 1 :].split("/")]
+    if parts[-1] == "":
+        parts.pop()
+    owner = None
+    if parts[:1] == ["consumers"] and parts[2:3] == ["credentials"]:
+        owner, parts = parts[1], parts[2:]
+    kind, id, *_ = *parts[:2], None, None
+    return kind or "", owner, id, tuple(parts[2:])

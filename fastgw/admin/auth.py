@@ -44,9 +44,7 @@ class Gate:
             raise ValueError("admin: expected at least one key")
         self._keys = [(_digest(key.value), key) for key in keys]
         entries = [entry for entry in allow if entry != "unix:"] if allow is not None else None
-        self._allow = (
-            [ipaddress.ip_network(entry, strict=False) for entry in entries] if entries is not None else None
-        )
+        self._allow = [ipaddress.ip_network(entry, strict=False) for entry in entries] if entries is not None else None
 
     def refuse_address(self, peer: str | None) -> Reply | None:
         if peer is None or self._allow is None:

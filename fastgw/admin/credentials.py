@@ -4,8 +4,8 @@ Owns: their place in the store, `<consumer>/<id>`. Must not know: how requests a
 """
 
 from fastgw.admin import envelope
-from fastgw.admin.consumers import forbid_shared_keys
 from fastgw.admin.envelope import Failure, Reply
+from fastgw.admin.links import forbid_shared_keys
 from fastgw.admin.resource import Call, Object, Resource
 from fastgw.store import Store, View
 

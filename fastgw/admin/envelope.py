@@ -107,7 +107,5 @@ def _source(row: Row) -> tuple[tuple[str, str], ...]:
     return (*source, ("X-Fastgw-Overrides", "file")) if row.overrides else source
 
 
-def _json(
-    status: int, body: object, headers: tuple[tuple[str, str], ...] = (), revision: int | None = None
-) -> Reply:
+def _json(status: int, body: object, headers: tuple[tuple[str, str], ...] = (), revision: int | None = None) -> Reply:
     return Reply(status, msgspec.json.encode(body) + b"\n", _VERSION + headers, revision=revision)

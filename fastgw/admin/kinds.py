@@ -5,9 +5,10 @@ Owns: that table, and the indexes that make its lookups fast. Must not know: how
 
 from typing import Any, Final
 
-from fastgw.admin.consumers import KEYS, Consumers
+from fastgw.admin.consumers import Consumers
 from fastgw.admin.credentials import Credentials
 from fastgw.admin.global_rules import GlobalRules
+from fastgw.admin.links import FIELDS
 from fastgw.admin.plugin_metadata import PluginMetadata
 from fastgw.admin.resource import Resource, User
 from fastgw.admin.ssls import Ssls
@@ -55,5 +56,5 @@ RESOURCES: Final[dict[str, Resource]] = {
 
 INDEXES: Final = (
     *dict.fromkeys(user.field for resource in RESOURCES.values() for user in resource.users),
-    *(("plugins", plugin, attribute) for plugin, attribute in KEYS.items()),
+    *FIELDS,
 )

@@ -11,9 +11,9 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
-__all__ = ["DEADLINE_S", "Live", "Process", "Processes"]
+__all__ = ["DEADLINE_S", "Live", "Region"]
 
 DEADLINE_S: Final = 5.0
 RECHECK_S: Final = 0.1  # a process that dies instead of applying acknowledges nothing
@@ -21,22 +21,19 @@ RECHECK_S: Final = 0.1  # a process that dies instead of applying acknowledges n
 log = logging.getLogger("fastgw.admin")
 
 
-class Process(NamedTuple):
-    """A slot in state serving or draining, as the shared memory shows it now."""
+class Slot(Protocol):
+    """A process slot of the shared memory as it stood at one moment."""
 
-    index: int
-    pid: int
-    applied: int
+    @property
+    def state(self) -> int: ...
 
 
-class Processes(Protocol):
-    """What Live needs of the shared memory region."""
+class Region(Protocol):
+    """What Live needs of the shared memory."""
 
-    def publish(self, revision: int) -> None:
-        """Sets the target revision, never back, and wakes every process."""
-
-    def serving(self) -> Sequence[Process]:
-        """Slots in state serving or draining that follow the store."""
+    def publish(self, revision: int, /) -> None: ...
+    def slot(self, index: int, /) -> Slot: ...
+    def lagging(self, revision: int, /) -> list[tuple[int, int]]: ...
 
 
 class Live:
@@ -44,13 +41,15 @@ class Live:
 
     def __init__(
         self,
-        processes: Processes,
+        region: Region,
+        wakes: Sequence[int],
         ack: int,
         deadline: float = DEADLINE_S,
         kill: Callable[[int, int], None] = os.kill,
     ) -> None:
-        """ack: the eventfd that each process writes when it has applied a revision."""
-        self._processes = processes
+        """wakes: each slot's eventfd, by index; ack: the one every process writes when it has applied."""
+        self._region = region
+        self._wakes = wakes
         self._ack = ack
         self._deadline = deadline
         self._kill = kill
@@ -66,8 +65,8 @@ class Live:
         """Returns when no process serves anything older than revision."""
         now = asyncio.get_running_loop().time
         end = now() + self._deadline
-        self._processes.publish(revision)
-        while self._behind(revision):
+        self._publish(revision)
+        while self._region.lagging(revision):
             left = end - now()
             if left <= 0:
                 self._replace(revision)
@@ -77,8 +76,12 @@ class Live:
             except asyncio.TimeoutError:
                 continue
 
-    def _behind(self, revision: int) -> list[Process]:
-        return [each for each in self._processes.serving() if each.applied < revision]
+    def _publish(self, revision: int) -> None:
+        """Target first, then the wakes: a process that is only starting looks at the target by itself."""
+        self._region.publish(revision)
+        for index, wake in enumerate(self._wakes):
+            if self._region.slot(index).state:
+                os.eventfd_write(wake, 1)
 
     def _on_ack(self) -> None:
         try:
@@ -89,16 +92,10 @@ class Live:
         self._acknowledged = asyncio.Event()
 
     def _replace(self, revision: int) -> None:
-        for each in self._behind(revision):
-            log.error(
-                "process %d (slot %d) still runs revision %d, expected %d within %g s: killed, to be replaced",
-                each.pid,
-                each.index,
-                each.applied,
-                revision,
-                self._deadline,
-            )
+        late = "process %d (slot %d) has not applied revision %d within %g s: killed, to be replaced"
+        for index, pid in self._region.lagging(revision):
+            log.error(late, pid, index, revision, self._deadline)
             try:
-                self._kill(each.pid, signal.SIGKILL)
+                self._kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass

@@ -6,6 +6,7 @@ Owns: those rules. Must not know: what a plugin does with its metadata.
 from fastgw.admin import validate
 from fastgw.admin.envelope import Failure
 from fastgw.admin.resource import Call, Object, Resource
+from fastgw.plugins import order
 
 __all__ = ["PluginMetadata"]
 
@@ -17,7 +18,7 @@ class PluginMetadata(Resource):
         name = call.id if call.id is not None else value.get("id")
         if not name:
             raise Failure(400, "missing plugin name")
-        if not validate.is_plugin(name):
+        if order.get(name) is None:
             raise Failure(400, "invalid plugin name")
         value = {**value, "id": name}
         validate.check(self.kind, value)

@@ -1,6 +1,6 @@
 """The admin process: puts store, gate, server and live-on-return together and runs them until TERM.
 
-Owns: the process's loop, title and signals. Must not know: workers; they meet in the store and in the
+Owns: the process's loop and signals. Must not know: workers; they meet in the store and in the
 shared memory. The master hands over sockets that already listen and everything else that is inherited.
 """
 
@@ -17,8 +17,8 @@ import uvloop
 from fastgw import __version__
 from fastgw.admin.api import Api
 from fastgw.admin.auth import Gate, Key
-from fastgw.admin.live import Live, Processes
-from fastgw.admin.server import Server
+from fastgw.admin.live import Live, Region
+from fastgw.admin.server import MAX_BODY, Server
 from fastgw.store import Store
 
 __all__ = ["SPOKEN", "Setup", "run"]
@@ -37,23 +37,23 @@ class Setup:
     allow: Sequence[str] | None
     source: str
     server_tokens: bool = True
+    body_bytes: int = MAX_BODY
 
 
-def run(sockets: Sequence[socket.socket], processes: Processes, ack: int, setup: Setup) -> None:
+def run(sockets: Sequence[socket.socket], region: Region, wakes: Sequence[int], ack: int, setup: Setup) -> None:
     """Serves until TERM or INT, then lets answers that are due go out. Returns; the caller exits."""
-    _set_title("fastgw: admin")
-    uvloop.run(_serve(sockets, processes, ack, setup))
+    uvloop.run(_serve(sockets, Live(region, wakes, ack), setup))
 
 
-async def _serve(sockets: Sequence[socket.socket], processes: Processes, ack: int, setup: Setup) -> None:
+async def _serve(sockets: Sequence[socket.socket], live: Live, setup: Setup) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     store = Store(setup.database)
-    live = Live(processes, ack)
     api = Api(store, Gate(setup.keys, setup.allow), live, setup.source)
-    server = Server(api, f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX")
+    software = f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX"
+    server = Server(api, software, setup.body_bytes)
     live.start()
     await api.start()
     for sock in sockets:
@@ -64,10 +64,3 @@ async def _serve(sockets: Sequence[socket.socket], processes: Processes, ack: in
     await api.stop()
     live.stop()
     store.close()
-
-
-def _set_title(title: str) -> None:
-    try:
-        Path("/proc/self/comm").write_text(title)  # what ps and top show; Linux cuts it at 15 bytes
-    except OSError:
-        pass

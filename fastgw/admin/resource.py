@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from fastgw.admin import envelope, listing, merge, messages, validate
+from fastgw.admin import envelope, listing, merge, messages, redact, validate
 from fastgw.admin.envelope import Failure, Reply
+from fastgw.admin.links import forbid_dangling, forbid_unlike_groups
 from fastgw.schema.kinds import Reference
 from fastgw.store import NotFound, Row, Store, View
 
@@ -103,6 +104,8 @@ class Resource:
         if not call.sub and not isinstance(call.body, dict):
             raise Failure(400, "invalid configuration")
 
+        id = self.place(call, call.id)
+
         def change(view: View, before: Row | None) -> Object:
             if before is None:
                 raise NotFound
@@ -112,20 +115,19 @@ class Resource:
             keeps = "update_time" in (call.sub or call.body)
             return self._stamp(value, before, value.get("update_time") if keeps else None)
 
-        id = self.place(call, call.id)
         row, _, _ = store.update(self.kind, id, change, _expiry(call))
         return envelope.written(self.shown(row, call), created=False)
 
     def delete(self, store: Store, call: Call) -> Reply:
         if call.id is None:
             raise Failure(400, f"missing {self.noun} id")
-        id = self.place(call, call.id)
+        own, id = call.id, self.place(call, call.id)
 
         def check(view: View, back: Row | None) -> None:
             if back is not None:
                 self.check_return(view, back)
             elif call.query.get("force") != "true":
-                self._guard(view, call.id or "")
+                self._guard(view, own)
 
         back, revision = store.delete(self.kind, id, check)
         return envelope.deleted(self.kind, id, back and self.shown(back, call), revision)
@@ -151,16 +153,8 @@ class Resource:
 
     def check(self, view: View, id: str, value: Object) -> None:
         """Checks against other objects, inside the transaction."""
-        for field, kind, noun in self.references:
-            wanted = at(value, field)
-            if wanted is None:
-                continue
-            prefix = f"failed to fetch {noun} info by {noun} id [{wanted}]"
-            found = view.get(kind, str(wanted))
-            if found is None:
-                raise Failure(400, f"{prefix}, response code: 404")
-            if kind == "ssls" and found.value.get("type") != "client":
-                raise Failure(400, f"{prefix}, wrong ssl type")
+        forbid_dangling(view, self.references, value)
+        forbid_unlike_groups(view, self.kind, id, value)
 
     def check_return(self, view: View, back: Row) -> None:
         """Checks the config file's object that comes back when the one that hid it goes."""
@@ -168,7 +162,7 @@ class Resource:
 
     def shown(self, row: Row, call: Call) -> Row:
         """The row as the caller may see it."""
-        return row if call.secrets else row._replace(value=validate.without_secrets(self.kind, row.value))
+        return row if call.secrets else row._replace(value=redact.without_secrets(self.kind, row.value))
 
     # Shared steps
 
@@ -199,15 +193,6 @@ class Resource:
 
 class _Taken(Exception):  # noqa: N818
     """Another writer took the id that was made for a POST."""
-
-
-def at(value: Any, field: Field) -> Any:
-    """What lies at a path of member names; None where there is nothing."""
-    for name in field:
-        if not isinstance(value, dict):
-            return None
-        value = value.get(name)
-    return value
 
 
 def forbid_times(value: Object) -> None:

@@ -50,8 +50,9 @@ Handler = Callable[[Request], Awaitable[Reply]]
 class Server:
     """What the connections share."""
 
-    def __init__(self, handler: Handler, software: str) -> None:
+    def __init__(self, handler: Handler, software: str, max_body: int = MAX_BODY) -> None:
         self.handler = handler
+        self.max_body = max_body
         self.software = software  # the Server header
         self.connections: set[Connection] = set()
         self._listeners: list[asyncio.AbstractServer] = []
@@ -176,15 +177,15 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._in_head, self._in_body = False, True
         length = self._headers.get("content-length", "0")
-        if length.isdecimal() and int(length[:20]) > MAX_BODY:
-            raise _Refused(_too_large(int(length[:20])))
+        if length.isdecimal() and int(length[:20]) > self._server.max_body:
+            raise _Refused(self._too_large(int(length[:20])))
         if self._headers.get("expect", "").lower() == "100-continue" and not self._task:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, part: bytes) -> None:
         self._body += part
-        if len(self._body) > MAX_BODY:
-            raise _Refused(_too_large(len(self._body)))
+        if len(self._body) > self._server.max_body:
+            raise _Refused(self._too_large(len(self._body)))
 
     def on_message_complete(self) -> None:
         self._in_body = False
@@ -200,6 +201,10 @@ class Connection(asyncio.Protocol):
         if self._head_size > MAX_HEAD or self._header_count > MAX_HEADERS:
             text = f"expected at most {MAX_HEAD} bytes and {MAX_HEADERS} headers"
             raise _Refused(error(431, f"invalid request head: {text}"))
+
+    def _too_large(self, size: int) -> Reply:
+        text = f"request size {size} is greater than the maximum size {self._server.max_body} allowed"
+        return error(400, f"invalid request body: {text}")
 
     # Answers
 
@@ -290,8 +295,3 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
-
-
-def _too_large(size: int) -> Reply:
-    text = f"request size {size} is greater than the maximum size {MAX_BODY} allowed"
-    return error(400, f"invalid request body: {text}")

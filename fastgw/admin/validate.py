@@ -1,45 +1,49 @@
-"""Whether a value is what its kind and its plugins ask for: the same decode the data plane uses.
+"""Whether a value is what its kind and its plugins ask for: the judgement the config file is under too.
 
-Owns: which check comes first, and what a caller without the right to secrets sees of a value. Must not
-know: other objects, the store, HTTP.
+Owns: how a verdict becomes an answer or a line in the log. Must not know: other objects, the store, HTTP.
 """
 
-from collections.abc import Mapping
-from typing import Any
+import logging
+from typing import Any, Final
 
 import msgspec
 
 from fastgw.admin.envelope import Failure
-from fastgw.admin.messages import refusal
-from fastgw.schema.decode import faults_of
+from fastgw.admin.messages import reason, refusal
+from fastgw.errors import Fault, Path
+from fastgw.plugins.check import check_object
 from fastgw.schema.kinds import KINDS
 
-__all__ = ["check", "check_object", "check_plugins", "is_plugin", "without_secrets"]
+__all__ = ["check"]
+
+CONSUMER_SIDE: Final = frozenset({"consumers", "credentials"})
+
+log = logging.getLogger("fastgw.admin")
 
 
-def check(kind: str, value: Mapping[str, Any]) -> None:
-    """Refuses a value that is no object of this kind, or one of whose plugins is not well set."""
-    check_object(kind, value)
-    check_plugins(kind, value)
+def check(kind: str, value: dict[str, Any]) -> None:
+    """Refuses what cannot be used, telling the first fault, as APISIX does; logs what is likely a slip."""
+    verdict = check_object(KINDS[kind], value)
+    for fault in verdict.faults[:1]:
+        raise Failure(400, _message(kind, value, fault))
+    for doubt in verdict.warnings:
+        log.warning("%s %s: %s", KINDS[kind].singular, value.get(KINDS[kind].id_field), doubt)
 
 
-def check_object(kind: str, value: Mapping[str, Any]) -> None:
-    """Refuses what does not fit the kind's Struct; the first fault is told, as in APISIX."""
-    _, faults = faults_of(value, KINDS[kind].type)
-    for fault in faults[:1]:
-        if len(fault.path) == 2 and fault.path[0] == "plugins" and fault.code == "type":
-            conf = msgspec.json.encode(value["plugins"][fault.path[1]]).decode()
-            raise Failure(400, f'invalid plugin conf "{conf}" for plugin [{fault.path[1]}]')
-        raise Failure(400, refusal(kind, fault))
-
-
-def check_plugins(kind: str, value: Mapping[str, Any]) -> None:
-    pass
-
-
-def is_plugin(name: Any) -> bool:
-    return True
-
-
-def without_secrets(kind: str, value: dict[str, Any]) -> dict[str, Any]:
-    return value
+def _message(kind: str, value: dict[str, Any], fault: Fault) -> str:
+    if len(fault.path) < 2 or fault.path[0] != "plugins":
+        return refusal(kind, fault)
+    name, rest = fault.path[1], Path(fault.path[2:])
+    if not rest and fault.code == "rule":
+        return fault.apisix or refusal(kind, fault)  # the plugin does not belong in such an object
+    if fault.code == "plugin":
+        text = fault.apisix
+    elif not rest and fault.code == "type":
+        conf = msgspec.json.encode(value["plugins"][name]).decode()
+        text = f'invalid plugin conf "{conf}" for plugin [{name}]'
+    elif rest[:2] == ("_meta", "filter"):
+        text = f"failed to validate the 'vars' expression: {fault.message}"
+    else:
+        why = fault.apisix or reason(fault._replace(path=rest))
+        text = f"failed to check the configuration of plugin {name} err: {why}"
+    return f"invalid plugins configuration: {text}" if kind in CONSUMER_SIDE else text

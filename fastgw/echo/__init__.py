@@ -5,6 +5,6 @@ Must not know: the gateway, its configuration, its processes.
 """
 
 from fastgw.echo.replies import BLOCK_BYTES, block
-from fastgw.echo.server import AddressError, address, bind, run, run_on, serve
+from fastgw.echo.server import run, run_on, serve
 
-__all__ = ["BLOCK_BYTES", "AddressError", "address", "bind", "block", "run", "run_on", "serve"]
+__all__ = ["BLOCK_BYTES", "block", "run", "run_on", "serve"]

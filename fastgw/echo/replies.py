@@ -122,13 +122,7 @@ async def blocks(total: int, size: int = BLOCK_BYTES) -> AsyncIterator[bytes]:
 def get(request: Request, rest: str) -> Reply:
     if request.method not in ("GET", "HEAD"):
         raise Refusal(405, f"/get: expected GET, found {request.method}")
-    shown = {
-        "args": request.args(),
-        "headers": request.headers,
-        "origin": request.origin,
-        "url": request.url(),
-    }
-    return json_reply(shown)
+    return json_reply(shown_request(request))
 
 
 def shown_body(request: Request) -> dict[str, Any]:
@@ -147,16 +141,25 @@ def shown_body(request: Request) -> dict[str, Any]:
     return {"data": text, "files": {}, "form": {}, "json": parsed}
 
 
+def shown_request(request: Request) -> dict[str, Any]:
+    """What /get shows, and every other view includes."""
+    return {
+        "args": request.args(),
+        "headers": request.headers,
+        "origin": request.origin,
+        "url": request.url(),
+    }
+
+
 def anything(request: Request, rest: str, delay: float = 0.0) -> Reply:
-    shown = {"args": request.args(), "headers": request.headers, "method": request.method,
-             "origin": request.origin, "url": request.url(), **shown_body(request)}  # fmt: skip
+    shown = {**shown_request(request), **shown_body(request), "method": request.method}
     return json_reply(shown, delay=delay)
 
 
 def post(request: Request, rest: str) -> Reply:
     if request.method != "POST":
         raise Refusal(405, f"/post: expected POST, found {request.method}")
-    return anything(request, rest)
+    return json_reply({**shown_request(request), **shown_body(request)})
 
 
 def headers(request: Request, rest: str) -> Reply:
@@ -180,12 +183,7 @@ def stream_bytes(request: Request, rest: str) -> Reply:
 
 
 def stream(request: Request, rest: str) -> Reply:
-    shown = {
-        "args": request.args(),
-        "headers": request.headers,
-        "origin": request.origin,
-        "url": request.url(),
-    }
+    shown = shown_request(request)
     count = number(rest, "/stream")
 
     async def lines() -> AsyncIterator[bytes]:

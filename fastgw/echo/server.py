@@ -17,10 +17,9 @@ import httptools
 import uvloop
 
 from fastgw.echo.replies import SHOW_BODY, Reply, Request, answer, head, json_reply
-from fastgw.errors import FastgwError
+from fastgw.sockets import BACKLOG, Listener
 
 ECHOED_BODY_BYTES = 64 * 1024 * 1024  # an echoed body is held in memory and escaped on its way back
-BACKLOG = 4096
 
 
 class Connection(asyncio.Protocol):
@@ -109,9 +108,7 @@ class Connection(asyncio.Protocol):
             request.digest.update(piece)
         elif request.body is not None:
             if request.received > ECHOED_BODY_BYTES:
-                self.refuse(
-                    413, f"body: expected at most {ECHOED_BODY_BYTES} bytes; /digest takes any length"
-                )
+                self.refuse(413, f"body: expected at most {ECHOED_BODY_BYTES} bytes; /digest takes any length")
             else:
                 request.body += piece
 
@@ -135,12 +132,7 @@ class Connection(asyncio.Protocol):
 
     def advance(self) -> None:
         """Answer waiting requests until one needs time or the client stops reading."""
-        while (
-            not self.transport.is_closing()
-            and self.waiting
-            and self.sender is None
-            and self.writable.is_set()
-        ):
+        while not self.transport.is_closing() and self.waiting and self.sender is None and self.writable.is_set():
             request = self.waiting.popleft()
             reply = answer(request)
             if reply.delay or not isinstance(reply.body, bytes):
@@ -188,39 +180,6 @@ class Connection(asyncio.Protocol):
             self.transport.write(b"0\r\n\r\n")
 
 
-class AddressError(FastgwError):
-    """Not an address that this machine can listen on."""
-
-
-def bind(listen: str) -> socket.socket:
-    """A bound socket for "host:port", "[v6]:port" or "unix:/path"."""
-    place: str | tuple[str, int]
-    host, colon, port = listen.rpartition(":")
-    if listen.startswith("unix:"):
-        family, place = socket.AF_UNIX, listen.removeprefix("unix:")
-    elif colon and port.isdecimal() and int(port) <= 65535:
-        family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-        place = (host.strip("[]"), int(port))
-    else:
-        raise AddressError(f"listen: expected host:port or unix:/path, found {listen!r}")
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(place)
-    except OSError as error:
-        sock.close()
-        raise AddressError(f"listen: {listen}: {error.strerror}") from None
-    return sock
-
-
-def address(sock: socket.socket) -> str:
-    """Where a socket listens, as `bind` takes it: the port is the chosen one where 0 was asked for."""
-    name = sock.getsockname()
-    if sock.family == socket.AF_UNIX:
-        return f"unix:{name}"
-    return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
-
-
 async def serve(sock: socket.socket) -> None:
     """Answer on a bound socket until cancelled; then the open connections are closed."""
     loop = asyncio.get_running_loop()
@@ -252,8 +211,10 @@ def run_on(sock: socket.socket) -> None:
 
 
 def run(listen: str) -> None:
-    """The command: bind, say where, serve."""
-    sock = bind(listen)
-    sock.listen(BACKLOG)  # from the line below on, a connection is accepted or waits in the queue
-    print(f"fastgw echo: listening on {address(sock)}", flush=True)
-    run_on(sock)
+    """The command: listen, say where, serve. A taken address is an OSError that names it."""
+    listener = Listener(listen, slots=1)
+    try:
+        print(f"fastgw echo: listening on {listener.text}", flush=True)
+        run_on(listener.socket(0))
+    finally:
+        listener.remove()

@@ -1,8 +1,8 @@
 # Strict base64url without padding (RFC 4648 sections 3.5 and 5, RFC 7515 section 2).
 #
-# Owns: the one canonical spelling of a byte string: no padding, no blanks, no characters of plain base64, unused
-# trailing bits zero. Two spellings of one token would be two keys of a cache and two lines of a log. Must not
-# know tokens.
+# Owns: the one canonical spelling of a byte string: no padding, no blanks, no characters of plain base64,
+# unused trailing bits zero. Two spellings of one token would be two keys of a cache and two lines of a log.
+# Must not know tokens.
 
 cdef uint8_t[256] b64url_sextets
 cdef B64urlBulk b64url_bulk = b64url_best_bulk()    # chosen once, at import; never changes
@@ -44,7 +44,7 @@ cdef inline Py_ssize_t b64url_decode_with(
     if rest > 0:
         a, b = sextets[text[0]], sextets[text[1]]
         c = sextets[text[2]] if rest == 3 else 0
-        # A sextet's low bits that reach no byte must be zero: four of b after two characters, two of c after three.
+        # Low bits that reach no byte must be zero: four of b after two characters, two of c after three.
         bad |= a | b | c | (0x80 if (c & 3 if rest == 3 else b & 15) else 0)
         out[0] = <uint8_t>(a << 2 | b >> 4)
         if rest == 3:
@@ -58,35 +58,3 @@ cdef Py_ssize_t b64url_decode(const uint8_t* text, size_t length, uint8_t* out, 
     All of `room` may be written to, whatever the result; more room than needed decodes faster.
     """
     return b64url_decode_with(b64url_bulk, text, length, out, room)
-
-
-def _test_b64url(bytes text, Py_ssize_t room=-1, bint portable=False):
-    """The bytes that text spells, or None; room: the size of the buffer to decode into, default what is needed."""
-    cdef size_t size = b64url_decoded_len(len(text))
-    cdef size_t given = size if room < 0 else <size_t>room
-    cdef uint8_t* out = <uint8_t*>malloc(given if given > 0 else 1)
-    cdef Py_ssize_t found
-    if out == NULL:
-        raise MemoryError
-    try:
-        found = b64url_decode_with(
-            b64url_bulk_none if portable else b64url_bulk, <const uint8_t*>text, len(text), out, given
-        )
-        return None if found < 0 else out[:found]
-    finally:
-        free(out)
-
-
-def _bench_b64url(bytes text, size_t rounds):
-    """Nanoseconds per decoding of text, which must be short and lawful."""
-    cdef uint8_t out[1024]
-    cdef size_t i
-    cdef const uint8_t* at = <const uint8_t*>text
-    cdef size_t length = len(text)
-    if b64url_decode(at, length, out, sizeof(out)) < 0:
-        raise ValueError("text: expected base64url of at most 1024 bytes")
-    started = perf_counter_ns()
-    with nogil:
-        for i in range(rounds):
-            b64url_decode(at, length, out, sizeof(out))
-    return (perf_counter_ns() - started) / rounds

@@ -3,7 +3,8 @@ cdef enum:
     JSON_MAX_DEPTH = 32         # containers inside each other; claims seen in the wild stay under 8
     JSON_MAX_OPEN = 256         # names remembered at once: of an object and of those around it
     JSON_MAX_CLASHES = 8        # different names of one 32-bit hash: an honest document has none
-    JSON_MAX_EXPONENT = 1 << 30 # where exponents saturate: beyond any document's count of digits
+    JSON_MAX_EXPONENT = 1 << 30  # where exponents saturate: beyond any document's count of digits
+    JSON_MAX_NUMBER = 1024      # bytes of a number: beyond any double's digits (767), within int()'s (4300)
     JSON_WHOLE_BITS = 53        # numbers that mean a time lie within +-2^53, where a double is exact
 
 

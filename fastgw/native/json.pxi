@@ -1,8 +1,9 @@
-# A JSON scanner (RFC 8259) for hostile documents: no allocation, every byte checked, nothing read past the end.
+# A JSON scanner (RFC 8259) for hostile documents: no allocation, every byte checked, no read past the end.
 #
-# Owns: the verdict on a whole document (grammar, UTF-8, surrogates, depth, no name twice in any object, compared
-# after unescaping) and the spans of the top-level members asked for. Must not know tokens or what a member means.
-# Recursion is bounded by JSON_MAX_DEPTH. Functions that walk return where they stopped, or NULL with scan.fault set.
+# Owns: the verdict on a whole document (grammar, UTF-8, surrogates, depth, no name twice in any object,
+# compared after unescaping) and the spans of the top-level members asked for. Must not know tokens or what a
+# member means. Recursion is bounded by JSON_MAX_DEPTH. Functions that walk return where they stopped, or NULL
+# with scan.fault set.
 
 cdef inline const uint8_t* json_fail(JsonScan* scan, int fault) noexcept nogil:
     scan.fault = fault
@@ -25,6 +26,7 @@ cdef inline const uint8_t* json_digits(const uint8_t* at, const uint8_t* end) no
 
 cdef inline const uint8_t* json_number(JsonScan* scan, const uint8_t* at) noexcept nogil:
     cdef const uint8_t* end = scan.end
+    cdef const uint8_t* first = at
     cdef const uint8_t* start
     if at[0] == c'-':
         at += 1
@@ -45,7 +47,7 @@ cdef inline const uint8_t* json_number(JsonScan* scan, const uint8_t* at) noexce
         at = json_digits(at, end)
         if at == start:
             return json_fail(scan, JSON_BAD_NUMBER)
-    return at
+    return at if at - first <= JSON_MAX_NUMBER else json_fail(scan, JSON_BAD_NUMBER)
 
 
 cdef inline const uint8_t* json_word(
@@ -163,7 +165,9 @@ cdef inline const uint8_t* json_name(JsonScan* scan, const uint8_t* at, uint32_t
 
 # Numbers
 
-cdef inline const uint8_t* json_exponent(const uint8_t* at, const uint8_t* end, int64_t* value) noexcept nogil:
+cdef inline const uint8_t* json_exponent(
+    const uint8_t* at, const uint8_t* end, int64_t* value
+) noexcept nogil:
     """Find the "e" of a checked number (or its end) and read the exponent, held at +-JSON_MAX_EXPONENT."""
     cdef const uint8_t* mark = at
     cdef bint negative
@@ -217,8 +221,8 @@ cdef bint json_number_ceil_slow(const JsonText* number, int64_t* out) noexcept n
 cdef inline bint json_number_ceil(const JsonText* number, int64_t* out) noexcept nogil:
     """The least whole number not below a checked JSON number, exactly; False when that lies outside +-2^53.
 
-    For a whole n, x > n means ceil(x) > n and x <= n means ceil(x) <= n: comparisons of times in whole seconds
-    need no floating point, and so know no rounding, infinity or overflow.
+    For a whole n, x > n means ceil(x) > n and x <= n means ceil(x) <= n: comparisons of times in whole
+    seconds need no floating point, and so know no rounding, infinity or overflow.
     """
     cdef int64_t whole = 0
     cdef uint8_t digit
@@ -281,7 +285,7 @@ cdef void json_want(JsonWant* want, const uint8_t* name, size_t length) noexcept
 cdef int json_scan(
     const uint8_t* doc, size_t length, JsonWant* wants, size_t want_count, JsonScan* scan
 ) noexcept nogil:
-    """Check a whole document, which must be an object, and fill in the wants; they hold only on JSON_OK."""
+    """Check a whole document, which must be an object, and fill in the wants; good only on JSON_OK."""
     cdef const uint8_t* at
     scan.end = doc + length
     scan.wants = wants
@@ -295,47 +299,3 @@ cdef int json_scan(
     if at == NULL:
         return scan.fault
     return JSON_OK if json_blank(at, scan.end) == scan.end else JSON_TRAILING
-
-
-# For tests and benches
-
-cdef object json_found(const JsonWant* want):
-    """A want's value as tests compare it: (kind, what a string means or how another value is written, ceiling)."""
-    cdef int64_t ceiling = 0
-    cdef uint8_t* out
-    if want.kind == JSON_NUMBER:
-        bounded = json_number_ceil(&want.value, &ceiling)
-        return "number", want.value.at[:want.value.length], ceiling if bounded else None
-    if want.kind != JSON_STRING:
-        name = ("absent", "null", "true", "false", "number", "string", "object", "array")[want.kind]
-        return name, b"" if want.kind == JSON_ABSENT else want.value.at[:want.value.length], None
-    out = <uint8_t*>malloc(want.value.length + 1)
-    if out == NULL:
-        raise MemoryError
-    try:
-        return "string", out[:json_unescape(&want.value, out)], None
-    finally:
-        free(out)
-
-
-def _test_json_scan(bytes doc, list names):
-    """(fault, [what was found for each name]); the document lies in a buffer of its exact size."""
-    cdef size_t length = len(doc)
-    cdef size_t count = len(names)
-    cdef JsonScan scan
-    cdef JsonWant[16] wants
-    cdef uint8_t* copy = <uint8_t*>malloc(length if length > 0 else 1)
-    cdef int fault
-    if copy == NULL:
-        raise MemoryError
-    try:
-        memcpy(copy, <const uint8_t*>doc, length)
-        for i, name in enumerate(names[:16]):
-            json_want(&wants[i], <const uint8_t*><bytes>name, len(name))
-        fault = json_scan(copy, length, wants, count if count < 16 else 16, &scan)
-        label = (
-            "ok", "not_object", "syntax", "bad_string", "bad_number", "too_deep", "duplicate", "crowded", "trailing"
-        )[fault]
-        return label, [json_found(&wants[i]) for i in range(count)] if fault == JSON_OK else []
-    finally:
-        free(copy)

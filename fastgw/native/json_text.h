@@ -1,8 +1,8 @@
 /* Eight bytes of a JSON string at a time.
  *
- * Owns: finding the first byte that needs a look, by arithmetic on a whole word instead of a branch per byte
- * (most names and values are shorter than the time a mispredicted loop exit takes). Must not know what the byte
- * means: that is json_text.pxi. */
+ * Owns: finding the first byte that needs a look, by arithmetic on a whole word instead of a branch per byte:
+ * most names and values are so short that leaving a loop costs more than reading them. Must not know what the
+ * byte means: that is json_text.pxi. */
 #ifndef FASTGW_JSON_TEXT_H
 #define FASTGW_JSON_TEXT_H
 

@@ -122,7 +122,7 @@ cdef int json_next(JsonBytes* cursor) noexcept nogil:
         return cursor.pending[cursor.pending_len]
     if cursor.at >= cursor.end:
         return -1
-    if cursor.at[0] != c'\\':
+    if not cursor.escaped or cursor.at[0] != c'\\':
         byte = cursor.at[0]
         cursor.at += 1
         return byte
@@ -143,6 +143,7 @@ cdef inline void json_rewind(JsonBytes* cursor, const JsonText* text) noexcept n
     cursor.at = text.at
     cursor.end = text.at + text.length
     cursor.pending_len = 0
+    cursor.escaped = text.escaped
 
 
 cdef size_t json_unescape(const JsonText* text, uint8_t* out) noexcept nogil:

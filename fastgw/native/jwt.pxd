@@ -7,7 +7,7 @@ cdef enum:
     JWT_CACHED_TEXT = 256       # bytes: a longer header segment is scanned each time
     JWT_CACHED_KID = 192        # bytes: 3/4 of JWT_CACHED_TEXT, so a kid of such a header always fits
 
-# In the order of the checks, which is the order of reference APISIX's messages; jwt_reason and jwt_message name them.
+# In the order of the checks; jwt_reason and jwt_message name them.
 cdef enum JwtVerdict:
     JWT_OK
     JWT_NO_TOKEN                # for the caller: the request carries none
@@ -28,7 +28,7 @@ cdef enum JwtVerdict:
     JWT_NOT_YET
     JWT_VERDICTS                # how many there are
 
-cdef enum JwtAlg:               # three sizes of each family, in this order; jwt_alg_id counts on it
+cdef enum JwtAlg:               # jwt_alg_id counts on the order
     JWT_ALG_OTHER               # any other string, "none" in every casing among them: equals no credential's
     JWT_HS256
     JWT_HS384
@@ -94,7 +94,8 @@ cdef void jwt_scratch_init(JwtScratch* scratch, JwtHeaderCache* headers, size_t 
 cdef int jwt_alg_id(const uint8_t* name, size_t length) noexcept nogil
 cdef int jwt_hmac_alg(int alg) noexcept nogil
 cdef int jwt_parse(
-    const char* text, size_t length, const char* key_claim, size_t key_claim_len, JwtToken* token, JwtScratch* scratch
+    const char* text, size_t length, const char* key_claim, size_t key_claim_len,
+    JwtToken* token, JwtScratch* scratch
 ) noexcept nogil
 cdef int jwt_verify_hs(const JwtToken* token, const HmacKey* key) noexcept nogil
 cdef int jwt_check_times(

@@ -2,9 +2,9 @@
 #
 # Owns: the checks on a token's own bytes, their order and their names. Must not know requests, credentials or
 # configuration: the caller finds the token, looks the key up between jwt_parse and the signature, and checks
-# signatures that are not HMAC. Every header parameter that could choose a key (jwk, jku, x5u, x5c) is ignored.
+# signatures that are not HMAC. Header parameters that bring a key along (jwk, jku, x5u, x5c) are ignored.
 #
-#   jwt_parse -> key claim -> [caller: credential, alg equal to its alg] -> jwt_verify_hs -> jwt_check_times
+#   jwt_parse, [caller: key claim to credential, its alg is the token's], jwt_verify_hs, jwt_check_times
 
 cdef void jwt_scratch_init(JwtScratch* scratch, JwtHeaderCache* headers, size_t max_len) noexcept nogil:
     """Make scratch ready for use; headers may be NULL, max_len 0 means JWT_DEFAULT_MAX."""
@@ -19,32 +19,13 @@ cdef void jwt_scratch_init(JwtScratch* scratch, JwtHeaderCache* headers, size_t 
 
 cdef int jwt_alg_id(const uint8_t* name, size_t length) noexcept nogil:
     """The JwtAlg of exactly this name (RFC 7518 section 3.1, RFC 8037)."""
-    cdef int family, size
-    if length != 5:
-        return JWT_ALG_OTHER
-    if memcmp(name, b"EdDSA", 5) == 0:
-        return JWT_EDDSA
-    if name[1] != c'S':
-        return JWT_ALG_OTHER
-    if name[0] == c'H':
-        family = JWT_HS256
-    elif name[0] == c'R':
-        family = JWT_RS256
-    elif name[0] == c'E':
-        family = JWT_ES256
-    elif name[0] == c'P':
-        family = JWT_PS256
-    else:
-        return JWT_ALG_OTHER
-    if memcmp(name + 2, b"256", 3) == 0:
-        size = 0
-    elif memcmp(name + 2, b"384", 3) == 0:
-        size = 1
-    elif memcmp(name + 2, b"512", 3) == 0:
-        size = 2
-    else:
-        return JWT_ALG_OTHER
-    return family + size
+    cdef const char* names = b"HS256HS384HS512RS256RS384RS512ES256ES384ES512PS256PS384PS512EdDSA"
+    cdef int i, last = JWT_EDDSA
+    if length == 5:
+        for i in range(last):
+            if memcmp(name, names + 5 * i, 5) == 0:
+                return i + 1
+    return JWT_ALG_OTHER
 
 
 cdef int jwt_hmac_alg(int alg) noexcept nogil:
@@ -159,7 +140,9 @@ cdef int jwt_scan_header(JwtScratch* scratch, const JwtSpan* segment, JwtToken* 
     return JWT_OK
 
 
-cdef inline bint jwt_recall_header(JwtHeaderCache* cache, const JwtSpan* segment, JwtToken* token) noexcept nogil:
+cdef inline bint jwt_recall_header(
+    JwtHeaderCache* cache, const JwtSpan* segment, JwtToken* token
+) noexcept nogil:
     """Take alg and kid from an equal header segment that was found good before."""
     cdef JwtHeader* header
     cdef int i
@@ -173,7 +156,9 @@ cdef inline bint jwt_recall_header(JwtHeaderCache* cache, const JwtSpan* segment
     return False
 
 
-cdef void jwt_remember_header(JwtHeaderCache* cache, const JwtSpan* segment, const JwtToken* token) noexcept nogil:
+cdef void jwt_remember_header(
+    JwtHeaderCache* cache, const JwtSpan* segment, const JwtToken* token
+) noexcept nogil:
     cdef JwtHeader* header = &cache.headers[cache.next % JWT_CACHED_HEADERS]
     if segment.length > JWT_CACHED_TEXT or token.kid.length > JWT_CACHED_KID:
         return
@@ -212,7 +197,8 @@ cdef inline void jwt_read_time(const JsonWant* want, JwtTime* time) noexcept nog
 
 
 cdef int jwt_parse(
-    const char* text, size_t length, const char* key_claim, size_t key_claim_len, JwtToken* token, JwtScratch* scratch
+    const char* text, size_t length, const char* key_claim, size_t key_claim_len,
+    JwtToken* token, JwtScratch* scratch
 ) noexcept nogil:
     """Read a token up to its key claim: JWT_OK, or the verdict on what is wrong with it.
 
@@ -233,7 +219,9 @@ cdef int jwt_parse(
     verdict = jwt_read_header(scratch, &header, token)
     if verdict != JWT_OK:
         return verdict
-    if not jwt_decode(scratch, &payload, &token.payload) or not jwt_decode(scratch, &signature, &token.signature):
+    if not jwt_decode(scratch, &payload, &token.payload):
+        return JWT_MALFORMED
+    if not jwt_decode(scratch, &signature, &token.signature):
         return JWT_MALFORMED
     token.signing_input.at = header.at
     token.signing_input.length = header.length + 1 + payload.length
@@ -291,9 +279,10 @@ cdef int jwt_check_times(
 
 cdef const char* jwt_reasons[JWT_VERDICTS]
 jwt_reasons[:] = [
-    b"jwt.ok", b"jwt.no_token", b"jwt.repeated", b"jwt.too_large", b"jwt.malformed", b"jwt.bad_header",
-    b"jwt.unsupported", b"jwt.bad_payload", b"jwt.no_key_claim", b"jwt.bad_key_claim", b"jwt.unknown_key",
-    b"jwt.bad_alg", b"jwt.bad_signature", b"jwt.missing_claim", b"jwt.bad_claim", b"jwt.expired", b"jwt.not_yet",
+    b"jwt.ok", b"jwt.no_token", b"jwt.repeated", b"jwt.too_large", b"jwt.malformed",
+    b"jwt.bad_header", b"jwt.unsupported", b"jwt.bad_payload", b"jwt.no_key_claim", b"jwt.bad_key_claim",
+    b"jwt.unknown_key", b"jwt.bad_alg", b"jwt.bad_signature", b"jwt.missing_claim", b"jwt.bad_claim",
+    b"jwt.expired", b"jwt.not_yet",
 ]
 
 
@@ -305,7 +294,7 @@ cdef const char* jwt_reason(int verdict) noexcept nogil:
 
 
 cdef const char* jwt_message(int verdict) noexcept nogil:
-    """What the client is told: APISIX's texts, and for the rest one text that tells nothing (DESIGN section 5)."""
+    """What the client is told: APISIX's texts for keys, and for all the rest one that tells nothing."""
     if verdict == JWT_NO_TOKEN:
         return b"Missing JWT token in request"
     if verdict == JWT_NO_KEY_CLAIM:
@@ -313,96 +302,3 @@ cdef const char* jwt_message(int verdict) noexcept nogil:
     if verdict == JWT_BAD_KEY_CLAIM or verdict == JWT_UNKNOWN_KEY:
         return b"Invalid user key in JWT token"
     return b"failed to verify jwt"
-
-
-# For tests and benches
-
-def _test_jwt_verify(
-    bytes token, str alg, bytes secret, int64_t now, int64_t leeway=0, uint32_t required=0,
-    bytes key_claim=b"key", bint listed_only=False, bint headers=False,
-):
-    """(reason, key claim or None), judged as for a credential of this alg and secret.
-
-    headers: with the header cache, which then lives as long as the process. The token lies in a buffer of its
-    exact size, so that a read past its end is an error of the sanitizer's.
-    """
-    cdef bytes name = alg.encode()
-    cdef int alg_id = jwt_alg_id(<const uint8_t*>name, len(name))
-    cdef size_t length = len(token)
-    cdef JwtScratch scratch
-    cdef JwtToken parsed
-    cdef HmacKey key
-    cdef char* copy = <char*>malloc(length if length > 0 else 1)
-    cdef int verdict
-    if copy == NULL:
-        raise MemoryError
-    try:
-        memcpy(copy, <const char*>token, length)
-        jwt_scratch_init(&scratch, &jwt_test_headers if headers else NULL, 0)
-        verdict = jwt_parse(copy, length, <const char*>key_claim, len(key_claim), &parsed, &scratch)
-        if verdict != JWT_OK:
-            return jwt_reason(verdict).decode(), None
-        if jwt_hmac_alg(alg_id) == 0:
-            verdict = JWT_BAD_ALG
-        else:
-            hmac_key_init(&key, jwt_hmac_alg(alg_id), <const uint8_t*>secret, len(secret))
-            verdict = jwt_verify_hs(&parsed, &key)
-        if verdict == JWT_OK:
-            verdict = jwt_check_times(&parsed, now, leeway, required, listed_only)
-        return jwt_reason(verdict).decode(), parsed.key.at[:parsed.key.length]
-    finally:
-        free(copy)
-
-
-cdef JwtHeaderCache jwt_test_headers
-
-
-def _test_jwt_message(str reason):
-    """What the client is told for a reason of the access log's."""
-    for verdict in range(JWT_VERDICTS):
-        if jwt_reason(verdict).decode() == reason:
-            return jwt_message(verdict).decode()
-    raise ValueError(f"reason: found {reason!r}, which is none of jwt_reason's")
-
-
-def _bench_jwt(bytes token, bytes secret, size_t rounds, bint headers=False):
-    """Nanoseconds per verification of a lawful HS256 token; headers: with the header cache."""
-    cdef const char* text = <const char*>token
-    cdef size_t length = len(token)
-    cdef size_t i, good = 0
-    cdef JwtScratch scratch
-    cdef JwtHeaderCache cache
-    cdef JwtToken parsed
-    cdef HmacKey key
-    memset(&cache, 0, sizeof(cache))
-    jwt_scratch_init(&scratch, &cache if headers else NULL, 0)
-    hmac_key_init(&key, SHA2_256, <const uint8_t*>secret, len(secret))
-    started = perf_counter_ns()
-    with nogil:
-        for i in range(rounds):
-            if jwt_parse(text, length, b"key", 3, &parsed, &scratch) != JWT_OK:
-                break
-            if jwt_verify_hs(&parsed, &key) != JWT_OK:
-                break
-            if jwt_check_times(&parsed, 0, 0, 0, False) != JWT_OK:
-                break
-            good += 1
-    spent = perf_counter_ns() - started
-    if good != rounds:
-        raise ValueError("token: expected one that this secret verifies")
-    return spent / rounds
-
-
-def _bench_hmac(bytes data, bytes secret, size_t rounds):
-    """Nanoseconds per HMAC-SHA256 of data, key prepared."""
-    cdef uint8_t out[SHA2_MAX_DIGEST]
-    cdef const uint8_t* at = <const uint8_t*>data
-    cdef size_t length = len(data)
-    cdef size_t i
-    cdef HmacKey key
-    hmac_key_init(&key, SHA2_256, <const uint8_t*>secret, len(secret))
-    started = perf_counter_ns()
-    with nogil:
-        for i in range(rounds):
-            hmac_sign(&key, at, length, out)
-    return (perf_counter_ns() - started) / rounds

@@ -4,8 +4,6 @@
 # compressions instead of n/64 + 4. Must not know tokens or credentials; compression functions are sha2.h's.
 # A HmacKey is plain memory that any thread may read; `alg` must be a Sha2Alg.
 
-from time import perf_counter_ns
-
 cdef Sha2Blocks256 sha2_blocks = sha2_best_256()     # chosen once, at import; never changes
 
 
@@ -107,43 +105,3 @@ cdef void hmac_sign(const HmacKey* key, const uint8_t* msg, size_t length, uint8
     sha2_finish(&state, key.alg, key.blocks, block, msg, length, digest)
     state = key.outer
     sha2_finish(&state, key.alg, key.blocks, block, digest, key.digest_len, out)
-
-
-cdef int sha2_checked_alg(int alg) except -1:
-    if alg not in (SHA2_256, SHA2_384, SHA2_512):
-        raise ValueError(f"alg: expected 256, 384 or 512, found {alg}")
-    return alg
-
-
-def _test_sha2(int alg, bytes data, bint portable=False):
-    """The digest of data; portable: by the plain C compression whatever the processor has."""
-    cdef uint8_t out[SHA2_MAX_DIGEST]
-    sha2_checked_alg(alg)
-    sha2_digest_with(
-        alg, sha2_256_portable if portable else sha2_blocks, <const uint8_t*>data, len(data), out
-    )
-    return out[:alg // 8]
-
-
-def _test_hmac(int alg, bytes secret, bytes data, bint portable=False):
-    """The authentication code of data under secret."""
-    cdef uint8_t out[SHA2_MAX_DIGEST]
-    cdef HmacKey key
-    sha2_checked_alg(alg)
-    hmac_key_init_with(
-        &key, alg, sha2_256_portable if portable else sha2_blocks, <const uint8_t*>secret, len(secret)
-    )
-    hmac_sign(&key, <const uint8_t*>data, len(data), out)
-    return out[:key.digest_len]
-
-
-def _test_ct_equal(bytes a, bytes b):
-    """Whether two byte strings of one length are equal, in constant time."""
-    if len(a) != len(b):
-        raise ValueError(f"b: expected {len(a)} bytes, found {len(b)}")
-    return ct_equal(<const uint8_t*>a, <const uint8_t*>b, len(a))
-
-
-def _test_sha2_accelerated():
-    """Whether SHA-256 runs on the processor's own instructions here."""
-    return sha2_blocks != sha2_256_portable

@@ -33,9 +33,7 @@ class Verdict(NamedTuple):
     """The object with references to the environment replaced. Only to be looked at: never stored or shown."""
 
 
-def check_object(
-    kind: Kind, value: Any, path: Path = ROOT, environ: Mapping[str, str] | None = None
-) -> Verdict:
+def check_object(kind: Kind, value: Any, path: Path = ROOT, environ: Mapping[str, str] | None = None) -> Verdict:
     """Every fault of a raw object, in the order of its members."""
     if not isinstance(value, dict):
         return Verdict(faults_of(value, kind.type, path)[1], [], value)
@@ -44,9 +42,7 @@ def check_object(
     warnings: list[Fault] = []
     if kind.name == "credentials":
         # It cannot serve without its secret: it is left out (fail closed), and the rest goes on.
-        warnings += [
-            fault._replace(message=f"{fault.message}; the credential is not in use") for fault in unresolved
-        ]
+        warnings += [fault._replace(message=f"{fault.message}; the credential is not in use") for fault in unresolved]
     else:
         faults += unresolved
     if kind.name == "plugin_metadata":
@@ -65,9 +61,7 @@ def check_plugin(kind: str, name: str, conf: Any, path: Path = ROOT) -> tuple[li
     plugin = order.get(name)
     if plugin is None:
         known = order.names()
-        return [
-            Fault(path, nearest("plugin", name, known), "plugin", known, name, f"unknown plugin [{name}]")
-        ], []
+        return [Fault(path, nearest("plugin", name, known), "plugin", known, name, f"unknown plugin [{name}]")], []
     if kind == "credentials" and plugin.kind != "auth":
         reason = "only supports auth type plugins in consumer credential"
         return [Fault(path, "expected an auth plugin in a credential", "rule", apisix=reason)], []
@@ -114,9 +108,7 @@ def _ignored(conf: dict[str, Any], type_: type[PluginConf], path: Path) -> Itera
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; nearest known is {shown(close[0])}" if close else ""
-            yield Fault(
-                path.to(name), f"not known to the plugin, and ignored{hint}", "unknown", tuple(known), name
-            )
+            yield Fault(path.to(name), f"not known to the plugin, and ignored{hint}", "unknown", tuple(known), name)
 
 
 def _under(fault: Fault, others: list[Fault]) -> bool:

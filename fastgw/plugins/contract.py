@@ -105,6 +105,9 @@ class Plugin:
     key_field: ClassVar[str | None] = None
     """The member of `consumer_conf` by which a consumer is found. No two credentials may share a value."""
 
+    group_field: ClassVar[str | None] = None
+    """The member of `conf` by which configurations share state. Those of one value must be equal."""
+
     def provision(self, conf: Any, env: Env) -> list[_core.Step]:
         """The steps of one configuration, made once per snapshot: by default one per phase method."""
         return [_core.PythonStep(self.name, phase, getattr(self, phase), conf) for phase in self.phases]

@@ -122,17 +122,13 @@ def _secret_faults(secret: str, base64_secret: bool) -> Iterator[Fault]:
             key = base64.b64decode(key, validate=True)
         except (binascii.Error, ValueError):
             reason = "base64_secret required but the secret is not in base64 format"
-            yield Fault(
-                Path(("secret",)), "expected base64, as base64_secret is true", "format", apisix=reason
-            )
+            yield Fault(Path(("secret",)), "expected base64, as base64_secret is true", "format", apisix=reason)
             return
         if not key:
             yield Fault(Path(("secret",)), "expected base64 of at least 1 byte", "format")
     # An HS secret that is public text lets anyone who knows the public key sign (algorithm confusion).
     if key.lstrip().startswith(_PUBLIC_TEXTS):
-        message = (
-            "expected a shared secret, found the text of a key or certificate; choose its algorithm instead"
-        )
+        message = "expected a shared secret, found the text of a key or certificate; choose its algorithm instead"
         yield Fault(Path(("secret",)), message, "format")
 
 
@@ -147,9 +143,7 @@ def _public_key_faults(algorithm: str, text: str) -> Iterator[Fault]:
             if not isinstance(key, rsa.RSAPublicKey):
                 wrong = "an RSA key"
             elif key.key_size < _RSA_BITS or key.public_numbers().e < _RSA_EXPONENT:
-                wrong = (
-                    f"an RSA key of at least {_RSA_BITS} bits with an exponent of at least {_RSA_EXPONENT}"
-                )
+                wrong = f"an RSA key of at least {_RSA_BITS} bits with an exponent of at least {_RSA_EXPONENT}"
         elif algorithm in _CURVES:
             if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != _CURVES[algorithm]:
                 wrong = f"a key on the curve {_CURVES[algorithm]}"

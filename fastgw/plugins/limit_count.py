@@ -81,6 +81,7 @@ class LimitCount(Plugin):
     phases = ("access",)
     conf = Conf
     metadata_conf = Metadata
+    group_field = "group"
 
     def provision(self, conf: Conf, env: Env) -> list[_core.Step]:
         """One native step. What is counted belongs to the owner (or the group), never to a version of either."""

@@ -10,7 +10,7 @@ from fastgw.plugins.contract import Plugin
 from fastgw.plugins.jwt_auth import JwtAuth
 from fastgw.plugins.limit_count import LimitCount
 
-__all__ = ["SHIPPED", "get", "names", "number"]
+__all__ = ["SHIPPED", "get", "group_fields", "key_fields", "names", "number"]
 
 SHIPPED: Final[tuple[type[Plugin], ...]] = (
     # Who is it: 2600 to 2400. All in `rewrite`, so that everything later may depend on the consumer.
@@ -35,3 +35,13 @@ def number(name: str) -> int:
 def names() -> tuple[str, ...]:
     """The names of all plugins, in running order."""
     return tuple(_BY_NAME)
+
+
+def key_fields() -> dict[str, str]:
+    """Of each auth plugin by which consumers are found, the member of its configuration that is the key."""
+    return {name: plugin.key_field for name, plugin in _BY_NAME.items() if plugin.key_field}
+
+
+def group_fields() -> dict[str, str]:
+    """Of each plugin whose configurations can share state, the member that says which do."""
+    return {name: plugin.group_field for name, plugin in _BY_NAME.items() if plugin.group_field}

@@ -71,9 +71,7 @@ Id = (
 )
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Desc = Annotated[str, Meta(max_length=256)]
-LabelValue = Annotated[
-    str, Meta(min_length=1, max_length=256, pattern=whole(r"^\S+$"), title="a value without white space")
-]
+LabelValue = Annotated[str, Meta(min_length=1, max_length=256, pattern=whole(r"^\S+$"), title="a value without white space")]
 Labels = dict[str, LabelValue]
 Host = Annotated[
     str,

@@ -191,9 +191,7 @@ def _nothing(info: mi.Type, value: Any, hidden: bool, extra: Mapping[str, Any]) 
     yield from ()
 
 
-def _number(
-    info: "mi.IntType | mi.FloatType", value: float, hidden: bool, extra: Mapping[str, Any]
-) -> Iterator[Fault]:
+def _number(info: "mi.IntType | mi.FloatType", value: float, hidden: bool, extra: Mapping[str, Any]) -> Iterator[Fault]:
     if info.ge is not None and value < info.ge:
         yield _fault("minimum", f"at least {info.ge:g}", value, hidden, info.ge)
     if info.gt is not None and value <= info.gt:
@@ -231,9 +229,7 @@ def _size(info: Any, size: int, noun: str) -> Iterator[Fault]:
         yield Fault(Path(), message, f"max_{code}", info.max_length, size)
 
 
-def _array(
-    info: "mi.ListType | mi.VarTupleType", value: list[Any], hidden: bool, extra: Mapping[str, Any]
-) -> Iterator[Fault]:
+def _array(info: "mi.ListType | mi.VarTupleType", value: list[Any], hidden: bool, extra: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _size(info, len(value), "item")
     if extra.get("uniqueItems"):
         yield from _unique(value)
@@ -251,9 +247,7 @@ def _unique(value: list[Any]) -> Iterator[Fault]:
             yield Fault(Path(), message, "unique", None, (first, index))
 
 
-def _mapping(
-    info: mi.DictType, value: dict[str, Any], hidden: bool, extra: Mapping[str, Any]
-) -> Iterator[Fault]:
+def _mapping(info: mi.DictType, value: dict[str, Any], hidden: bool, extra: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _size(info, len(value), "member")
     for key, item in value.items():
         for fault in _walk(info.key_type, key, hidden):
@@ -262,9 +256,7 @@ def _mapping(
             yield fault.under(Path((key,)))
 
 
-def _struct(
-    info: mi.StructType, value: dict[str, Any], hidden: bool, extra: Mapping[str, Any]
-) -> Iterator[Fault]:
+def _struct(info: mi.StructType, value: dict[str, Any], hidden: bool, extra: Mapping[str, Any]) -> Iterator[Fault]:
     fields = _fields(info.cls)
     good: dict[str, Any] = {}
     for key, item in value.items():

@@ -20,9 +20,7 @@ _WHOLE = frozenset({"plugin_metadata"})
 _MEMBERS = frozenset({"plugins", "tls", "cert", "key", "certs", "keys", "client"})
 
 
-def resolve_env(
-    value: Any, environ: Mapping[str, str] | None = None, path: Path = ROOT
-) -> tuple[Any, list[Fault]]:
+def resolve_env(value: Any, environ: Mapping[str, str] | None = None, path: Path = ROOT) -> tuple[Any, list[Fault]]:
     """The value with every reference in it replaced, and a fault for each that cannot be.
 
     One that cannot be replaced stays as written, so whoever goes on in spite of a fault must leave the whole
@@ -70,7 +68,11 @@ def _lookup(scheme: str, rest: str, environ: Mapping[str, str]) -> str:
     if scheme == "secret":
         raise LookupError("secret managers are not supported; expected $env://NAME")
     name, *keys = rest.split("/")
-    text = environ.get(name, "") if name else ""
+    try:
+        text = environ.get(name, "") if name else ""
+        text.encode()
+    except UnicodeEncodeError:
+        raise LookupError(f"environment variable {json.dumps(name)} is not UTF-8 text") from None
     if not text:  # an empty variable is most often a forgotten one, and an empty key would be no key
         raise LookupError(f"environment variable {json.dumps(name)} is not set")
     if not keys:
@@ -82,7 +84,5 @@ def _lookup(scheme: str, rest: str, environ: Mapping[str, str]) -> str:
     except (ValueError, KeyError, TypeError, RecursionError):
         value = None
     if not isinstance(value, str) or not value:
-        raise LookupError(
-            f"environment variable {json.dumps(name)} holds no text at {json.dumps('/'.join(keys))}"
-        )
+        raise LookupError(f"environment variable {json.dumps(name)} holds no text at {json.dumps('/'.join(keys))}")
     return FromEnv(value)

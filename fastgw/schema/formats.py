@@ -100,12 +100,10 @@ def _node(text: str) -> Wrong | None:
 
 
 def _node_host(text: str) -> Wrong | None:
-    try:
-        if parse_node(text)[1] is None:
-            return None
-    except ValueError as error:
-        return Wrong(str(error))
-    return Wrong("a host without port, which is a member of its own")
+    wrong = _node(text)
+    if wrong is None and parse_node(text)[1] is not None:
+        return Wrong("a host without port, which is a member of its own")
+    return wrong
 
 
 def _ip_range(text: str) -> Wrong | None:

@@ -74,9 +74,7 @@ class Ssl(Object, frozen=True, kw_only=True):
         if len(certs) != len(keys) and {"certs", "keys"} & set(good):
             message = f"expected as many keys as certs, found {len(keys)} and {len(certs)}"
             yield Fault(Path(("keys",)), message, apisix="mismatched number of certs and keys")
-        yield from _pair(
-            Path(("cert",)), good.get("cert"), Path(("key",)), good.get("key"), "failed to parse"
-        )
+        yield from _pair(Path(("cert",)), good.get("cert"), Path(("key",)), good.get("key"), "failed to parse")
         for index, (cert, key) in enumerate(zip(certs, keys, strict=False)):
             reason = f"failed to handle cert-key pair[{index + 1}]: failed to parse"
             yield from _pair(Path(("certs", index)), cert, Path(("keys", index)), key, reason)

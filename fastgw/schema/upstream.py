@@ -84,13 +84,9 @@ class UpstreamTls(Nested, frozen=True, kw_only=True):
                 if name in present:
                     yield broken(name, "expected either this or client_cert_id, found both")
         elif "client_cert" in present:
-            yield from required(
-                present, "client_key", "client_cert needs it", 'property "client_key" is required'
-            )
+            yield from required(present, "client_key", "client_cert needs it", 'property "client_key" is required')
         elif "client_key" in present:
-            yield from required(
-                present, "client_cert", "client_key needs it", 'property "client_cert" is required'
-            )
+            yield from required(present, "client_cert", "client_key needs it", 'property "client_cert" is required')
 
 
 class Upstream(Described, frozen=True, kw_only=True):
@@ -136,9 +132,7 @@ class Upstream(Described, frozen=True, kw_only=True):
         """Nodes or a registry; what chash and pass_host need."""
         yield from exactly_one(present, "nodes", "service_name")
         if "service_name" in present:
-            yield from required(
-                present, "discovery_type", "service_name needs it", 'property "discovery_type" is required'
-            )
+            yield from required(present, "discovery_type", "service_name needs it", 'property "discovery_type" is required')
         if good.get("type") == "chash":
             yield from _hash_key(good, present)
         if good.get("pass_host") == "rewrite":
@@ -173,6 +167,4 @@ def nodes_of(upstream: Upstream) -> tuple[Node, ...]:
     """The nodes of an upstream, whichever way they are written; none when it names a registry."""
     if isinstance(upstream.nodes, dict):
         return tuple(Node(*parse_node(key), weight, 0) for key, weight in upstream.nodes.items())
-    return tuple(
-        Node(parse_node(node.host)[0], node.port, node.weight, node.priority) for node in upstream.nodes or ()
-    )
+    return tuple(Node(parse_node(node.host)[0], node.port, node.weight, node.priority) for node in upstream.nodes or ())

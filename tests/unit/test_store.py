@@ -186,9 +186,7 @@ def test_changes_tell_each_id_once_with_its_last_value(store: Store) -> None:
     assert store.changes(5) == (5, [])
 
 
-def test_old_tombstones_go_and_a_subscriber_behind_them_is_told(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_tombstones_go_and_a_subscriber_behind_them_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "KEPT_REVISIONS", 10)
     monkeypatch.setattr(store_module, "PRUNE_EVERY", 1)
     for _ in range(20):
@@ -208,9 +206,7 @@ def test_old_tombstones_go_and_a_subscriber_behind_them_is_told(
 
 def test_find_takes_numbers_and_texts_as_the_same_and_sees_only_what_is_effective(store: Store) -> None:
     store.index("service_id")
-    store.replace_file_layer(
-        {("routes", "hidden"): {"service_id": "1"}, ("routes", "file"): {"service_id": "1"}}
-    )
+    store.replace_file_layer({("routes", "hidden"): {"service_id": "1"}, ("routes", "file"): {"service_id": "1"}})
     store.put("routes", "hidden", {"service_id": "2"})
     store.put("routes", "number", {"service_id": 1})
     store.put("services", "other-kind", {"service_id": "1"})
@@ -344,8 +340,6 @@ def _check_after_kill(path: Path, acknowledged: int, at: int, before: int) -> in
         assert consumer is not None
         assert [row.value["n"] for row in credentials] == [acknowledged] * 5
     seen = dict.fromkeys((change.kind, change.id) for change in store.changes(0)[1])
-    assert set(seen) == {
-        (row.kind, row.id) for kind in ("routes", "consumers", "credentials") for row in store.list(kind)
-    }
+    assert set(seen) == {(row.kind, row.id) for kind in ("routes", "consumers", "credentials") for row in store.list(kind)}
     store.close()
     return generation + 1

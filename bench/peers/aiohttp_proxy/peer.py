@@ -24,9 +24,7 @@ class AiohttpProxy(Peer):
 
     def prepare(self, place: Place, job: Job) -> Sequence[str]:
         consumers = place.folder / "consumers.json"
-        rows = {
-            one.key: {"name": one.name, "secret": one.secret, "limit": one.limit} for one in job.consumers
-        }
+        rows = {one.key: {"name": one.name, "secret": one.secret, "limit": one.limit} for one in job.consumers}
         consumers.write_text(json.dumps(rows))
         server = Path(__file__).with_name("server.py")
         return [sys.executable, str(server), str(place.port), str(place.upstream_port), str(consumers)]

@@ -52,9 +52,7 @@ class Gateway:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         headers["X-Consumer-Username"] = consumer["name"]
         body = request.content if request.can_read_body else None
-        async with self._session.request(
-            request.method, self._upstream + request.path_qs, headers=headers, data=body
-        ) as found:
+        async with self._session.request(request.method, self._upstream + request.path_qs, headers=headers, data=body) as found:
             kept = {name: value for name, value in found.headers.items() if name.lower() not in HOP_BY_HOP}
             return web.Response(status=found.status, headers=kept, body=await found.read())
 

@@ -28,9 +28,7 @@ def consumer_objects(consumers: Iterable[Consumer]) -> list[dict[str, object]]:
                     "rejected_code": 429,
                 }
             },
-            "credentials": [
-                {"id": f"{one.name}-jwt", "plugins": {"jwt-auth": {"key": one.key, "secret": one.secret}}}
-            ],
+            "credentials": [{"id": f"{one.name}-jwt", "plugins": {"jwt-auth": {"key": one.key, "secret": one.secret}}}],
         }
         for one in consumers
     ]

@@ -13,10 +13,7 @@ CJSON = "usr/lib/*/lua/5.1/cjson.so"
 
 def consumers_module(consumers: Iterable[Consumer]) -> str:
     """The consumers as a Lua module, by their key."""
-    rows = (
-        f'  ["{one.key}"] = {{ name = "{one.name}", secret = "{one.secret}", limit = {one.limit} }},\n'
-        for one in consumers
-    )
+    rows = (f'  ["{one.key}"] = {{ name = "{one.name}", secret = "{one.secret}", limit = {one.limit} }},\n' for one in consumers)
     return "return {\n" + "".join(rows) + "}\n"
 
 

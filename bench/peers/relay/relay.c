@@ -28,7 +28,8 @@ enum {
 struct side {
     struct pair *pair;
     int fd;
-    int ended;            /* this side sent FIN */
+    int hung_up;          /* a FIN is on its way to us: its edge has come and comes only once */
+    int ended;            /* the FIN has been read */
     size_t begin, end;    /* bytes read from this side, not yet written to the other */
     char bytes[BUFFER_BYTES];
 };
@@ -101,7 +102,7 @@ static int pump(struct side *from, struct side *to)
         }
         from->end = (size_t)got;
         /* A short read has emptied the socket: the next edge tells of more, and a recv is saved. */
-        if (got < BUFFER_BYTES)
+        if (got < BUFFER_BYTES && !from->hung_up)
             return flush(from, to) < 0 ? -1 : 0;
     }
 }
@@ -148,9 +149,10 @@ static void serve(struct side *side, unsigned events)
     if (pair->dead)
         return;
     int broken = (events & EPOLLERR) != 0;
-    /* A short read does not see the FIN behind it, and its edge comes only once: look again. */
+    if (events & EPOLLRDHUP)
+        side->hung_up = 1;
     if (!broken && (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)))
-        broken = pump(side, other) < 0 || ((events & EPOLLRDHUP) && !side->ended && pump(side, other) < 0);
+        broken = pump(side, other) < 0;
     if (!broken && (events & EPOLLOUT) && other->begin < other->end)
         broken = pump(other, side) < 0;
     if (broken)

@@ -1,0 +1,66 @@
+"""What someone without the right to secrets sees of an object: only what the schema knows and calls open.
+
+Owns: that rule, default deny: members that no schema knows are left out too, as a misspelt secret would be
+one. Must not know: who asks. The schema marks a secret by `writeOnly`.
+"""
+
+from functools import cache
+from typing import Any
+
+from msgspec import inspect as mi
+
+from fastgw.plugins import order
+from fastgw.schema.kinds import KINDS
+
+__all__ = ["without_secrets"]
+
+CONSUMER_SIDE = frozenset({"consumers", "credentials"})
+
+
+def without_secrets(kind: str, value: dict[str, Any]) -> dict[str, Any]:
+    """The object without its secrets and those of its plugins."""
+    if kind == "plugin_metadata":
+        plugin = order.get(str(value.get("id")))
+        known = _open(_info(plugin.metadata_conf), value) if plugin and plugin.metadata_conf else {}
+        return {"id": value.get("id"), **known}
+    shown: dict[str, Any] = _open(_info(KINDS[kind].type), value)
+    if isinstance(shown.get("plugins"), dict):
+        shown["plugins"] = {name: _plugin(kind, name, conf) for name, conf in shown["plugins"].items()}
+    return shown
+
+
+def _plugin(kind: str, name: str, conf: Any) -> Any:
+    plugin = order.get(name)
+    if plugin is None:
+        return {}
+    on_consumer = kind in CONSUMER_SIDE and plugin.consumer_conf is not None
+    return _open(_info(plugin.consumer_conf if on_consumer else plugin.conf), conf)
+
+
+@cache
+def _info(type_: Any) -> mi.Type:
+    return mi.type_info(type_)
+
+
+def _secret(info: mi.Type) -> bool:
+    if isinstance(info, mi.UnionType):
+        return any(_secret(member) for member in info.types)
+    if isinstance(info, mi.Metadata):
+        return bool((info.extra_json_schema or {}).get("writeOnly")) or _secret(info.type)
+    return isinstance(info, mi.ListType | mi.VarTupleType) and _secret(info.item_type)
+
+
+def _open(info: mi.Type, value: Any) -> Any:
+    """value without what is secret in it, down to the depth the type describes."""
+    if isinstance(info, mi.Metadata):
+        return _open(info.type, value)
+    if isinstance(info, mi.UnionType):
+        for member in info.types:
+            value = _open(member, value)
+        return value
+    if isinstance(info, mi.StructType) and isinstance(value, dict):
+        fields = {field.encode_name: field.type for field in info.fields if not _secret(field.type)}
+        return {name: _open(fields[name], item) for name, item in value.items() if name in fields}
+    if isinstance(info, mi.ListType | mi.VarTupleType) and isinstance(value, list):
+        return [_open(info.item_type, item) for item in value]
+    return value

@@ -1,0 +1,169 @@
+"""The configuration file: read, judged whole, and taken apart into settings and objects.
+
+Owns what only the file as a whole can show: identities, links between objects, keys and plugins that may
+stand once. Must not know stores or processes. Objects leave here as they were written, with references to the
+environment unresolved, so that secrets of the environment are never stored.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+import msgspec
+
+from fastgw.errors import ROOT, ConfigError, Fault, Path
+from fastgw.plugins import order
+from fastgw.plugins.check import Verdict, check_object
+from fastgw.schema import document
+from fastgw.schema.base import FromEnv
+from fastgw.schema.decode import faults_of, type_name
+from fastgw.schema.document import OBJECT_LISTS, Document, PluginTypes
+from fastgw.schema.env import resolve_env, resolve_object
+from fastgw.schema.kinds import KINDS, Kind, object_id
+from fastgw.schema.links import Entry, link_faults
+from fastgw.schema.parse import SUFFIXES, parse
+from fastgw.schema.settings import Settings
+
+__all__ = ["ADMIN_KEY", "Config", "json_schema", "load", "loads", "resolve_env", "resolve_object"]
+
+ADMIN_KEY: Final = "FASTGW_ADMIN_KEY"
+
+
+@dataclass(frozen=True)
+class Config:
+    """A sound configuration."""
+
+    settings: Settings
+    """With references to the environment replaced."""
+    objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """(kind, id) to the object as written. Credentials have the id `<consumer>/<credential id>`."""
+    warnings: list[Fault] = field(default_factory=list)
+    """What can be used but is likely not meant: credentials left out, members that no plugin reads."""
+
+
+def load(path: "str | os.PathLike[str]", environ: Mapping[str, str] | None = None) -> Config:
+    """The configuration in a file; ConfigError with every fault of it, in the order of the file."""
+    source = os.fspath(path)
+    suffix = FilePath(source).suffix.lower()
+    if suffix not in SUFFIXES:
+        message = f"expected a file that ends in one of {', '.join(SUFFIXES)}"
+        raise ConfigError(source, [Fault(ROOT, message, "syntax")])
+    try:
+        raw = FilePath(source).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(source, [Fault(ROOT, f"cannot be read: {reason}", "syntax")]) from None
+    return loads(raw, suffix, source, environ)
+
+
+def loads(raw: bytes, suffix: str, source: str, environ: Mapping[str, str] | None = None) -> Config:
+    """The configuration in the bytes of a file; `source` names it in faults."""
+    known = os.environ if environ is None else environ
+    data, faults = parse(raw, suffix)
+    if not any(fault.code == "syntax" for fault in faults) and not isinstance(data, dict):
+        faults.append(Fault(ROOT, f"expected dict, found {type_name(data)}", "type"))
+    if not isinstance(data, dict):
+        raise ConfigError(source, faults)
+    reader = _Reader(data, known)
+    at_fault = {fault.path for fault in faults}
+    faults += [fault for fault in reader.faults if fault.path not in at_fault]
+    if faults:
+        raise ConfigError(source, sorted(faults, key=lambda fault: _position(data, fault.path)))
+    settings = msgspec.convert(reader.settings, Settings)
+    return Config(settings, reader.objects, sorted(reader.warnings, key=lambda w: _position(data, w.path)))
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the configuration file with all shipped plugins."""
+    plugins = [PluginTypes(plugin.name, plugin.conf, plugin.consumer_conf) for plugin in order.SHIPPED]
+    return document.json_schema(plugins)
+
+
+def _position(data: Any, path: Path) -> tuple[int, ...]:
+    """Where in the document a path lies, to sort by; what is missing comes last in its object."""
+    places: list[int] = []
+    here = data
+    for part in path:
+        if isinstance(here, dict):
+            places.append(list(here).index(part) if part in here else len(here))
+            here = here.get(part)
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            places.append(part)
+            here = here[part]
+        else:
+            break
+    return tuple(places)
+
+
+class _Reader:
+    """One pass over the data of a file."""
+
+    def __init__(self, data: dict[str, Any], environ: Mapping[str, str]) -> None:
+        self.faults: list[Fault] = []
+        self.warnings: list[Fault] = []
+        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self._entries: list[Entry] = []
+        self._environ = environ
+        self.settings = self._settings(data)
+        for name in OBJECT_LISTS:
+            self._list(KINDS[name], data.get(name), Path((name,)))
+        self.faults += link_faults(self._entries, order.key_fields(), order.group_fields())
+
+    def _settings(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The settings with references replaced. FASTGW_ADMIN_KEY wins over a key in the file."""
+        written = {name: value for name, value in data.items() if name not in OBJECT_LISTS}
+        resolved: dict[str, Any]
+        resolved, unresolved = resolve_env(written, self._environ)
+        key, admin = self._environ.get(ADMIN_KEY), resolved.setdefault("admin", {})
+        if isinstance(admin, dict):
+            # `$env://FASTGW_ADMIN_KEY` without the variable is no fault: it means what no key at all means.
+            if admin.get("key") == f"$env://{ADMIN_KEY}":
+                del admin["key"]
+                unresolved = [fault for fault in unresolved if fault.path != ("admin", "key")]
+            if key:
+                admin["key"] = FromEnv(key)
+        lists = {
+            name: [] if isinstance(data[name], list) else data[name] for name in data if name in OBJECT_LISTS
+        }
+        at_fault = {fault.path for fault in unresolved}
+        found = faults_of(resolved | lists, Document)[1]
+        self.faults += [*unresolved, *(fault for fault in found if fault.path not in at_fault)]
+        resolved.pop("$schema", None)
+        return resolved
+
+    def _list(self, kind: Kind, values: Any, path: Path) -> None:
+        for index, value in enumerate(values if isinstance(values, list) else ()):
+            if kind.name == "consumers" and isinstance(value, dict):
+                self._consumer(value, path.to(index))
+            else:
+                self._object(kind, value, path.to(index))
+
+    def _consumer(self, value: dict[str, Any], path: Path) -> None:
+        consumer = {name: member for name, member in value.items() if name != "credentials"}
+        self._object(KINDS["consumers"], consumer, path)
+        credentials = value.get("credentials", [])
+        at = path.to("credentials")
+        if not isinstance(credentials, list):
+            self.faults.append(Fault(at, f"expected list, found {type_name(credentials)}", "type"))
+            return
+        owner = object_id(KINDS["consumers"], consumer)
+        for index, credential in enumerate(credentials):
+            self._object(KINDS["credentials"], credential, at.to(index), owner)
+
+    def _object(self, kind: Kind, value: Any, path: Path, owner: str | None = None) -> None:
+        verdict: Verdict = check_object(kind, value, path, self._environ)
+        self.faults += verdict.faults
+        self.warnings += verdict.warnings
+        if not isinstance(value, dict):
+            return
+        identity = object_id(kind, value)
+        if identity is None:
+            if kind.id_field not in value and kind.id_field == "id":
+                self.faults.append(Fault(path.to("id"), "missing", "required"))
+            return
+        unresolved = any(warning.code == "unresolved" for warning in verdict.warnings)
+        self._entries.append(Entry(kind, identity, owner, path, None if unresolved else verdict.resolved))
+        key = identity if kind.name != "credentials" else f"{owner}/{identity}"
+        self.objects[kind.name, key] = value

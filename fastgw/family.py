@@ -1,0 +1,161 @@
+"""What the master's children inherit and what each of them runs.
+
+Owns: the listening sockets, the process slots, the settings in force, and the first steps of a child between
+the fork and its own main function. Must not know: when a child is started or ended.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from fastgw import echo, logs, worker
+from fastgw._core import Region
+from fastgw.admin import process as admin_process
+from fastgw.admin.auth import Key, own_key
+from fastgw.compile import Compiler
+from fastgw.datadir import DataDir
+from fastgw.schema.settings import ErrorLog, Settings, SharedMemory
+from fastgw.slots import Kind, Slots
+from fastgw.sockets import Listener
+from fastgw.supervisor import Role
+
+__all__ = ["Family", "configure_log"]
+
+
+def configure_log(process: str, settings: ErrorLog) -> None:
+    logs.configure(process, settings.path, settings.level)
+
+
+class Family:
+    """Made by the master once, before its first fork; `settings` changes with a reload."""
+
+    def __init__(
+        self,
+        source: Path,
+        settings: Settings,
+        workers: int,
+        make_reactor: worker.MakeReactor,
+        make_compiler: Callable[[], Compiler],
+    ) -> None:
+        self.settings = settings
+        self._source = source
+        self._make_reactor = make_reactor
+        self._make_compiler = make_compiler
+        self._opened: list[Listener] = []
+        self._master_only: list[Callable[[], None]] = []
+        self.data_dir = DataDir(Path(settings.data_dir))
+        self.inherit_not(self.data_dir.let_go)
+        try:
+            self.listeners = [self._open(address, workers) for address in settings.listen]
+            self.admin_listener = self._open(settings.admin.listen, 1)
+            self._echo = [] if settings.echo is None else [self._open(settings.echo, 1)]
+            self._keys = _admin_keys(settings, self.data_dir.path)
+            self.slots = Slots(_region(settings.shared_memory))
+        except BaseException:
+            self.close()
+            raise
+
+    def inherit_not(self, close: Callable[[], None]) -> None:
+        """Every child calls this first: it holds something that must end with the master."""
+        self._master_only.append(close)
+
+    def resize(self, workers: int) -> None:
+        for each in self.listeners:
+            each.resize(workers)
+
+    def release(self, workers: int) -> None:
+        for each in self.listeners:
+            each.release(workers)
+
+    def stop_listening(self) -> None:
+        """Closes the master's hold on the data sockets; new clients are refused once workers drain."""
+        for each in self.listeners:
+            each.remove()
+
+    def close(self) -> None:
+        for each in self._opened:
+            each.remove()
+        self.data_dir.remove_pid()
+
+    # ---- roles ----
+
+    def worker(self, number: int) -> Role:
+        """number: which of the listeners' sockets it serves; people count from 1."""
+        return Role(f"worker {number + 1}", partial(self._run_worker, number))
+
+    def admin(self) -> Role:
+        return Role("admin", self._run_admin)
+
+    def others(self) -> list[Role]:
+        """Everything that is neither worker nor admin."""
+        return [Role("echo", self._run_echo) for _ in self._echo]
+
+    # ---- in the child ----
+
+    def _run_worker(self, number: int, slot: int) -> int:
+        self._begin(f"worker {number + 1}", dict.fromkeys(self.listeners, number))
+        listeners = [each.socket(number).detach() for each in self.listeners]
+        setup = worker.Setup(
+            self.slots,
+            slot,
+            listeners,
+            self.data_dir.database,
+            self.settings,
+            self._make_reactor,
+            self._make_compiler,
+        )
+        return worker.run(setup)
+
+    def _run_admin(self, slot: int) -> int:
+        self._begin("admin", {self.admin_listener: 0})
+        self.slots.enter(slot, Kind.ADMIN)
+        self.slots.serve(slot)
+        setup = admin_process.Setup(
+            self.data_dir.database,
+            self._keys,
+            self.settings.admin.allow,
+            str(self._source),
+            self.settings.server_tokens,
+        )
+        sockets = [self.admin_listener.socket(0)]
+        admin_process.run(sockets, self.slots.region, self.slots.wakes, self.slots.ack, setup)
+        return 0
+
+    def _run_echo(self, _slot: int) -> int:
+        self._begin("echo", dict.fromkeys(self._echo, 0))
+        echo.run_on(self._echo[0].socket(0))
+        return 0
+
+    def _begin(self, name: str, mine: dict[Listener, int]) -> None:
+        for close in self._master_only:
+            close()
+        for each in self._opened:
+            each.keep(mine.get(each))
+        configure_log(name, self.settings.error_log)
+
+    def _open(self, address: str, slots: int) -> Listener:
+        opened = Listener(address, slots)
+        self._opened.append(opened)
+        return opened
+
+
+def _region(settings: SharedMemory) -> Region:
+    """Anonymous, or the file that other programs map as well; its counters outlive the gateway."""
+    if settings.path is None:
+        return Region.create(settings.counters)
+    if not os.path.exists(settings.path):
+        return Region.create(settings.counters, settings.path)
+    region = Region.attach(settings.path)
+    for index in range(region.slot_count):  # of a master that was killed
+        region.set_slot(index, 0, 0, 0)
+    return region
+
+
+def _admin_keys(settings: Settings, data_dir: Path) -> list[Key]:
+    keys = [Key("admin", own_key(settings.admin.key, data_dir), "admin")]
+    if settings.admin.viewer_key is not None:
+        keys.append(Key("viewer", settings.admin.viewer_key, "viewer"))
+    for key in keys:
+        logs.hide(key.value)
+    return keys

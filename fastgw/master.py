@@ -1,0 +1,308 @@
+"""The master: makes what all processes share, forks them, watches them, obeys signals.
+
+Owns: start, reload, resize, stop. Must not know: requests, plugins, HTTP; it parses no byte from a network.
+
+    TERM, INT   drain and stop; a second one: stop now
+    HUP         read the config file again; a bad one changes nothing
+    USR1        reopen logs, here and in the workers
+    USR2        binary upgrade (not in this release)
+
+Faults of the command line, config or environment leave as ConfigError, OSError or ValueError before the first
+fork; the command line turns them into one line and exit code 2.
+"""
+
+import logging
+import os
+import selectors
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from fastgw import config, logs, process
+from fastgw.compile import Compiler
+from fastgw.config import Config
+from fastgw.dataplane import DataPlane
+from fastgw.errors import ConfigError
+from fastgw.family import Family, configure_log
+from fastgw.schema.settings import Settings
+from fastgw.store import Store, StoreError
+from fastgw.supervisor import Role, Supervisor
+from fastgw.worker import MakeReactor
+
+__all__ = ["Master", "run"]
+
+# After new connections are steered away from a worker, or its successor was started: handshakes under way end
+# within a round trip or a retransmission of SYN (1 s, RFC 6298 section 2.1).
+LINGER_S: Final = 1.0
+APPLY_S: Final = 5.0  # a worker that has not applied a reload by then is replaced, as after an Admin write
+APPLY_CHECK_S: Final = 0.01
+GRACE_S: Final = 5.0  # beyond the drain timeout, which the workers keep themselves
+STOP_NOW_S: Final = 1.0
+MOST_WORKERS: Final = 120
+
+# What a reload can change, and how; the rest of the settings waits for the next start.
+BY_NEW_WORKERS: Final = ("limits", "access_log", "trusted_addresses", "server_tokens")
+
+log = logging.getLogger("fastgw.master")
+
+
+def run(path: Path, workers: int | None = None) -> int:
+    """`fastgw run`: returns the exit code. workers: instead of the file's number."""
+    return Master(path, workers).run()
+
+
+class Master:
+    """One gateway, from its config file to its exit code."""
+
+    def __init__(
+        self,
+        path: Path,
+        workers: int | None = None,
+        make_reactor: MakeReactor = DataPlane,
+        make_compiler: Callable[[], Compiler] = Compiler,
+    ) -> None:
+        self._path = path
+        self._workers_wanted = workers
+        self._make_reactor = make_reactor
+        self._make_compiler = make_compiler
+        self._workers: list[Role] = []
+        self._lingering: list[tuple[float, list[Role]]] = []
+        self._reloading: tuple[int, float] | None = None
+        self._ready = False
+        self._stopping = False
+        self._deadline = float("inf")
+
+    def run(self) -> int:
+        with ExitStack() as stack:
+            loaded = config.load(self._path)
+            self._prepare(loaded, stack)
+            del loaded
+            try:
+                self._start()
+                while not self._stopping or self._supervisor.roles:
+                    self._turn()
+            except BaseException:
+                log.critical("the master failed; children drain and end", exc_info=True)
+                return 1
+            log.info("stopped")
+            return 0
+
+    # ---- start ----
+
+    def _prepare(self, loaded: Config, stack: ExitStack) -> None:
+        """Everything that can fail for reasons the user can mend."""
+        settings = loaded.settings
+        if settings.tls.listen:
+            raise ValueError("tls.listen: expected none, TLS listeners are not available in this release")
+        configure_log("master", settings.error_log)
+        process.raise_descriptor_limit()
+        self._count = self._workers_of(settings)
+        self._family = Family(self._path, settings, self._count, self._make_reactor, self._make_compiler)
+        stack.callback(self._family.close)
+        self._supervisor = Supervisor(self._family.slots)
+        try:
+            self._publish(loaded)
+        except (StoreError, sqlite3.Error) as exc:
+            raise ValueError(str(exc)) from exc
+        self._listen_to_signals(stack)
+        self._family.data_dir.write_pid()
+
+    def _start(self) -> None:
+        process.set_title("fastgw: master")
+        for role in (self._family.admin(), *self._family.others()):
+            self._supervisor.start(role)
+        self._grow()
+
+    def _workers_of(self, settings: Settings) -> int:
+        wanted = self._workers_wanted or settings.workers
+        return min(len(os.sched_getaffinity(0)), MOST_WORKERS) if wanted == "auto" else wanted
+
+    def _listen_to_signals(self, stack: ExitStack) -> None:
+        """Signals and children's announcements become readable descriptors of one selector."""
+        self._selector = stack.enter_context(selectors.DefaultSelector())
+        read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        for each in process.HANDLED:
+            signal.signal(each, lambda *_: None)
+        self._selector.register(read, selectors.EVENT_READ, self._on_signals)
+        self._selector.register(self._family.slots.ready, selectors.EVENT_READ, self._on_announcement)
+        for close in (self._selector.close, lambda: os.close(read), lambda: os.close(write)):
+            self._family.inherit_not(close)
+
+    # ---- the loop ----
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(self._patience()):
+            key.data(key.fd)
+        now = time.monotonic()
+        if self._reloading is not None:
+            self._check_reload(*self._reloading)
+        while self._lingering and self._lingering[0][0] <= now:
+            self._supervisor.retire(self._lingering.pop(0)[1])
+        if now >= self._deadline:
+            self._deadline = float("inf")
+            log.warning("not stopped in time: killed", extra={"processes": len(self._supervisor.roles)})
+            self._supervisor.signal(self._supervisor.roles, signal.SIGKILL)
+        self._supervisor.restart_due()
+
+    def _patience(self) -> float | None:
+        """Seconds until something is due."""
+        moments = [self._deadline, *(moment for moment, _ in self._lingering[:1])]
+        due = self._supervisor.next_due()
+        if due is not None:
+            moments.append(due)
+        if self._reloading is not None:
+            moments.append(time.monotonic() + APPLY_CHECK_S)
+        first = min(moments)
+        return None if first == float("inf") else max(0.0, first - time.monotonic())
+
+    def _on_signals(self, fd: int) -> None:
+        for number in os.read(fd, 4096):
+            if number == signal.SIGCHLD:
+                self._on_death()
+            elif number in (signal.SIGTERM, signal.SIGINT):
+                self._stop()
+            elif number == signal.SIGHUP and not self._stopping:
+                self._reload()
+            elif number == signal.SIGUSR1:
+                logs.reopen()
+                self._supervisor.signal(self._workers, signal.SIGUSR1)
+            elif number == signal.SIGUSR2:
+                log.warning("USR2: binary upgrade is not available in this release; nothing was changed")
+
+    def _on_death(self) -> None:
+        self._supervisor.reap()
+        left = self._supervisor.roles
+        self._workers = [role for role in self._workers if role in left]
+        if self._stopping:
+            if not self._workers:
+                self._stop_others()
+        elif not any(role.retired for role in self._workers):
+            self._family.release(self._count)
+
+    def _on_announcement(self, fd: int) -> None:
+        os.eventfd_read(fd)
+        if not self._ready and self._all_serve():
+            self._ready = True
+            listen = " ".join(each.text for each in self._family.listeners)
+            admin, count = self._family.admin_listener.text, len(self._serving())
+            line = f"fastgw: ready: listen {listen}, admin {admin}, workers {count}, pid {os.getpid()}"
+            print(line, file=sys.stderr, flush=True)
+
+    def _serving(self) -> list[Role]:
+        return [role for role in self._workers if not role.retired]
+
+    def _all_serve(self) -> bool:
+        return all(role.pid and self._family.slots.serves(role.slot) for role in self._serving())
+
+    # ---- reload ----
+
+    def _reload(self) -> None:
+        try:
+            loaded = config.load(self._path)
+            revision = self._publish(loaded)
+        except ConfigError as exc:
+            for fault in exc.faults:
+                log.error("%s: %s", exc.source, fault)
+            log.error("reload refused: nothing was changed", extra={"faults": len(exc.faults)})
+            return
+        except (StoreError, sqlite3.Error) as exc:
+            log.error("%s: %s", self._family.data_dir.database, exc)
+            log.error("reload refused: nothing was changed")
+            return
+        self._take_over(loaded.settings)
+        self._reloading = revision, time.monotonic() + APPLY_S
+
+    def _publish(self, loaded: Config) -> int:
+        """Makes the file's objects the file layer of the store and tells every process."""
+        for warning in loaded.warnings:
+            log.warning("%s: %s", self._path, warning)
+        store = Store(self._family.data_dir.database)  # not kept: a connection must not cross a fork
+        try:
+            revision, hidden = store.replace_file_layer(loaded.objects)
+        finally:
+            store.close()
+        if hidden:
+            ids = " ".join(f"{kind}/{id_}" for kind, id_ in hidden)
+            log.warning("objects of the file stay overridden by the Admin API: %s", ids)
+        self._family.slots.publish(revision)
+        return revision
+
+    def _take_over(self, new: Settings) -> None:
+        """Puts the settings in force that can change while running."""
+        old = self._family.settings
+        changed = {name for name in Settings.__struct_fields__ if getattr(old, name) != getattr(new, name)}
+        by_new_workers = changed.intersection(BY_NEW_WORKERS)
+        for name in sorted(changed.difference(BY_NEW_WORKERS, ("workers",))):
+            log.warning("%s: %s: changed, takes effect at the next start", self._path, name)
+        taken = {name: getattr(new, name) for name in (*by_new_workers, "workers")}
+        self._family.settings = msgspec.structs.replace(old, **taken)
+        outdated = self._serving() if by_new_workers else []
+        self._count = self._workers_of(new)
+        self._family.resize(self._count)
+        self._retire_later([*outdated, *self._serving()[self._count :]])
+        self._grow()
+
+    def _grow(self) -> None:
+        """Starts a worker for every slot that has none."""
+        taken = {role.name for role in self._serving()}
+        for number in range(self._count):
+            role = self._family.worker(number)
+            if role.name not in taken:
+                self._workers.append(role)
+                self._supervisor.start(role)
+
+    def _retire_later(self, roles: list[Role]) -> None:
+        """They serve on for a moment, are not replaced, then drain."""
+        for role in roles:
+            role.retired = True
+        if roles:
+            self._lingering.append((time.monotonic() + LINGER_S, roles))
+
+    def _check_reload(self, revision: int, deadline: float) -> None:
+        """Says "reloaded" only when it is true of every worker."""
+        late = self._family.slots.region.lagging(revision)
+        if time.monotonic() < deadline:
+            if late or not self._all_serve():
+                return
+        else:
+            for _, pid in late:
+                log.error(
+                    "worker has not applied the reload in time: killed, to be replaced", extra={"pid": pid}
+                )
+            slots = {slot for slot, _ in late}
+            self._supervisor.signal([r for r in self._supervisor.roles if r.slot in slots], signal.SIGKILL)
+        self._reloading = None
+        log.info("reloaded", extra={"revision": revision, "workers": len(self._serving())})
+
+    # ---- stop ----
+
+    def _stop(self) -> None:
+        if self._stopping:
+            log.warning("told to stop again: stopping now")
+            self._supervisor.signal(self._workers, signal.SIGTERM)  # the second one they get
+            self._supervisor.retire(self._supervisor.roles)
+            self._deadline = time.monotonic() + STOP_NOW_S
+            return
+        self._stopping = True
+        self._reloading = None
+        self._lingering.clear()
+        log.info("stopping: workers drain", extra={"workers": len(self._workers)})
+        self._family.stop_listening()
+        self._supervisor.retire(self._workers)
+        self._deadline = time.monotonic() + self._family.settings.limits.drain_timeout + GRACE_S
+        self._on_death()
+
+    def _stop_others(self) -> None:
+        """Last: requests that drained may have needed the echo upstream, and the operator the Admin API."""
+        rest = [role for role in self._supervisor.roles if not role.retired]
+        if rest:
+            self._supervisor.retire(rest)
+            self._deadline = time.monotonic() + GRACE_S

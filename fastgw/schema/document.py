@@ -1,0 +1,151 @@
+"""The whole configuration file as one Struct, and its JSON Schema for editors.
+
+Owns which keys the file has. Must not know plugins: their types are handed in. Descriptions come from the
+`field: text` lines of the Structs' docstrings.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from fastgw.schema.base import Schema
+from fastgw.schema.consumer import ConfigConsumer
+from fastgw.schema.groups import ConsumerGroup, GlobalRule, PluginConfig, PluginMetadata
+from fastgw.schema.kinds import KINDS
+from fastgw.schema.route import Route
+from fastgw.schema.service import Service
+from fastgw.schema.settings import Settings
+from fastgw.schema.ssl import Ssl
+from fastgw.schema.upstream import Upstream
+
+__all__ = ["OBJECT_LISTS", "Document", "PluginTypes", "field_texts", "json_schema"]
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_FIELD_LINE: Final = re.compile(r"\s+([$\w]+): (.+)")
+
+
+class Document(Settings, frozen=True, kw_only=True):
+    """The configuration file of fastgw: settings, and objects as APISIX writes them.
+
+    $schema: where editors find this schema; without effect
+    routes: which requests are taken and what is done with them
+    services: what several routes share
+    upstreams: servers that answer requests
+    consumers: who sends requests, with their credentials
+    consumer_groups: plugins that consumers share
+    plugin_configs: plugins that routes share
+    global_rules: plugins that run on every request
+    plugin_metadata: what all uses of a plugin share
+    ssls: certificates
+    """
+
+    schema_: str | None = msgspec.field(default=None, name="$schema")
+    routes: tuple[Route, ...] = ()
+    services: tuple[Service, ...] = ()
+    upstreams: tuple[Upstream, ...] = ()
+    consumers: tuple[ConfigConsumer, ...] = ()
+    consumer_groups: tuple[ConsumerGroup, ...] = ()
+    plugin_configs: tuple[PluginConfig, ...] = ()
+    global_rules: tuple[GlobalRule, ...] = ()
+    plugin_metadata: tuple[PluginMetadata, ...] = ()
+    ssls: tuple[Ssl, ...] = ()
+
+
+OBJECT_LISTS = tuple(
+    name for name in Document.__struct_fields__ if name not in (*Settings.__struct_fields__, "schema_")
+)
+"""The keys that hold lists of objects."""
+
+
+class PluginTypes(NamedTuple):
+    """What the schema must know of a plugin."""
+
+    name: str
+    conf: type[msgspec.Struct]
+    consumer_conf: type[msgspec.Struct] | None
+
+
+def json_schema(plugins: Iterable[PluginTypes]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the configuration file, with these plugins in it."""
+    known = list(plugins)
+    types = [Document, *(type_ for plugin in known for type_ in (plugin.conf, plugin.consumer_conf) if type_)]
+    references, components = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
+    place = dict(zip(types, references, strict=True))
+    structs: dict[str, type] = dict(_structs(Schema))
+    for name, schema in components.items():
+        if name in structs:
+            _describe(schema, structs[name])
+        properties = schema["properties"]
+        for member, described in properties.items():
+            properties[member] = _without_null(described)
+        if "plugins" in properties:
+            confs = {p.name: place[type_] for p in known if (type_ := _conf_in(name, p))}
+            properties["plugins"] = {
+                **properties["plugins"],
+                "properties": confs,
+                "additionalProperties": False,
+            }
+    for name in OBJECT_LISTS:
+        _require(components["Document"]["properties"][name], KINDS[name].id_field)
+    _require(components["ConfigConsumer"]["properties"]["credentials"], "id")
+    return {"$schema": _DIALECT, **place[Document], "$defs": components}
+
+
+def field_texts(struct: type) -> dict[str, str]:
+    """The `field: text` lines in the docstrings of a Struct and its bases."""
+    texts: dict[str, str] = {}
+    for base in reversed(struct.__mro__):
+        for line in (base.__dict__.get("__doc__") or "").splitlines():
+            if match := _FIELD_LINE.fullmatch(line):
+                texts[match[1]] = match[2]
+    return texts
+
+
+def _structs(base: type) -> Iterator[tuple[str, type]]:
+    """Every Struct under `base` by the names msgspec may give it: the short one, or with its module."""
+    found: list[type] = base.__subclasses__()
+    for struct in found:
+        yield struct.__name__, struct
+        yield f"{struct.__module__}.{struct.__qualname__}", struct
+        yield from _structs(struct)
+
+
+def _describe(schema: dict[str, Any], struct: type) -> None:
+    texts = field_texts(struct)
+    schema["description"] = (struct.__doc__ or "").partition("\n\n")[0].strip()
+    for member, described in schema["properties"].items():
+        if member in texts:
+            described["description"] = texts[member]
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A member that may be left out may not be null, and then has no default to show."""
+    kept = {name: item for name, item in schema.items() if name != "default" or item is not None}
+    if isinstance(kept.get("default"), dict):
+        kept["default"] = _given(kept["default"])
+    options = [option for option in kept.pop("anyOf", ()) if option != {"type": "null"}]
+    if len(options) == 1:
+        return {**options[0], **kept}
+    return {**kept, "anyOf": options} if options else kept
+
+
+def _given(default: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _given(item) if isinstance(item, dict) else item
+        for name, item in default.items()
+        if item is not None
+    }
+
+
+def _conf_in(component: str, plugin: PluginTypes) -> type[msgspec.Struct] | None:
+    """The type of a plugin's configuration in an object: none where the plugin has no place there."""
+    if component == "Credential":
+        return plugin.consumer_conf
+    return (component == "ConfigConsumer" and plugin.consumer_conf) or plugin.conf
+
+
+def _require(objects: dict[str, Any], name: str) -> None:
+    """Objects in a list of the file need an identity; an inline upstream does not."""
+    objects["items"] = {**objects["items"], "required": [name]}

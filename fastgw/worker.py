@@ -1,0 +1,223 @@
+"""A worker: one uvloop that drives the native reactor, follows the store, and drains when told to.
+
+Owns: the worker's start, the steps from a change in the store to a snapshot that serves, the drain. Must not
+know: connections, requests, what a snapshot holds, the admin process; they meet in the store.
+
+Start: enter the slot, apply everything up to the store's revision, say "serving", look at the target again
+and catch up, and only then accept: whoever publishes meanwhile either sees this worker serving and waits
+for it, or has set a target that it finds.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import uvloop
+
+from fastgw import logs
+from fastgw._core import Region
+from fastgw.compile import Compiler
+from fastgw.resolve import Addresses, Resolver
+from fastgw.schema.settings import Settings
+from fastgw.slots import Kind, Slots
+from fastgw.store import Change, Store, StoreError
+
+__all__ = ["MakeReactor", "Reactor", "Setup", "run"]
+
+TICK_S: Final = 0.1  # of the reactor's timer wheel
+DNS_PATIENCE_S: Final = 2.0  # a new name may delay a change this long: less than half the publish deadline (5 s)
+RETRY_S: Final = 1.0  # to read the store again after it failed
+
+log = logging.getLogger("fastgw.worker")
+
+
+class Reactor(Protocol):
+    """The data plane of one worker, as dataplane.DataPlane has it."""
+
+    def fileno(self) -> int:
+        """Its epoll set; readable when there is something to drain."""
+
+    def drain(self) -> None:
+        """Handles what is ready, within a cap."""
+
+    def tick(self) -> None: ...
+
+    def listen(self, fd: int) -> None: ...
+
+    def stop_listening(self) -> None:
+        """Takes what waits in the queues, then no more; from now on every answer closes its connection."""
+
+    def close_idle(self) -> None:
+        """Closes client connections between two requests; not those whose first is still to come."""
+
+    def active(self) -> int:
+        """Client connections that are open."""
+
+    def install(self, snapshot: Any) -> None: ...
+
+    def set_addresses(self, name: str, addresses: Addresses) -> None:
+        """What a node's name stands for, from now on."""
+
+    def reopen_logs(self) -> None: ...
+
+    def close(self) -> None:
+        """Cuts what is left and writes out the access log."""
+
+
+MakeReactor = Callable[[Region, int, Settings, Compiler], Reactor]
+"""Called in the running loop with the shared memory, the worker's slot in it, settings and compiler."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the master hands over."""
+
+    slots: Slots
+    slot: int
+    listeners: Sequence[int]
+    """Descriptors of listening sockets; the worker closes its copies when it drains."""
+    database: Path
+    settings: Settings
+    make_reactor: MakeReactor
+    make_compiler: Callable[[], Compiler]
+
+
+def run(setup: Setup) -> int:
+    """The whole life of a worker process; returns its exit code."""
+
+    async def serve() -> int:
+        return await _Worker(setup).serve()
+
+    return uvloop.run(serve())
+
+
+class _Worker:
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._slots = setup.slots
+        self._slot = setup.slot
+        self._loop = asyncio.get_running_loop()
+        self._compiler = setup.make_compiler()
+        self._reactor = setup.make_reactor(setup.slots.region, setup.slot, setup.settings, self._compiler)
+        self._resolver = Resolver(self._reactor.set_addresses)
+        self._applied = 0
+        self._deadline = 0.0
+        self._draining = False
+        self._woken = asyncio.Event()
+        self._done = asyncio.Event()
+
+    async def serve(self) -> int:
+        self._loop.add_signal_handler(signal.SIGTERM, self._on_term)
+        self._loop.add_signal_handler(signal.SIGUSR1, self._on_reopen)
+        self._slots.enter(self._slot, Kind.WORKER)
+        self._store = Store(self._setup.database)
+        await self._start()
+        follower = asyncio.create_task(self._follow())
+        await asyncio.wait([follower, asyncio.create_task(self._done.wait())], return_when=asyncio.FIRST_COMPLETED)
+        self._resolver.stop()
+        self._loop.remove_reader(self._reactor.fileno())
+        self._reactor.close()
+        if follower.done():
+            log.critical("cannot follow the store any longer", exc_info=follower.exception())
+            return 1
+        follower.cancel()
+        log.info("stopped")
+        return 0
+
+    # ---- start ----
+
+    async def _start(self) -> None:
+        await self._catch_up()
+        self._slots.serve(self._slot)
+        wake = self._slots.wakes[self._slot]
+        self._loop.add_reader(wake, self._on_wake, wake)
+        if self._applied < self._slots.region.target():
+            await self._catch_up()
+        self._loop.add_reader(self._reactor.fileno(), self._reactor.drain)
+        self._loop.call_later(TICK_S, self._on_tick)
+        if self._draining:  # told to end before there was anything to drain
+            self._done.set()
+            return
+        for fd in self._setup.listeners:
+            self._reactor.listen(fd)
+        self._slots.announce()
+        log.info("serving", extra={"pid": os.getpid(), "revision": self._applied})
+
+    # ---- following the store ----
+
+    def _on_wake(self, fd: int) -> None:
+        try:
+            os.eventfd_read(fd)
+        except BlockingIOError:
+            return
+        self._woken.set()
+
+    async def _follow(self) -> None:
+        """Ends by StoreError alone: the way forward is lost then, a new worker must start from the whole."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            try:
+                await self._catch_up()
+            except sqlite3.Error as exc:
+                log.error("%s: cannot read changes: %s", self._setup.database, exc)
+                self._loop.call_later(RETRY_S, self._woken.set)
+
+    async def _catch_up(self) -> None:
+        revision, changes = self._store.changes(self._applied)
+        if changes or self._applied == 0:
+            try:
+                await self._apply(changes)
+            except StoreError:
+                raise
+            except Exception:
+                # A fault of ours, not of the object. To end here would end every worker, each new one too.
+                log.exception(
+                    "cannot apply changes: the previous configuration goes on serving",
+                    extra={"revision": revision},
+                )
+        self._applied = revision
+        self._slots.applied(self._slot, revision)
+
+    async def _apply(self, changes: Sequence[Change]) -> None:
+        build = self._compiler.apply(changes)
+        for fault in build.faults:
+            log.error("%s: its previous version goes on serving", fault)
+        await self._resolver.follow(build.names, DNS_PATIENCE_S)
+        self._reactor.install(build.snapshot)
+
+    # ---- time and signals ----
+
+    def _on_tick(self) -> None:
+        self._reactor.tick()
+        if self._draining:
+            left = self._reactor.active()
+            if left == 0:
+                self._done.set()
+            elif self._loop.time() >= self._deadline:
+                log.warning("drain timeout: %d connections are cut", left)
+                self._done.set()
+        self._loop.call_later(TICK_S, self._on_tick)
+
+    def _on_term(self) -> None:
+        if self._draining:
+            self._done.set()
+            return
+        self._draining = True
+        self._deadline = self._loop.time() + self._setup.settings.limits.drain_timeout
+        self._slots.drain(self._slot)
+        self._reactor.stop_listening()
+        for fd in self._setup.listeners:
+            os.close(fd)
+        self._reactor.close_idle()
+        log.info("draining", extra={"connections": self._reactor.active()})
+
+    def _on_reopen(self) -> None:
+        logs.reopen()
+        self._reactor.reopen_logs()

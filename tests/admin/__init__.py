@@ -1,0 +1,1 @@
+"""Tests of the Admin API against a real admin process."""

@@ -1,0 +1,27 @@
+"""Runs one real admin process on what the test that started it handed over: descriptors and a setup."""
+
+import json
+import logging
+import socket
+import sys
+from pathlib import Path
+
+from fastgw._core import Region
+from fastgw.admin.auth import Key
+from fastgw.admin.process import Setup, run
+
+logging.basicConfig(level=logging.INFO)
+given = json.loads(sys.argv[1])
+run(
+    [socket.socket(fileno=fd) for fd in given["sockets"]],
+    Region.attach(given["region"]),
+    given["wakes"],
+    given["ack"],
+    Setup(
+        database=Path(given["database"]),
+        keys=[Key(*each) for each in given["keys"]],
+        allow=given["allow"],
+        source=given["source"],
+        server_tokens=given["server_tokens"],
+    ),
+)

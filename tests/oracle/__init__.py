@@ -1,0 +1,1 @@
+"""Plain-Python twins of native rooms, slow and obvious, to compare with."""
