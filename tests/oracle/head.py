@@ -21,12 +21,8 @@ HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer upgrade"
     b" http2-settings content-length transfer-encoding".split()
 )
-GATEWAYS = frozenset(
-    b"host expect forwarded x-real-ip x-consumer-username x-credential-identifier x-consumer-custom-id".split()
-)
-END_TO_END = frozenset(
-    b"authorization cookie content-type user-agent referer server date x-request-id max-forwards".split()
-)
+GATEWAYS = frozenset(b"host expect forwarded x-real-ip x-consumer-username x-credential-identifier x-consumer-custom-id".split())
+END_TO_END = frozenset(b"authorization cookie content-type user-agent referer server date x-request-id max-forwards".split())
 KNOWN = HOP_BY_HOP | GATEWAYS | END_TO_END
 NONE, LENGTH, CHUNKED, UNTIL_CLOSE = range(4)
 

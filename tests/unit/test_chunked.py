@@ -4,12 +4,12 @@ Owns: the chunked room.
 """
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastgw import _core
 from tests.oracle import chunked as oracle
-from tests.pieces import every_way
+from tests.support.pieces import every_way
 
 MORE, DATA, END, BAD = range(4)
 
@@ -173,6 +173,7 @@ TRAILERS = st.lists(st.tuples(TOKENS, TOKENS), max_size=3).map(
 PIECES = st.lists(st.integers(1, 30), max_size=12)
 
 
+@settings(deadline=None)
 @given(CHUNKS, TRAILERS, PIECES)
 def test_round_trip(chunks, trailers, pieces):
     coded = b"".join(b"%x%b\r\n%b\r\n" % (len(data), ext, data) for data, ext in chunks)
@@ -187,6 +188,7 @@ NASTY = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(NASTY, max_size=14).map(b"".join), PIECES)
 def test_as_the_oracle(data, pieces):
     expected = oracle.decode(data)

@@ -7,7 +7,7 @@ import pytest
 
 from fastgw import _core
 from tests.oracle import head as oracle
-from tests.pieces import every_way
+from tests.support.pieces import every_way
 
 NONE, LENGTH, CHUNKED, UNTIL_CLOSE = range(4)
 
@@ -301,11 +301,7 @@ def test_what_crosses():
 
 @pytest.mark.parametrize("separator", [b"_", b".", b"~"])
 def test_twins_of_known_names_never_cross(separator):
-    twins = [
-        name.replace(b"-", separator) + b": a"
-        for name in names(HOP_BY_HOP + CLIENTS_WORD + END_TO_END[:9])
-        if b"-" in name
-    ]
+    twins = [name.replace(b"-", separator) + b": a" for name in names(HOP_BY_HOP + CLIENTS_WORD + END_TO_END[:9]) if b"-" in name]
     assert len(twins) > 15
     head = request(*twins)
     assert crossing(head) == []

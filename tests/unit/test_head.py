@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fastgw import _core
 from tests.oracle import head as oracle
-from tests.pieces import every_way
+from tests.support.pieces import every_way
 
 INCOMPLETE = 0
 
@@ -33,7 +33,7 @@ GOOD_REQUESTS = [
     b"M-SEARCH / HTTP/1.1\r\nHost: a\r\n\r\n",
     b"PURGE /x HTTP/1.1\r\nHost: a\r\n\r\n",
     b"QUERY /x HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"GET /a/b;c=d?e=f&g[]=h|i^`{}\"<>\\ HTTP/1.1\r\nHost: a\r\n\r\n",
+    b'GET /a/b;c=d?e=f&g[]=h|i^`{}"<>\\ HTTP/1.1\r\nHost: a\r\n\r\n',
     b"GET /a?b?c HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET //a HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET / HTTP/1.1\r\nhOsT:a\r\n\r\n",
@@ -298,6 +298,7 @@ FIELDS = st.lists(st.tuples(NAMES, SPACE, VALUES, SPACE), max_size=8)
 PIECES = st.lists(st.integers(1, 40), max_size=10)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(oracle.METHODS)), TARGETS, FIELDS, PIECES)
 def test_valid_head_parses_to_its_parts(method, target, fields, pieces):
     line = method + b" /" + target.encode() + b" HTTP/1.1\r\n"
@@ -331,7 +332,7 @@ def edited(data: bytes, edits) -> bytes:
     return data
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(REQUESTS, EDITS, PIECES)
 def test_request_as_the_oracle(data, edits, pieces):
     data = edited(data, edits)
@@ -343,7 +344,7 @@ def test_request_as_the_oracle(data, edits, pieces):
         agrees(head, expected)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(RESPONSES, EDITS, PIECES, st.sampled_from(["GET", "HEAD"]))
 def test_response_as_the_oracle(data, edits, pieces, method):
     data = edited(data, edits)
