@@ -103,7 +103,8 @@ cdef struct LlhttpEvent:        # one callback, as the self-check saw it
 
 cdef enum:
     LLHTTP_TRACE = 32           # events kept: more than the known messages cause
-    LLHTTP_ROOM = 512           # bytes offered to init calls, to see how many they write
+    LLHTTP_ROOM_WORDS = 64      # room offered to init calls, to see how much they write; words, to be aligned
+    LLHTTP_ROOM = 512           # the same in bytes
 
 cdef struct LlhttpTrace:
     const char* base

@@ -104,18 +104,18 @@ cdef int llhttp_saw_refusal(llhttp_t* p, const char* at, size_t n) noexcept nogi
 
 cdef str llhttp_check_sizes(LlhttpApi* api):
     """Both structs are as long as what llhttp itself clears, and the fields it sets are where we look."""
-    cdef uint8_t room[LLHTTP_ROOM]
+    cdef uint64_t room[LLHTTP_ROOM_WORDS]
     cdef llhttp_t* parser = <llhttp_t*><void*>room
     cdef llhttp_settings_t settings
     cdef size_t size
     memset(room, 0xA5, LLHTTP_ROOM)
     api.settings_init(<llhttp_settings_t*><void*>room)
-    size = llhttp_written(room)
+    size = llhttp_written(<const uint8_t*>room)
     if size != sizeof(llhttp_settings_t):
         return f"llhttp_settings_t has {size} bytes where {sizeof(llhttp_settings_t)} were expected"
     memset(room, 0xA5, LLHTTP_ROOM)
     api.init(parser, LLHTTP_RESPONSE, &settings)
-    size = llhttp_written(room)
+    size = llhttp_written(<const uint8_t*>room)
     if size != sizeof(llhttp_t):
         return f"llhttp_t has {size} bytes where {sizeof(llhttp_t)} were expected"
     if parser.settings != &settings or parser.type != LLHTTP_RESPONSE or parser.lenient_flags != 0:
@@ -139,7 +139,7 @@ cdef size_t llhttp_written(const uint8_t* room) noexcept nogil:
 
 cdef str llhttp_check_message(LlhttpApi* api, int kind, bytes message, list expected, tuple numbers, int cut):
     """Parse a message whole or cut in two; its events and fields must be the expected ones."""
-    cdef uint8_t room[LLHTTP_ROOM]
+    cdef uint64_t room[LLHTTP_ROOM_WORDS]
     cdef llhttp_t* parser = <llhttp_t*><void*>room
     cdef llhttp_settings_t settings
     cdef const char* base = message
@@ -177,7 +177,7 @@ cdef str llhttp_check_message(LlhttpApi* api, int kind, bytes message, list expe
 
 cdef str llhttp_check_refusals(LlhttpApi* api):
     """The error numbers the gateway tells apart."""
-    cdef uint8_t room[LLHTTP_ROOM]
+    cdef uint64_t room[LLHTTP_ROOM_WORDS]
     cdef llhttp_t* parser = <llhttp_t*><void*>room
     cdef llhttp_settings_t settings
     cdef bytes message
