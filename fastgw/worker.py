@@ -163,8 +163,8 @@ class _Worker:
         for fd in self._setup.listeners:
             self._reactor.listen(fd)
         self._serving = True
-        self._slots.announce()
         log.info("serving", extra={"pid": os.getpid(), "revision": self._applied})
+        self._slots.announce()
 
     # ---- following the store ----
 

@@ -16,8 +16,6 @@ _LATER: Final = "not available in this release"
 
 def unserved(kind: str, value: Mapping[str, Any], path: Path = ROOT) -> Iterator[Fault]:
     """Faults of a sound object of this kind that asks for more than is served."""
-    if kind == "ssls":
-        yield _fault(path, "TLS listeners are")
     if kind == "routes":
         yield from _route(value, path)
     if kind in ("routes", "services") and value.get("enable_websocket"):
