@@ -4,6 +4,36 @@ from typing import Any, Literal, NamedTuple, final
 
 __version__: str
 
+# llhttp
+LLHTTP_FITS: str
+
+def _test_llhttp_load(path: str, version: str) -> None: ...
+
+# field
+def _test_field_id(name: bytes) -> tuple[int, bool]: ...
+
+# uri
+def _test_uri_split(target: bytes) -> tuple[int, bytes, bytes, bytes | None] | None: ...
+def _test_uri_normalise(path: bytes, cap: int = -1) -> tuple[bool, bytes | None]: ...
+def _test_host_split(authority: bytes, cap: int = 256) -> tuple[bytes, int] | None: ...
+
+# framing: heads parsed and judged
+def _test_head(
+    data: bytes,
+    pieces: list[int],
+    response: bool,
+    method: str = "GET",
+    max_bytes: int = 32768,
+    max_target: int = 8192,
+    max_fields: int = 100,
+) -> dict[str, Any] | int: ...
+def _bench_head(data: bytes, rounds: int, response: bool = False) -> tuple[int, int, int]: ...
+
+# chunked
+def _test_chunked(
+    data: bytes, pieces: list[int], max_ext: int = 1024, max_trailer: int = 8192
+) -> tuple[bytes, int, int, int]: ...
+
 # sha2
 def _test_sha2(alg: int, data: bytes, portable: bool = False) -> bytes: ...
 def _test_hmac(alg: int, secret: bytes, data: bytes, portable: bool = False) -> bytes: ...

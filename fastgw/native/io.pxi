@@ -112,7 +112,7 @@ cdef void listener_on_event(Listener* listener) noexcept nogil:
             return
         if not listener.unix_socket:
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
-        d = down_open(loop, fd, l)
+        d = down_open(loop, fd, listener)
         if d == NULL or sock_watch(&d.c) != 0:
             if d != NULL:
                 down_close(d)
@@ -128,7 +128,7 @@ cdef void listener_on_event(Listener* listener) noexcept nogil:
 cdef int listener_watch(Listener* listener) noexcept nogil:
     cdef epoll_event e
     e.events = EPOLLIN
-    e.data.ptr = l
+    e.data.ptr = listener
     listener.paused = 0
     return epoll_ctl(listener.c.loop.epfd, EPOLL_CTL_ADD, listener.c.fd, &e)
 
