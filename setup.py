@@ -28,10 +28,12 @@ FLAGS = {
     ),
 }
 # The C that Cython writes is not ours to tidy: these few warnings come from its own boilerplate.
+# In a checkout they are errors; a newer compiler must not break an installation from the sdist.
+STRICT = ["-Werror"] if Path(".git").exists() else []
 WARNINGS = [
+    *STRICT,
     "-Wall",
     "-Wextra",
-    "-Werror",
     "-Wno-unused-parameter",
     "-Wno-unused-function",
     "-Wno-missing-field-initializers",

@@ -98,6 +98,13 @@ def _is_name(host: str) -> bool:
     return False
 
 
+def _pattern(uri: str) -> bytes:
+    """A route's path in the form that requests are brought to, `*` at its end kept."""
+    star = uri.endswith("*")
+    path = uri.removesuffix("*").encode()
+    return (_core.normalise_path(path) if path else b"") + (b"*" if star else b"")
+
+
 def _plugin(name: str) -> Plugin:
     plugin = order.get(name)
     if plugin is None:
@@ -327,7 +334,7 @@ class Compiler:
             )
             hosts = route.hosts or ((route.host,) if route.host else None) or (service and service.hosts) or ("",)
             uris = route.uris or (route.uri,)
-            return [(plan, host.lower().encode(), uri.encode()) for host in hosts for uri in uris if uri]
+            return [(plan, host.lower().encode(), _pattern(uri)) for host in hosts for uri in uris if uri]
 
         return self._reuse("routes", id_, (route, service, config, upstream, *fallbacks), make)
 

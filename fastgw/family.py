@@ -117,6 +117,7 @@ class Family:
             self.settings.admin.allow,
             str(self._source),
             self.settings.server_tokens,
+            self.settings.admin.body_bytes,
         )
         sockets = [self.admin_listener.socket(0)]
         admin_process.run(sockets, self.slots.region, self.slots.wakes, self.slots.ack, setup)

@@ -14,8 +14,6 @@ from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, unquote
 
-import msgspec
-
 from fastgw.admin import envelope, listing
 from fastgw.admin.auth import Gate, Key
 from fastgw.admin.envelope import Failure, Reply, error, refusal
@@ -23,6 +21,7 @@ from fastgw.admin.kinds import INDEXES, RESOURCES
 from fastgw.admin.live import Live
 from fastgw.admin.resource import MISSING, Call, Resource
 from fastgw.admin.server import Request
+from fastgw.schema.parse import parse_json
 from fastgw.store import DeclaredInFile, NotFound, Store, StoreError
 
 __all__ = ["Api"]
@@ -89,11 +88,10 @@ class Api:
             return error(404, f"Unsupported resource type: {kind}")
         body: Any = MISSING
         if request.method in WITH_BODY and request.body:
-            try:
-                body = msgspec.json.decode(request.body)
-            except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
+            body, faults = parse_json(request.body)
+            for fault in faults[:1]:
                 raw = request.body.decode(errors="replace")
-                return error(400, f"invalid request body: {exc}", req_body=raw)
+                return error(400, f"invalid request body: {fault}", req_body=raw)
         params = dict(parse_qsl(query, keep_blank_values=True))
         call = Call(request.method, owner, id, sub, params, body, key.role == "admin")
         reply = await self._in_thread(lambda: self._answer(resource, call))
@@ -113,8 +111,6 @@ class Api:
         except DeclaredInFile:
             text = f"{resource.noun} [{call.id}] is declared in {self._source} and can only be removed there"
             return refusal(Failure(409, text))
-        except RecursionError:
-            return refusal(Failure(400, "invalid configuration: nested too deeply"))
         except (sqlite3.Error, StoreError) as exc:
             log.error("the store failed: %s", exc)
             return refusal(Failure(503, f"the store failed: {exc}"))

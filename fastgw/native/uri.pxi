@@ -292,3 +292,12 @@ def _test_host_split(authority: bytes, cap: int = URI_HOST_BYTES) -> tuple[bytes
         return out[:host_len], port
     finally:
         free(out)
+
+
+def normalise_path(bytes path not None) -> bytes:
+    """The one form of a path that routing compares (see docs/request-life.md), or ValueError where a request would get a 400."""
+    cdef bytearray out = bytearray(len(path) * URI_GROWTH + 1)
+    cdef int n = uri_normalise(path, <uint32_t>len(path), <char*>out, <uint32_t>len(out))
+    if n <= 0:
+        raise ValueError(f"path {path.decode('utf-8', 'replace')!r}: expected one that a request could ask for")
+    return bytes(out[:n])

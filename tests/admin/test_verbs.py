@@ -79,7 +79,11 @@ PATCHES = [
     ("/labels/a", "9", {"labels": {"a": "9"}}),
     ("/timeout", {"connect": 1, "send": 1, "read": 1}, {"timeout": {"connect": 1, "send": 1, "read": 1}}),
     ("/plugins/limit-count/count", 5, {"plugins": {"limit-count": {"count": 5, "time_window": 1}}}),
-    ("/upstream/keepalive_pool/size", 5, {"upstream": {**UPSTREAM, "keepalive_pool": {"size": 5}}}),
+    (
+        "/plugins/jwt-auth/_meta/disable",
+        True,
+        {"plugins": {"limit-count": {"count": 1, "time_window": 1}, "jwt-auth": {"_meta": {"disable": True}}}},
+    ),
     ("", {"create_time": 5}, {"create_time": 5}),
 ]
 
