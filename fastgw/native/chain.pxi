@@ -112,6 +112,17 @@ cdef void exchange_resume(Exchange* x, int result) noexcept nogil:
         exchange_run(x)
 
 
+cdef int chain_before_proxy(Exchange* x) noexcept nogil:
+    # The last word before a node is chosen: a step may answer, but not suspend.
+    cdef int r
+    x.at = x.at_consumer = 0
+    r = chain_plain(x, &x.snapshot.globals, PHASE_BEFORE_PROXY)
+    if r != STEP_NEXT:
+        return r
+    x.at = 0
+    return chain_merged(x, PHASE_BEFORE_PROXY)
+
+
 cdef void chain_on_answer(Exchange* x, int phase) noexcept nogil:
     # header_filter and log: every step runs, none can stop the others or suspend.
     cdef uint16_t at = x.at

@@ -136,7 +136,7 @@ cdef int request_target(Exchange* x) noexcept nogil:
         return 400
     if uri.form == URI_ASTERISK:
         x.uri_path = "*"
-        x.uri_path_len = 1
+        x.uri_path_len = x.raw_path_len = 1
         return 0
     if uri.path_len == 0:       # http://host: ask for "/" (RFC 9112 section 3.2.1)
         x.uri_path = "/"
@@ -235,12 +235,18 @@ cdef void down_refuse(Exchange* x, uint16_t status, const char* reason) noexcept
     reply_send(x)
 
 
+cdef inline bint down_listens(const Down* d) noexcept nogil:
+    # Whether a head may be read. Not while an answer is unsent: a client that only writes would fill the memory, and the end
+    # of its input would cut the answer off. down_on_writable goes on.
+    return (d.c.state == DOWN_IDLE or d.c.state == DOWN_HEAD) and buf_left(&d.c.out) == 0
+
+
 cdef void down_process(Down* d) noexcept nogil:
-    # Requests that stand in d.input, one after the other.
+    # Requests that stand in d.input, one after the other, as long as the client takes its answers.
     cdef bint begin
     cdef size_t used
     d.processing = 1
-    while (d.c.state == DOWN_IDLE or d.c.state == DOWN_HEAD) and buf_left(&d.input):
+    while down_listens(d) and buf_left(&d.input):
         used = down_head(d, d.input.p + d.input.off, buf_left(&d.input), &begin)
         if d.c.state == CONN_CLOSED:
             break
@@ -257,7 +263,7 @@ cdef void down_on_readable(Down* d) noexcept nogil:
     cdef bint begin
     cdef int rounds = 0
     down_process(d)
-    while d.c.readable and (d.c.state == DOWN_IDLE or d.c.state == DOWN_HEAD):
+    while d.c.readable and down_listens(d):
         if rounds == IO_ROUNDS:
             conn_ready(&d.c)
             return
@@ -303,6 +309,8 @@ cdef void down_on_writable(Down* d) noexcept nogil:
             answer_on_readable(x.up)
     elif d.c.state == DOWN_IDLE:
         timer_set(&d.c, d.c.loop.limits.idle_ms)
+        if buf_left(&d.input) or d.c.readable:
+            conn_ready(&d.c)
 
 
 cdef void down_on_event(Down* d, uint32_t events) noexcept nogil:
@@ -355,7 +363,7 @@ cdef void exchange_finish(Exchange* x) noexcept nogil:
                 down_linger_start(d)
         return
     d.c.state = DOWN_IDLE
-    timer_set(&d.c, d.c.loop.limits.idle_ms)
+    timer_set(&d.c, d.c.loop.limits.idle_ms if buf_left(&d.c.out) == 0 else d.c.loop.limits.send_ms)
     if not d.processing and (buf_left(&d.input) or d.c.readable):
         conn_ready(&d.c)
 

@@ -179,6 +179,8 @@ cdef void hide_arg(Exchange* x, const char* name, uint32_t n) noexcept nogil:
     cdef const char* stop
     cdef char separator = 63    # '?', then '&'
     buf_reset(&x.target)
+    if x.query - 1 == x.raw_path:
+        buf_byte(&x.target, 47)     # http://host?query has no path (RFC 9112 section 3.2.1)
     buf_put(&x.target, x.bytes.p + x.raw_path, x.query - 1 - x.raw_path)
     while p < end:
         stop = <const char*>memchr(p, 38, end - p)

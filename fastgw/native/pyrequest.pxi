@@ -123,6 +123,10 @@ cdef class Request:
 cdef int put_python_line(Buf* lines, str name, str value) except -1:
     cdef bytes n = name.encode("latin-1")
     cdef bytes v = value.encode("latin-1")
+    cdef bint folded
+    cdef uint8_t id = field_id(n, len(n), &folded)
+    if FRAMING_DROP_RESPONSE[id] or id == FIELD_HOST:   # framing, and what belongs to one connection
+        raise ValueError(f"header {name!r}: the gateway sets it itself")
     if extra_line(lines, n, len(n), v, len(v)) < 0:
         raise ValueError(f"header {name!r}: a name or value with control bytes")
     return 0

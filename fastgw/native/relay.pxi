@@ -111,6 +111,11 @@ cdef void request_relay(Exchange* x) noexcept nogil:
         used = request_frame(x, p, n, out, &direct)
         if used < 0:
             return
+        # The input is settled before the send, which may end the exchange: what is left of it is the next request's.
+        if p != loop.rbuf:
+            buf_eat(&d.input, used)
+        elif used < n:
+            buf_put(&d.input, p + used, n - used)       # pipelined behind the body
         if conn_send(&u.c, out.p, out.len, p, direct) < 0:
             if u.c.readable:
                 d.close_after = 1   # answered early and closed: the answer is still to be read
@@ -119,14 +124,9 @@ cdef void request_relay(Exchange* x) noexcept nogil:
             return
         u.sent_bytes = 1
         x.replayable = 0
-        if p == loop.rbuf:
-            if used < n:
-                buf_put(&d.input, p + used, n - used)   # pipelined behind the body
-        else:
-            buf_eat(&d.input, used)
     up_arm(u)
-    if x.body_done:
-        timer_set(&d.c, 0)
+    if x.body_done or buf_left(&u.c.out):
+        timer_set(&d.c, 0)      # it is not the client who is waited for
     else:
         timer_set(&d.c, loop.limits.body_ms)
 
@@ -149,7 +149,10 @@ cdef void answer_on_readable(Up* u) noexcept nogil:
             return
         if n <= 0:
             u.c.ended = 1
-            answer_on_end(u)
+            if n < 0:
+                proxy_failed(u, 502, "upstream.reset")  # ends no body, not even a close-delimited one
+            else:
+                answer_on_end(u)
             return
         if n < IO_BYTES and not u.c.ended:
             u.c.readable = 0    # a short read emptied the socket; the next bytes make a new edge (epoll(7))
@@ -272,6 +275,8 @@ cdef void answer_begin(Up* u, Head* h, const char* base, size_t n) noexcept nogi
             d.close_after = 1   # an HTTP/1.0 client reads to the end of the connection
     if not x.head.keep_alive or not x.body_done or x.loop.draining:
         d.close_after = 1
+    if x.body_done:
+        timer_set(&d.c, 0)      # a half-closed client is not gone: it gets its answer
     chain_on_answer(x, PHASE_HEADER_FILTER)
     buf_reset(&x.loop.wbuf)
     serialise_answer(x, h, base, &x.loop.wbuf)

@@ -25,7 +25,9 @@ cdef void up_close(Up* u) noexcept nogil:
 cdef void proxy_start(Exchange* x) noexcept nogil:
     # The chain passed. Reads what is here of the body, so that a short request goes out whole, in one piece.
     cdef UpstreamC* upstream = x.plan.upstream
-    chain_on_answer(x, PHASE_BEFORE_PROXY)
+    if chain_before_proxy(x) == STEP_REPLY:
+        reply_send(x)
+        return
     if upstream == NULL or upstream.n == 0:
         reply_error(x, 503, NULL, "upstream.missing")
         reply_send(x)
@@ -225,7 +227,9 @@ cdef void up_on_timeout(Up* u) noexcept nogil:
     elif u.c.state == UP_CONNECTING:
         proxy_failed(u, 504, "upstream.connect_timeout")
     elif u.c.x != NULL:
-        if buf_left(&u.c.x.down.c.out) or not u.c.x.body_done:
+        if buf_left(&u.c.out):
+            proxy_failed(u, 504, "upstream.send_timeout")
+        elif buf_left(&u.c.x.down.c.out) or not u.c.x.body_done:
             up_arm(u)           # it is the client that is slow; the client's own timer watches it
         else:
             proxy_failed(u, 504, "upstream.timeout")
