@@ -95,9 +95,7 @@ def bars(scenario: ScenarioResult) -> list[Bar]:
 
 def _html_table(scenario: ScenarioResult) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in HEADER)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in rows(scenario)
-    )
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in rows(scenario))
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
@@ -108,9 +106,7 @@ def _html_list(lines: Iterable[str]) -> str:
 def html(result: Result) -> str:
     parts = []
     for name, scenario in result.scenarios.items():
-        title = (
-            f"{name}: CPU microseconds per request (dark: user, light: system, whisker: range over rounds)"
-        )
+        title = f"{name}: CPU microseconds per request (dark: user, light: system, whisker: range over rounds)"
         parts.append(
             f"<h2>{escape(name)}</h2><p>{escape(scenario.about)}. {escape(title.partition(': ')[2])}.</p>"
             f"{chart(title, bars(scenario))}{_html_table(scenario)}{_html_list(notes(scenario))}"

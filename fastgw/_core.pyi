@@ -1,4 +1,39 @@
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from typing import Any, Literal, NamedTuple, final
+
 __version__: str
+
+# llhttp
+LLHTTP_FITS: str
+
+def _test_llhttp_load(path: str, version: str) -> None: ...
+
+# field
+def _test_field_id(name: bytes) -> tuple[int, bool]: ...
+
+# uri
+def _test_uri_split(target: bytes) -> tuple[int, bytes, bytes, bytes | None] | None: ...
+def _test_uri_normalise(path: bytes, cap: int = -1) -> tuple[bool, bytes | None]: ...
+def _test_host_split(authority: bytes, cap: int = 256) -> tuple[bytes, int] | None: ...
+
+# framing: heads parsed and judged
+def _test_head(
+    data: bytes,
+    pieces: list[int],
+    response: bool,
+    method: str = "GET",
+    max_bytes: int = 32768,
+    max_target: int = 8192,
+    max_fields: int = 100,
+) -> dict[str, Any] | int: ...
+def _bench_head(data: bytes, rounds: int, response: bool = False) -> tuple[int, int, int]: ...
+
+# chunked
+def _test_chunked(
+    data: bytes, pieces: list[int], max_ext: int = 1024, max_trailer: int = 8192
+) -> tuple[bytes, int, int, int]: ...
 
 # sha2
 def _test_sha2(alg: int, data: bytes, portable: bool = False) -> bytes: ...
@@ -29,3 +64,321 @@ def _test_jwt_verify(
 def _test_jwt_message(reason: str) -> str: ...
 def _bench_jwt(token: bytes, secret: bytes, rounds: int, headers: bool = False) -> float: ...
 def _bench_hmac(data: bytes, secret: bytes, rounds: int) -> float: ...
+
+# -- paths -------------------------------------------------------------------------------------------
+
+def normalise_path(path: bytes) -> bytes: ...
+
+# -- shared memory ---------------------------------------------------------------------------------
+
+METRIC_NAMES: tuple[str, ...]
+
+class RegionError(ValueError): ...
+
+class SlotView(NamedTuple):
+    pid: int
+    kind: int
+    state: int
+    applied: int
+    generation: int
+
+@final
+class Region:
+    fd: int
+    size: int
+    @staticmethod
+    def create(counters: int = 262144, path: str | PathLike[str] | None = None, slots: int = 256) -> Region: ...
+    @staticmethod
+    def attach(where: str | PathLike[str] | int) -> Region: ...
+    @staticmethod
+    def open(path: str | PathLike[str], counters: int = 262144, slots: int = 256) -> Region: ...
+    @property
+    def slot_count(self) -> int: ...
+    @property
+    def cell_count(self) -> int: ...
+    def publish(self, revision: int) -> None: ...
+    def target(self) -> int: ...
+    def slot(self, i: int) -> SlotView: ...
+    def set_slot(self, i: int, pid: int, kind: int, state: int) -> None: ...
+    def set_state(self, i: int, state: int) -> None: ...
+    def set_applied(self, i: int, revision: int) -> None: ...
+    def lagging(self, revision: int) -> list[tuple[int, int]]: ...
+    def metrics(self) -> dict[str, Any]: ...
+
+def bucket_bound(i: int) -> int: ...
+
+class Decision(NamedTuple):
+    allowed: bool
+    limit: int
+    remaining: int
+    reset: float
+    retry_after: float
+
+@final
+class Table:
+    region: Region
+    def __init__(self, region: Region) -> None: ...
+    @staticmethod
+    def create(path: str | PathLike[str] | None = None, cells: int = 262144) -> Table: ...
+    @staticmethod
+    def attach(where: str | PathLike[str] | int) -> Table: ...
+    @staticmethod
+    def open(path: str | PathLike[str], cells: int = 262144) -> Table: ...
+    @property
+    def cells(self) -> int: ...
+    @property
+    def evictions(self) -> int: ...
+
+@final
+class Limiter:
+    def __init__(
+        self,
+        table: Table | Region,
+        identity: str | bytes,
+        *,
+        count: int,
+        window: float,
+        algorithm: Literal["fixed", "sliding", "token-bucket"] = "fixed",
+        burst: int | None = None,
+    ) -> None: ...
+    def hit(self, key: str | bytes, cost: int = 1, *, now_ns: int | None = None) -> Decision: ...
+    def peek(self, key: str | bytes, *, now_ns: int | None = None) -> Decision: ...
+    def reset(self, key: str | bytes, *, now_ns: int | None = None) -> bool: ...
+
+def _test_cells(table: Table) -> list[tuple[int, int, int, int]]: ...
+def _test_siphash(key: bytes, first: bytes, last: bytes) -> bytes: ...
+def _bench_limit(limiter: Limiter, key: bytes, rounds: int, distinct: int = 1, first: int = 0) -> float: ...
+
+# -- the configuration, compiled -------------------------------------------------------------------
+
+PHASES: tuple[str, ...]
+CREDENTIAL_KINDS: tuple[str, ...]
+
+class Step: ...
+
+@final
+class Steps:
+    def __init__(self, steps: Sequence[tuple[int, int, Step]], plugins: Sequence[int] = ()) -> None: ...
+
+@final
+class Pool:
+    address: str
+    def __init__(self, address: str) -> None: ...
+    def resolve(self, ip: str, port: int) -> None: ...
+    def resolve_unix(self, path: str) -> None: ...
+    @property
+    def idle(self) -> int: ...
+    @property
+    def open(self) -> int: ...
+
+@final
+class Upstream:
+    def __init__(
+        self,
+        nodes: Sequence[tuple[Pool, int, int, bytes]],
+        pass_host: str = "pass",
+        host: bytes = b"",
+        retries: int | None = None,
+        connect: float = 60,
+        send: float = 60,
+        read: float = 60,
+        keepalive_size: int = 320,
+        keepalive_idle: float = 60,
+        keepalive_requests: int = 1000,
+    ) -> None: ...
+
+@final
+class Consumer:
+    name: bytes
+    def __init__(self, name: bytes, steps: Steps, group: bytes = b"") -> None: ...
+
+@final
+class SecretKey:
+    algorithm: str
+    def __init__(self, algorithm: str, secret: bytes = b"", verifier: Callable[[bytes, bytes], bool] | None = None) -> None: ...
+
+@final
+class Credential:
+    consumer: Consumer
+    key: bytes
+    def __init__(
+        self,
+        consumer: Consumer,
+        key: bytes,
+        id: bytes = b"",
+        custom_id: bytes = b"",
+        secret: SecretKey | None = None,
+        leeway: int = 0,
+    ) -> None: ...
+
+@final
+class Plan:
+    def __init__(
+        self,
+        id: bytes,
+        steps: Steps,
+        upstream: Upstream | None = None,
+        methods: Sequence[str] = (),
+        priority: int = 0,
+        connect: float = 0,
+        send: float = 0,
+        read: float = 0,
+        remote_addrs: Sequence[str] = (),
+    ) -> None: ...
+
+@final
+class Snapshot:
+    def __init__(
+        self,
+        routes: Sequence[tuple[Plan, bytes, bytes]],
+        credentials: Mapping[str, Sequence[Credential]],
+        globals: Steps,
+        revision: int = 0,
+    ) -> None: ...
+    @property
+    def revision(self) -> int: ...
+    @property
+    def inflight(self) -> int: ...
+
+@final
+class Template:
+    def __init__(self, text: str, kind: Literal["var", "var_combination", "constant"] = "var") -> None: ...
+
+def variable_known(name: str) -> bool: ...
+
+# -- native plugins --------------------------------------------------------------------------------
+
+@final
+class JwtAuthStep(Step):
+    def __init__(
+        self,
+        *,
+        header: str = "authorization",
+        query: str = "jwt",
+        cookie: str = "jwt",
+        key_claim: str = "key",
+        claims: Sequence[str] | None = None,
+        hide_credentials: bool = False,
+        realm: str = "jwt",
+        anonymous: Credential | None = None,
+    ) -> None: ...
+
+@final
+class LimitCountStep(Step):
+    def __init__(
+        self,
+        identity: bytes,
+        key: Template,
+        *,
+        count: int,
+        window: float,
+        algorithm: str = "fixed",
+        burst: int | None = None,
+        rejected_code: int = 503,
+        rejected_body: bytes = b"",
+        quota_headers: bool = True,
+        header_names: tuple[str, str, str] = ...,
+    ) -> None: ...
+
+# -- Python plugins --------------------------------------------------------------------------------
+
+class PluginError(Exception): ...
+
+@final
+class Reply:
+    status: int
+    body: Any
+    headers: list[tuple[str, str]]
+    def __init__(self, status: int, body: Any = b"", headers: Mapping[str, str] | Sequence[tuple[str, str]] = ()) -> None: ...
+
+@final
+class Request:
+    ctx: dict[str, Any]
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def query(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def remote_addr(self) -> str: ...
+    @property
+    def route_id(self) -> str | None: ...
+    @property
+    def consumer_name(self) -> str | None: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> list[tuple[str, str]]: ...
+    def header(self, name: str) -> str | None: ...
+    def arg(self, name: str) -> str | None: ...
+    def set_header(self, name: str, value: str) -> None: ...
+    def set_response_header(self, name: str, value: str) -> None: ...
+
+@final
+class PythonStep(Step):
+    name: str
+    def __init__(self, name: str, phase: str, call: Callable[..., Any], conf: Any) -> None: ...
+
+# -- the reactor -----------------------------------------------------------------------------------
+
+@final
+class Reactor:
+    def __init__(
+        self,
+        *,
+        loop: AbstractEventLoop | None,
+        region: Region,
+        slot: int,
+        limits: Mapping[str, float] | None = None,
+        trusted: Sequence[str] = (),
+        server_tokens: bool = True,
+        on_error: Callable[[str, str, BaseException], None] | None = None,
+    ) -> None: ...
+    def fileno(self) -> int: ...
+    def drain(self) -> None: ...
+    def tick(self) -> None: ...
+    def listen(self, fd: int) -> None: ...
+    def stop_listening(self) -> None: ...
+    def close_idle(self) -> None: ...
+    def install(self, snapshot: Snapshot) -> None: ...
+    def access_log(self, fd: int) -> None: ...
+    def set_limits(self, limits: Mapping[str, float]) -> None: ...
+    def set_trusted(self, networks: Sequence[str]) -> None: ...
+    def set_server_tokens(self, on: bool) -> None: ...
+    def requests(self) -> int: ...
+    def active(self) -> int: ...
+    def close(self) -> None: ...
+
+@final
+class Wire:
+    def __init__(
+        self,
+        snapshot: Snapshot | None = None,
+        *,
+        limits: Mapping[str, float] | None = None,
+        trusted: Sequence[str] = (),
+        region: Region | None = None,
+        loop: AbstractEventLoop | None = None,
+        on_error: Callable[[str, str, BaseException], None] | None = None,
+    ) -> None: ...
+    def install(self, snapshot: Snapshot) -> None: ...
+    def open(self, address: str = "192.0.2.1", trusted: bool = False) -> int: ...
+    def push(self, i: int, data: bytes) -> None: ...
+    def pull(self, i: int) -> bytes: ...
+    def end(self, i: int) -> None: ...
+    def reset(self, i: int) -> None: ...
+    def room(self, i: int, n: int) -> None: ...
+    def connected(self, i: int) -> None: ...
+    def connecting(self, how: Literal["at once", "later", "refused"]) -> None: ...
+    def lines(self) -> list[tuple[int, str, bool]]: ...
+    def is_open(self, i: int) -> bool: ...
+    def finished(self, i: int) -> bool: ...
+    def advance(self, seconds: float) -> None: ...
+    def held(self) -> int: ...
+    @property
+    def active(self) -> int: ...

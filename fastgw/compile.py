@@ -8,7 +8,7 @@ are served. An object that does not compile keeps its last good version and is r
 import ipaddress
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ from fastgw.schema.route import Route
 from fastgw.schema.upstream import Upstream, nodes_of
 
 __all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault"]
+
+T = TypeVar("T")
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -94,6 +96,13 @@ def _is_name(host: str) -> bool:
     except ValueError:
         return True
     return False
+
+
+def _pattern(uri: str) -> bytes:
+    """A route's path in the form that requests are brought to, `*` at its end kept."""
+    star = uri.endswith("*")
+    path = uri.removesuffix("*").encode()
+    return (_core.normalise_path(path) if path else b"") + (b"*" if star else b"")
 
 
 def _plugin(name: str) -> Plugin:
@@ -190,10 +199,11 @@ class Compiler:
             cached = self._cache.get((kind, id_))
             return cached.part if cached else None
 
-    def _reuse(self, kind: str, id_: str, sources: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+    def _reuse(self, kind: str, id_: str, sources: tuple[Any, ...], make: Callable[[], T]) -> T:
         cached = self._cache.get((kind, id_))
         if cached is not None and cached.made_from(*sources):
-            return cached.part
+            reused: T = cached.part
+            return reused
         part = make()
         self._cache[kind, id_] = _Cached(sources, part)
         return part
@@ -222,8 +232,8 @@ class Compiler:
                     continue
                 conf = msgspec.convert(raw, plugin.conf)
                 priority = plugin.priority if conf.meta.priority is None else conf.meta.priority
-                for step in plugin.provision(conf, _Env(self, owner)):
-                    steps.append((numbers[name], priority, step))
+                made = plugin.provision(conf, _Env(self, owner))
+                steps += [(numbers[name], priority, step) for step in made]
         return _core.Steps(steps, list(numbers.values()))
 
     def _globals(self, _: str) -> _core.Steps:
@@ -324,7 +334,7 @@ class Compiler:
             )
             hosts = route.hosts or ((route.host,) if route.host else None) or (service and service.hosts) or ("",)
             uris = route.uris or (route.uri,)
-            return [(plan, host.lower().encode(), uri.encode()) for host in hosts for uri in uris if uri]
+            return [(plan, host.lower().encode(), _pattern(uri)) for host in hosts for uri in uris if uri]
 
         return self._reuse("routes", id_, (route, service, config, upstream, *fallbacks), make)
 

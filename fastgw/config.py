@@ -124,9 +124,7 @@ class _Reader:
                 unresolved = [fault for fault in unresolved if fault.path != ("admin", "key")]
             if key:
                 admin["key"] = FromEnv(key)
-        lists = {
-            name: [] if isinstance(data[name], list) else data[name] for name in data if name in OBJECT_LISTS
-        }
+        lists = {name: [] if isinstance(data[name], list) else data[name] for name in data if name in OBJECT_LISTS}
         at_fault = {fault.path for fault in unresolved}
         found = faults_of(resolved | lists, Document)[1]
         self.faults += [*unresolved, *(fault for fault in found if fault.path not in at_fault)]

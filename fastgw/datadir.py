@@ -30,9 +30,7 @@ class DataDir:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._fd)
-            raise OSError(
-                errno.EBUSY, f"in use by another gateway (pid {self._other()})", str(path)
-            ) from None
+            raise OSError(errno.EBUSY, f"in use by another gateway (pid {self._other()})", str(path)) from None
 
     def write_pid(self) -> None:
         """By rename, so that nobody reads half a number."""

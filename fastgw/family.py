@@ -82,7 +82,7 @@ class Family:
 
     def worker(self, number: int) -> Role:
         """number: which of the listeners' sockets it serves; people count from 1."""
-        return Role(f"worker {number + 1}", partial(self._run_worker, number))
+        return Role(f"worker {number + 1}", partial(self._run_worker, number), worker.DRAIN)
 
     def admin(self) -> Role:
         return Role("admin", self._run_admin)
@@ -117,6 +117,7 @@ class Family:
             self.settings.admin.allow,
             str(self._source),
             self.settings.server_tokens,
+            self.settings.admin.body_bytes,
         )
         sockets = [self.admin_listener.socket(0)]
         admin_process.run(sockets, self.slots.region, self.slots.wakes, self.slots.ack, setup)

@@ -26,17 +26,21 @@ __all__ = ["configure", "hide", "redact", "reopen"]
 # once poll says "writable" (pipe(7)).
 LINE_BYTES: Final = 4096
 HIDDEN: Final = "***"
-SECRET_NAMES: Final = re.compile(r"secret|passw(or)?d|api_?key|admin_?key|private_?key|token|authorization|cookie", re.IGNORECASE)
-_SHAPES: Final = (
-    (re.compile(r"\beyJ[\w-]+\.[\w-]*(\.[\w-]*)?"), HIDDEN),  # JSON Web Token: base64url of '{"'
-    (re.compile(r"\b(Bearer|Basic)\s+[^\s\"']+", re.IGNORECASE), rf"\1 {HIDDEN}"),
-    (
-        re.compile(rf"([\w-]*(?:{SECRET_NAMES.pattern})[\w-]*[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)", re.I),
-        rf"\g<1>{HIDDEN}",
-    ),
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.S), HIDDEN),
+_NAMES: Final = r"[\w-]*(?:secret|passw(?:or)?d|api_?-?key|admin_?key|private_?key|token)[\w-]*"
+_SECRET_NAME: Final = re.compile(rf"{_NAMES}|.*authorization|.*cookie", re.IGNORECASE)
+_SHAPES: Final = tuple(
+    (re.compile(shape, re.IGNORECASE | re.DOTALL), instead)
+    for shape, instead in (
+        (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", HIDDEN),
+        (r"\beyJ[\w-]+\.[\w-]*(?:\.[\w-]*)?", HIDDEN),  # JSON Web Token: base64url of '{"'
+        (r"\b(Bearer|Basic)\s+[^\s\"']+", rf"\1 {HIDDEN}"),
+        (r"\b(Authorization|X-API-KEY|Cookie|Set-Cookie):\s*[^\r\n]+", rf"\1: {HIDDEN}"),
+        # Members of JSON and of queries; a bare "name: text" is a field's path in a fault, which must stay.
+        (rf"(([\"']){_NAMES}\2\s*:\s*)(?:\"[^\"]*\"|'[^']*'|[^\s,}}]+)", rf"\g<1>{HIDDEN}"),
+        (rf"({_NAMES}=)(?:\"[^\"]*\"|'[^']*'|[^\s,;&]+)", rf"\g<1>{HIDDEN}"),
+    )
 )
-_PLAIN: Final = re.compile(r"[\w.:/@+,\[\]-]+")
+_PLAIN: Final = re.compile(r"[\w.:/@+,*\[\]-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -147,7 +151,7 @@ def reopen() -> None:
 
 
 def _member(name: str, value: Any) -> str:
-    text = HIDDEN if SECRET_NAMES.search(name) else redact(str(value))
+    text = HIDDEN if _SECRET_NAME.fullmatch(name) else redact(str(value))
     return f"{name}={text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)}"
 
 

@@ -44,7 +44,6 @@ LINGER_S: Final = 1.0
 APPLY_S: Final = 5.0  # a worker that has not applied a reload by then is replaced, as after an Admin write
 APPLY_CHECK_S: Final = 0.01
 GRACE_S: Final = 5.0  # beyond the drain timeout, which the workers keep themselves
-STOP_NOW_S: Final = 1.0
 MOST_WORKERS: Final = 120
 
 # What a reload can change, and how; the rest of the settings waits for the next start.
@@ -164,10 +163,9 @@ class Master:
         return None if first == float("inf") else max(0.0, first - time.monotonic())
 
     def _on_signals(self, fd: int) -> None:
-        for number in os.read(fd, 4096):
-            if number == signal.SIGCHLD:
-                self._on_death()
-            elif number in (signal.SIGTERM, signal.SIGINT):
+        numbers = os.read(fd, 4096)
+        for number in numbers:
+            if number in (signal.SIGTERM, signal.SIGINT):
                 self._stop()
             elif number == signal.SIGHUP and not self._stopping:
                 self._reload()
@@ -176,6 +174,8 @@ class Master:
                 self._supervisor.signal(self._workers, signal.SIGUSR1)
             elif number == signal.SIGUSR2:
                 log.warning("USR2: binary upgrade is not available in this release; nothing was changed")
+        if signal.SIGCHLD in numbers:  # last: when the whole group was told to end, these deaths are no faults
+            self._on_death()
 
     def _on_death(self) -> None:
         self._supervisor.reap()
@@ -274,9 +274,7 @@ class Master:
                 return
         else:
             for _, pid in late:
-                log.error(
-                    "worker has not applied the reload in time: killed, to be replaced", extra={"pid": pid}
-                )
+                log.error("worker has not applied the reload in time: killed, to be replaced", extra={"pid": pid})
             slots = {slot for slot, _ in late}
             self._supervisor.signal([r for r in self._supervisor.roles if r.slot in slots], signal.SIGKILL)
         self._reloading = None
@@ -287,22 +285,22 @@ class Master:
     def _stop(self) -> None:
         if self._stopping:
             log.warning("told to stop again: stopping now")
-            self._supervisor.signal(self._workers, signal.SIGTERM)  # the second one they get
-            self._supervisor.retire(self._supervisor.roles)
-            self._deadline = time.monotonic() + STOP_NOW_S
+            self._supervisor.signal(self._supervisor.roles, signal.SIGKILL)
             return
         self._stopping = True
         self._reloading = None
         self._lingering.clear()
         log.info("stopping: workers drain", extra={"workers": len(self._workers)})
         self._family.stop_listening()
+        for role in self._supervisor.roles:
+            role.retired = True
         self._supervisor.retire(self._workers)
         self._deadline = time.monotonic() + self._family.settings.limits.drain_timeout + GRACE_S
         self._on_death()
 
     def _stop_others(self) -> None:
         """Last: requests that drained may have needed the echo upstream, and the operator the Admin API."""
-        rest = [role for role in self._supervisor.roles if not role.retired]
+        rest = [role for role in self._supervisor.roles if not role.told]
         if rest:
             self._supervisor.retire(rest)
             self._deadline = time.monotonic() + GRACE_S

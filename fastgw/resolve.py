@@ -47,7 +47,7 @@ class Resolver:
         return self._known.get(name, ())
 
     async def follow(self, names: Collection[str], patience: float) -> None:
-        """Follows exactly these names from now on; waits until each was asked once, or out of patience (s)."""
+        """Follows exactly these names from now on; waits until each was asked once, or patience (s) ends."""
         for gone in self._tasks.keys() - set(names):
             self._tasks.pop(gone).cancel()
             self._known.pop(gone, None)

@@ -28,16 +28,17 @@ log = logging.getLogger("fastgw.master")
 class Role:
     """Something that is to be running, and the process that does it now."""
 
-    def __init__(self, name: str, main: Callable[[int], int]) -> None:
+    def __init__(self, name: str, main: Callable[[int], int], ends_by: signal.Signals = signal.SIGTERM) -> None:
         """main: what the child runs, given its process slot; returns its exit code."""
         self.name = name
         self.main = main
+        self.ends_by = ends_by
         self.pid = 0
         self.slot = -1
         self.retired = False
         """Its death is wanted and final."""
         self.told = False
-        """It was sent its first TERM; a second one would end it at once."""
+        """It was sent the signal to end."""
         self._started = 0.0
         self._pause = 0.0
         self.due = 0.0
@@ -79,7 +80,7 @@ class Supervisor:
             role.retired = True
             if not role.told:
                 role.told = True
-                self.signal([role], signal.SIGTERM)
+                self.signal([role], role.ends_by)
         self._roles = [role for role in self._roles if role.pid or not role.retired]
 
     def signal(self, roles: Iterable[Role], signum: int) -> None:
@@ -123,7 +124,7 @@ class Supervisor:
         pause = role.end(self._clock())
         code = os.waitstatus_to_exitcode(status)
         if role.retired:
-            level, then = (logging.INFO if code == 0 else logging.WARNING), "not replaced"
+            level, then = (logging.INFO if code == 0 else logging.WARNING), "as wanted"
         else:
             level, then = logging.ERROR, f"replaced in {pause:g} s" if pause else "replaced at once"
         how = f"exited with code {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"

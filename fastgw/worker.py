@@ -28,10 +28,16 @@ from fastgw.schema.settings import Settings
 from fastgw.slots import Kind, Slots
 from fastgw.store import Change, Store, StoreError
 
-__all__ = ["MakeReactor", "Reactor", "Setup", "run"]
+__all__ = ["DRAIN", "MakeReactor", "Reactor", "Setup", "run"]
 
+DRAIN: Final = signal.SIGQUIT
+"""What the master sends. Not TERM: service managers send that to every process of a group, not only to the
+master, and the second TERM ends a worker at once."""
 TICK_S: Final = 0.1  # of the reactor's timer wheel
-DNS_PATIENCE_S: Final = 2.0  # a new name may delay a change this long: less than half the publish deadline (5 s)
+DNS_PATIENCE_S: Final = 2.0  # a new name may delay a change this long, less than the publish deadline (5 s)
+# A client that is busy on a kept connection sends again within this, and is answered `Connection: close`;
+# to close at once would cut requests on their way (RFC 9112 section 9.5).
+IDLE_GRACE_S: Final = 1.0
 RETRY_S: Final = 1.0  # to read the store again after it failed
 
 log = logging.getLogger("fastgw.worker")
@@ -107,28 +113,38 @@ class _Worker:
         self._reactor = setup.make_reactor(setup.slots.region, setup.slot, setup.settings, self._compiler)
         self._resolver = Resolver(self._reactor.set_addresses)
         self._applied = 0
-        self._deadline = 0.0
-        self._draining = False
+        self._idle_until = self._deadline = 0.0
+        self._serving = self._draining = False
+        self._terms = 0
         self._woken = asyncio.Event()
         self._done = asyncio.Event()
 
     async def serve(self) -> int:
+        self._loop.add_signal_handler(DRAIN, self._drain)
         self._loop.add_signal_handler(signal.SIGTERM, self._on_term)
         self._loop.add_signal_handler(signal.SIGUSR1, self._on_reopen)
         self._slots.enter(self._slot, Kind.WORKER)
-        self._store = Store(self._setup.database)
-        await self._start()
-        follower = asyncio.create_task(self._follow())
-        await asyncio.wait([follower, asyncio.create_task(self._done.wait())], return_when=asyncio.FIRST_COMPLETED)
+        try:
+            self._store = Store(self._setup.database)
+            await self._start()
+            await self._run()
+        except (StoreError, sqlite3.Error) as exc:
+            log.critical("cannot follow the store: %s", exc)
+            return 1
+        log.info("stopped")
+        return 0
+
+    async def _run(self) -> None:
+        """Until drained. StoreError: the way forward is lost, and a new worker must start from the whole."""
+        follower, done = asyncio.create_task(self._follow()), asyncio.create_task(self._done.wait())
+        await asyncio.wait([follower, done], return_when=asyncio.FIRST_COMPLETED)
         self._resolver.stop()
         self._loop.remove_reader(self._reactor.fileno())
         self._reactor.close()
         if follower.done():
-            log.critical("cannot follow the store any longer", exc_info=follower.exception())
-            return 1
+            follower.result()
         follower.cancel()
-        log.info("stopped")
-        return 0
+        self._store.close()
 
     # ---- start ----
 
@@ -146,8 +162,9 @@ class _Worker:
             return
         for fd in self._setup.listeners:
             self._reactor.listen(fd)
-        self._slots.announce()
+        self._serving = True
         log.info("serving", extra={"pid": os.getpid(), "revision": self._applied})
+        self._slots.announce()
 
     # ---- following the store ----
 
@@ -159,7 +176,6 @@ class _Worker:
         self._woken.set()
 
     async def _follow(self) -> None:
-        """Ends by StoreError alone: the way forward is lost then, a new worker must start from the whole."""
         while True:
             await self._woken.wait()
             self._woken.clear()
@@ -171,17 +187,14 @@ class _Worker:
 
     async def _catch_up(self) -> None:
         revision, changes = self._store.changes(self._applied)
-        if changes or self._applied == 0:
+        if changes or not self._serving:
             try:
                 await self._apply(changes)
-            except StoreError:
-                raise
             except Exception:
-                # A fault of ours, not of the object. To end here would end every worker, each new one too.
-                log.exception(
-                    "cannot apply changes: the previous configuration goes on serving",
-                    extra={"revision": revision},
-                )
+                if not self._serving:
+                    raise
+                # A fault of ours, not of an object. To end here would end every worker, and each new one too.
+                log.exception("cannot apply changes: the last good ones go on serving", extra={"to": revision})
         self._applied = revision
         self._slots.applied(self._slot, revision)
 
@@ -197,25 +210,33 @@ class _Worker:
     def _on_tick(self) -> None:
         self._reactor.tick()
         if self._draining:
+            now = self._loop.time()
+            if now >= self._idle_until:
+                self._reactor.close_idle()
             left = self._reactor.active()
             if left == 0:
                 self._done.set()
-            elif self._loop.time() >= self._deadline:
+            elif now >= self._deadline:
                 log.warning("drain timeout: %d connections are cut", left)
                 self._done.set()
         self._loop.call_later(TICK_S, self._on_tick)
 
     def _on_term(self) -> None:
-        if self._draining:
+        self._terms += 1
+        if self._terms > 1:
             self._done.set()
+        self._drain()
+
+    def _drain(self) -> None:
+        if self._draining:
             return
         self._draining = True
+        self._idle_until = self._loop.time() + IDLE_GRACE_S
         self._deadline = self._loop.time() + self._setup.settings.limits.drain_timeout
         self._slots.drain(self._slot)
         self._reactor.stop_listening()
         for fd in self._setup.listeners:
             os.close(fd)
-        self._reactor.close_idle()
         log.info("draining", extra={"connections": self._reactor.active()})
 
     def _on_reopen(self) -> None:

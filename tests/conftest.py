@@ -4,9 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support import servers
 from tests.support.wire import Address
+
+# A slow machine is no fault: only --timeout judges time.
+settings.register_profile("fastgw", deadline=None)
+settings.load_profile("fastgw")
 
 
 @pytest.fixture(scope="session")

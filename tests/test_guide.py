@@ -186,9 +186,7 @@ def test_each_consumer_has_a_limit_of_its_own(gateway: Gateway, upstream: Addres
 
 
 @pytest.mark.parametrize(("make", "admitted"), [(tokens.john, 1), (tokens.jane, 2)], ids=["john", "jane"])
-def test_limits_hold_on_a_kept_connection_too(
-    gateway: Gateway, make: Callable[[], str], admitted: int
-) -> None:
+def test_limits_hold_on_a_kept_connection_too(gateway: Gateway, make: Callable[[], str], admitted: int) -> None:
     fields = {"Authorization": make()}
     with Client(gateway.data) as client:
         codes = [client.request("GET", "/anything", headers=fields).status for _ in range(3)]
@@ -212,9 +210,7 @@ def test_wrong_tokens_are_refused_alike(gateway: Gateway) -> None:
 def test_a_token_as_the_command_prints_it(gateway: Gateway, directory: Path) -> None:
     token = [sys.executable, "-m", "fastgw", "token"]
     of_john = ["--key", "john-key", "--secret", "john-hs256-secret", "--expires", "1h", "--not-before", "0s"]
-    made = subprocess.run(
-        [*token, *of_john], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-    ).stdout.strip()
+    made = subprocess.run([*token, *of_john], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     assert gateway.get("/anything", f"Bearer {made}").status == 200
     assert gateway.get("/anything", made).status == 429
 

@@ -28,9 +28,10 @@ LADDER = [
     {"core"},
     {"plugins"},
     {"compile", "config"},
-    {"tls", "health", "metrics", "logs", "process", "resolve", "slots", "sockets"},
+    {"tls", "health", "metrics", "logs", "datadir", "process", "resolve", "slots", "sockets"},
     {"dataplane", "echo", "supervisor", "tokens"},
     {"admin", "worker", "asgi", "wsgi"},
+    {"family"},
     {"master"},
     {"cli"},
     {"__main__"},
@@ -75,9 +76,7 @@ def text(path: Path) -> str:
 @pytest.mark.timeout(300)
 def test_tool_finds_nothing(command: list[str]) -> None:
     beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PATH": beside}, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PATH": beside}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -127,9 +126,7 @@ def test_the_native_core_imports_only_errors(path: Path) -> None:
 
 def test_every_module_can_be_imported_alone() -> None:
     """A cycle hides behind import order: so each is the first one of a fresh interpreter."""
-    modules = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files(".py", under=["fastgw"])
-    ]
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files(".py", under=["fastgw"])]
     failed = []
     for module in modules:
         if not module.endswith("__main__"):
@@ -187,9 +184,7 @@ def test_readme_has_the_two_commands() -> None:
         "run": ["pip install .", "fastgw config.json"],
         "test": ["pip install -e '.[test]'", "-m pytest"],
     }.items():
-        blocks = re.findall(
-            rf"<!-- command: {mark} -->\n```sh\n(.*?)```", text(ROOT / "README.md"), re.DOTALL
-        )
+        blocks = re.findall(rf"<!-- command: {mark} -->\n```sh\n(.*?)```", text(ROOT / "README.md"), re.DOTALL)
         assert len(blocks) == 1, mark
         assert blocks[0].count("\n") == 1, blocks[0]
         assert all(part in blocks[0] for part in parts), blocks[0]

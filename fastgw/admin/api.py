@@ -14,8 +14,6 @@ from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, unquote
 
-import msgspec
-
 from fastgw.admin import envelope, listing
 from fastgw.admin.auth import Gate, Key
 from fastgw.admin.envelope import Failure, Reply, error, refusal
@@ -23,12 +21,14 @@ from fastgw.admin.kinds import INDEXES, RESOURCES
 from fastgw.admin.live import Live
 from fastgw.admin.resource import MISSING, Call, Resource
 from fastgw.admin.server import Request
+from fastgw.schema.parse import parse_json
 from fastgw.store import DeclaredInFile, NotFound, Store, StoreError
 
 __all__ = ["Api"]
 
 BASE: Final = "/apisix/admin"
 METHODS: Final = frozenset({"GET", "PUT", "POST", "PATCH", "DELETE"})
+EXPIRY_RETRY_S: Final = 5.0
 WITH_BODY: Final = frozenset({"PUT", "POST", "PATCH"})
 
 log = logging.getLogger("fastgw.admin")
@@ -72,6 +72,8 @@ class Api:
             return Reply(200)  # a probe, which APISIX answers without a key
         key = self._gate.identify(request.headers, request.method)
         if isinstance(key, Reply):
+            peer = request.peer or "unix socket"
+            audit.warning("%s %s from %s: refused, %d", request.method, path, peer, key.status)
             return key
         if request.method not in METHODS:
             return error(404, "not found")
@@ -86,11 +88,10 @@ class Api:
             return error(404, f"Unsupported resource type: {kind}")
         body: Any = MISSING
         if request.method in WITH_BODY and request.body:
-            try:
-                body = msgspec.json.decode(request.body)
-            except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
+            body, faults = parse_json(request.body)
+            for fault in faults[:1]:
                 raw = request.body.decode(errors="replace")
-                return error(400, f"invalid request body: {exc}", req_body=raw)
+                return error(400, f"invalid request body: {fault}", req_body=raw)
         params = dict(parse_qsl(query, keep_blank_values=True))
         call = Call(request.method, owner, id, sub, params, body, key.role == "admin")
         reply = await self._in_thread(lambda: self._answer(resource, call))
@@ -110,8 +111,6 @@ class Api:
         except DeclaredInFile:
             text = f"{resource.noun} [{call.id}] is declared in {self._source} and can only be removed there"
             return refusal(Failure(409, text))
-        except RecursionError:
-            return refusal(Failure(400, "invalid configuration: nested too deeply"))
         except (sqlite3.Error, StoreError) as exc:
             log.error("the store failed: %s", exc)
             return refusal(Failure(503, f"the store failed: {exc}"))
@@ -139,10 +138,14 @@ class Api:
         self._expiring = asyncio.get_running_loop().create_task(self._expire())
 
     async def _expire(self) -> None:
-        revision = await self._in_thread(lambda: self._store.expire(time.time()))
-        if revision is not None:
-            await self._live.reach(revision)
-        await self._schedule_expiry()
+        try:
+            revision = await self._in_thread(lambda: self._store.expire(time.time()))
+            if revision is not None:
+                await self._live.reach(revision)
+            await self._schedule_expiry()
+        except sqlite3.Error as exc:
+            log.error("objects whose time has come stay: the store failed: %s", exc)
+            self._expiry = asyncio.get_running_loop().call_later(EXPIRY_RETRY_S, self._on_expiry)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

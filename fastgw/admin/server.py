@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._target = bytearray()
         self._headers: dict[str, str] = {}
-        self._header_count = self._head_size = 0
+        self._header_count = self._head_size = self._head_raw = 0
         self._body = bytearray()
         self._in_head = self._in_body = False
 
@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
             if self._in_head:
-                self._head_size += len(data)  # an unfinished header is not yet counted by on_header
+                self._head_raw += len(data)  # an unfinished header is not yet counted by on_header
                 self._check_head()
         except httptools.HttpParserUpgrade:
             self._closing = True  # the request is answered as if it had not asked for an upgrade
@@ -198,7 +198,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _check_head(self) -> None:
-        if self._head_size > MAX_HEAD or self._header_count > MAX_HEADERS:
+        if max(self._head_size, self._head_raw) > MAX_HEAD or self._header_count > MAX_HEADERS:
             text = f"expected at most {MAX_HEAD} bytes and {MAX_HEADERS} headers"
             raise _Refused(error(431, f"invalid request head: {text}"))
 
@@ -209,8 +209,8 @@ class Connection(asyncio.Protocol):
     # Answers
 
     async def _answer_all(self) -> None:
-        self._wait_for(None)
         while self._waiting and not self._transport.is_closing():
+            self._wait_for(None)
             request, keep = self._waiting.popleft()
             reply = await self._answer(request)
             last = self._closing and not self._waiting and self._refusal is None
@@ -259,6 +259,8 @@ class Connection(asyncio.Protocol):
         self._closing = True
         if self._task is not None:
             self._refusal = reply
+            return
+        if self._transport.is_closing():
             return
         self._write(reply, keep=True, method="")
         self._transport.write_eof()

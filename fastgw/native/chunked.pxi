@@ -1,9 +1,9 @@
 # chunked: the chunked transfer coding (RFC 9112 section 7.1), decoded strictly and in place.
 #
-# Owns: sizes, extensions, trailers: their grammar and bounds. Must not know who sent them or where payload goes.
-# Extensions and trailers are checked and dropped, never handed on (RFC 9110 section 6.5.1 lets a recipient drop
-# trailers). Stricter than the RFC: 16 digits at most; no white space before ";" or the line end, where parsers are
-# known to differ; no tab inside extensions.
+# Owns: sizes, extensions, trailers: their grammar and bounds. Must not know who sent them or where payload
+# goes. Extensions and trailers are checked and dropped, never handed on (RFC 9110 section 6.5.1 lets a
+# recipient drop trailers). Stricter than the RFC: 16 digits at most; no white space before ";" or the line
+# end, where parsers are known to differ; no tab inside extensions.
 
 
 cdef void chunk_begin(ChunkDecoder* d, uint32_t max_ext, uint32_t max_trailer) noexcept nogil:
@@ -95,7 +95,9 @@ cdef uint8_t chunk_ext_step(uint8_t state, uint8_t c) noexcept nogil:
     if c == c" ":
         if state == CHUNK_EXT_NAME:
             return CHUNK_EXT_EQUAL
-        return state if state == CHUNK_EXT_BEGIN or state == CHUNK_EXT_EQUAL or state == CHUNK_EXT_VALUE else CHUNK_BROKEN
+        if state == CHUNK_EXT_BEGIN or state == CHUNK_EXT_EQUAL or state == CHUNK_EXT_VALUE:
+            return state
+        return CHUNK_BROKEN
     if c == c"=":
         return CHUNK_EXT_VALUE if state == CHUNK_EXT_NAME or state == CHUNK_EXT_EQUAL else CHUNK_BROKEN
     if c == c'"':

@@ -40,6 +40,7 @@ cdef void conn_bury(Loop* loop) noexcept nogil:
             buf_free(&(<Down*>c).input)
         elif c.kind == CONN_UP:
             buf_free(&(<Up*>c).input)
+            free((<Up*>c).head)
         free(c)
     loop.dead = kept
 

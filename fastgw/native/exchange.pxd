@@ -83,6 +83,7 @@ cdef struct Up:
     uint8_t sent_bytes          # of the current request
     HeadParser parser
     Buf input                   # a partial answer head
+    Head* head                  # its table; NULL until an answer's head came in pieces
 
 cdef struct Exchange:
     Loop* loop

@@ -1,6 +1,8 @@
 # The outside world: libc, Linux sockets and epoll. No names of ours.
 
-from libc.errno cimport EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EINVAL, EMFILE, ENFILE, ENOMEM, EPIPE, errno
+from libc.errno cimport (
+    EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EMFILE, ENFILE, ENOMEM, EPIPE, errno,
+)
 from libc.stdint cimport (
     INT64_MAX, int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t,
 )

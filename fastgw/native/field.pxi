@@ -1,12 +1,12 @@
 # field: names of header fields.
 #
-# Owns: the known names, their lookup in every spelling an upstream may fold together, finding fields by name in a
-# parsed head. Must not know how a head is parsed or what a field means. A new known name is one line in
-# field_fill_tables and one in FieldId; nothing else may assume how many there are.
+# Owns: the known names, their lookup in every spelling an upstream may fold together, finding fields by
+# name in a parsed head. Must not know how a head is parsed or what a field means. A new known name is one
+# line in field_fill_tables and one in FieldId; nothing else may assume how many there are.
 
 cdef uint8_t FIELD_TCHAR[256]                   # 0: no tchar (RFC 9110 section 5.6.2); else lower case, and:
 cdef enum:
-    FIELD_TCHAR_FOLDED = 0x80                   # punctuation other than "-", which CGI-like upstreams fold into it
+    FIELD_TCHAR_FOLDED = 0x80   # punctuation other than "-", which CGI-like upstreams fold into it
 cdef FieldName FIELD_NAMES[FIELD_COUNT]         # known names by length
 cdef uint8_t FIELD_NAMES_FROM[FIELD_NAME_BYTES + 2]
 
@@ -46,7 +46,7 @@ cdef uint8_t field_lookup(const FieldName* key, size_t len) noexcept nogil:
 
 
 cdef uint8_t field_id(const char* name, size_t len, bint* folded) noexcept nogil:
-    """The id of a name in any spelling that an upstream may take for it; `folded` where it is not the lawful one."""
+    """The id of a name in any spelling that an upstream may take for it; `folded`: not the lawful one."""
     cdef uint8_t id = FIELD_OTHER
     folded[0] = False
     field_identify(name, len, &id, folded)
@@ -107,13 +107,16 @@ cdef int field_fill_tables() except -1:
     cdef bytes name
     cdef uint8_t c
     names = {
-        b"host": FIELD_HOST, b"content-length": FIELD_CONTENT_LENGTH, b"transfer-encoding": FIELD_TRANSFER_ENCODING,
-        b"connection": FIELD_CONNECTION, b"keep-alive": FIELD_KEEP_ALIVE, b"proxy-connection": FIELD_PROXY_CONNECTION,
+        b"host": FIELD_HOST, b"content-length": FIELD_CONTENT_LENGTH,
+        b"transfer-encoding": FIELD_TRANSFER_ENCODING, b"connection": FIELD_CONNECTION,
+        b"keep-alive": FIELD_KEEP_ALIVE, b"proxy-connection": FIELD_PROXY_CONNECTION,
         b"proxy-authenticate": FIELD_PROXY_AUTHENTICATE, b"proxy-authorization": FIELD_PROXY_AUTHORIZATION,
-        b"te": FIELD_TE, b"trailer": FIELD_TRAILER, b"upgrade": FIELD_UPGRADE, b"http2-settings": FIELD_HTTP2_SETTINGS,
+        b"te": FIELD_TE, b"trailer": FIELD_TRAILER, b"upgrade": FIELD_UPGRADE,
+        b"http2-settings": FIELD_HTTP2_SETTINGS,
         b"expect": FIELD_EXPECT, b"authorization": FIELD_AUTHORIZATION, b"cookie": FIELD_COOKIE,
         b"content-type": FIELD_CONTENT_TYPE, b"user-agent": FIELD_USER_AGENT, b"referer": FIELD_REFERER,
-        b"server": FIELD_SERVER, b"date": FIELD_DATE, b"forwarded": FIELD_FORWARDED, b"x-real-ip": FIELD_X_REAL_IP,
+        b"server": FIELD_SERVER, b"date": FIELD_DATE, b"forwarded": FIELD_FORWARDED,
+        b"x-real-ip": FIELD_X_REAL_IP,
         b"x-forwarded-for": FIELD_X_FORWARDED_FOR, b"x-forwarded-proto": FIELD_X_FORWARDED_PROTO,
         b"x-forwarded-host": FIELD_X_FORWARDED_HOST, b"x-forwarded-port": FIELD_X_FORWARDED_PORT,
         b"x-consumer-username": FIELD_X_CONSUMER_USERNAME,

@@ -45,7 +45,8 @@ cdef enum:                      # FieldId: names the gateway itself has somethin
     FIELD_COUNT
 
 cdef enum FieldFlag:
-    FIELD_DROP = 1              # never forwarded: hop-by-hop, named by Connection, identity, or an underscore twin of a known name
+    # Never forwarded: hop-by-hop, named by Connection, identity, or an underscore twin of a known name.
+    FIELD_DROP = 1
 
 cdef enum BodyKind:
     BODY_NONE = 0
@@ -67,7 +68,7 @@ cdef struct Field:              # 16 bytes
 
 cdef struct Head:
     uint32_t len                # bytes of the head up to and with its empty line
-    uint32_t target             # offset of the request target (responses: of the reason phrase, which may be empty)
+    uint32_t target             # offset of the request target (responses: of the reason phrase)
     uint32_t target_len
     uint16_t status             # responses
     uint8_t method              # requests: llhttp's number
@@ -81,8 +82,9 @@ cdef struct Head:
     uint8_t first[FIELD_COUNT]  # 1 + index of the first field with that id, 0 where absent
     Field fields[HEAD_MAX_FIELDS]
 
-cdef struct HeadParser:         # plain data without self-references between feeds: may be memcpy-ed while a head is partial
-    char raw[HEAD_PARSER_BYTES] # llhttp_t
+# Plain data without self-references between feeds: may be memcpy-ed while a head is partial.
+cdef struct HeadParser:
+    char raw[HEAD_PARSER_BYTES]  # llhttp_t
     Head* head                  # set anew by the owner after a move
     const char* base            # of the feed in progress, for the callbacks
     uint32_t start              # 2 after an empty line before the request line, else 0

@@ -1,9 +1,10 @@
 # head: bytes to a table of offsets.
 #
-# Owns: driving llhttp to the end of a head and no further, and the proof that its spans tile the head: every byte
-# belongs to one span or is the one delimiter allowed there (RFC 9112 sections 2.2 to 5). llhttp alone lets through
-# doubled spaces, HTTP/0.9, RTSP, control bytes in reason phrases, empty lines. Must not know what fields mean
-# beyond their ids: verdicts are framing's. Offsets count from the head's first byte, so the bytes may move.
+# Owns: driving llhttp to the end of a head and no further, and the proof that its spans tile the head:
+# every byte belongs to one span or is the one delimiter allowed there (RFC 9112 sections 2.2 to 5). llhttp
+# alone lets through doubled spaces, HTTP/0.9, RTSP, control bytes in reason phrases, empty lines. Must not
+# know what fields mean beyond their ids: verdicts are framing's. Offsets count from the head's first byte,
+# so the bytes may move.
 
 cdef llhttp_settings_t head_request_settings
 cdef llhttp_settings_t head_response_settings
@@ -25,12 +26,6 @@ cdef int head_on_url(llhttp_t* parser, const char* at, size_t n) noexcept nogil:
         h.target = head_offset(p, at)
     h.target_len = head_offset(p, at + n) - h.target
     return HPE_OK if p.is_response or h.target_len <= p.max_target else head_fail(p, 414)
-
-
-cdef int head_on_url_complete(llhttp_t* parser) noexcept nogil:
-    # llhttp takes `GET /` CRLF as HTTP/0.9 and would wait for fields: refuse at once.
-    cdef HeadParser* p = <HeadParser*>parser.data
-    return HPE_OK if p.base[p.head.target + p.head.target_len] == c" " else head_fail(p, 400)
 
 
 cdef int head_on_version_complete(llhttp_t* parser) noexcept nogil:
@@ -102,8 +97,8 @@ cdef void head_begin(
 cdef int head_feed(HeadParser* p, const char* base, size_t have) noexcept nogil:
     """Parse on: HEAD_MORE, HEAD_DONE (head.len is set) or the status to refuse with.
 
-    `base` is the first byte of the head, `have` how many bytes there are from it on, also beyond the head. Bytes
-    given before are not looked at by llhttp again; what llhttp was given never goes past the end of the head.
+    `base` is the first byte of the head, `have` how many bytes there are from it on, also beyond the head.
+    llhttp sees each byte once and stops at the end of the head.
     """
     cdef llhttp_t* parser = <llhttp_t*><void*>p.raw
     cdef size_t upto = have if have < p.max_bytes else p.max_bytes
@@ -127,6 +122,8 @@ cdef int head_feed(HeadParser* p, const char* base, size_t have) noexcept nogil:
         if code != HPE_OK:
             return head_refused(p, head_status_of(p, code, base))
         p.parsed = <uint32_t>upto
+        if head_is_09(p, base):
+            return head_refused(p, 400)
     if p.parsed >= p.max_bytes:     # RFC 6585 section 5; 414 while the target is all there is
         return head_refused(p, 431 if p.versioned else 414)
     return HEAD_MORE
@@ -148,6 +145,12 @@ cdef int head_open(HeadParser* p, const char* base, size_t have) noexcept nogil:
     if base[p.start] == c"\r" or base[p.start] == c"\n":
         return head_refused(p, 400)
     return HEAD_DONE
+
+
+cdef bint head_is_09(HeadParser* p, const char* base) noexcept nogil:
+    """`GET /` CRLF, which llhttp takes for HTTP/0.9 and follows with fields: refused without waiting for them."""
+    cdef uint32_t end = p.head.target + p.head.target_len
+    return not p.is_response and not p.versioned and p.head.target_len and end < p.parsed and base[end] != c" "
 
 
 cdef int head_refused(HeadParser* p, uint16_t status) noexcept nogil:
@@ -173,19 +176,24 @@ cdef uint16_t head_status_of(HeadParser* p, int code, const char* base) noexcept
     return 400
 
 
+cdef inline bint head_is_blank(char c) noexcept nogil:
+    return c == c" " or c == c"\t"
+
+
 cdef inline bint head_is_digit(char c) noexcept nogil:
     return c"0" <= c <= c"9"
 
 
-# --- the proof ------------------------------------------------------------------------------------------------
+# --- the proof ---
 
 cdef bint head_prove(HeadParser* p, const char* base) noexcept nogil:
-    """Walk the finished head once, line by line, with no trust in llhttp; fill ids, flags, `first`; trim values."""
+    """Walk the finished head line by line with no trust in llhttp; fill ids, flags, `first`; trim values."""
     cdef Head* h = p.head
     cdef Field* f
     cdef uint32_t at
     cdef uint16_t i
-    if h.len < 4 or memcmp(base + h.len - 4, b"\r\n\r\n", 4) != 0:     # every scan below stops here at the latest
+    # Every scan below stops at this end at the latest.
+    if h.len < 4 or memcmp(base + h.len - 4, b"\r\n\r\n", 4) != 0:
         return False
     at = head_prove_status_line(h, base) if p.is_response else head_prove_request_line(p, base)
     if at == 0:
@@ -203,7 +211,7 @@ cdef bint head_prove(HeadParser* p, const char* base) noexcept nogil:
 
 
 cdef uint32_t head_prove_request_line(HeadParser* p, const char* base) noexcept nogil:
-    """RFC 9112 section 3: method SP request-target SP "HTTP/1." ("0" / "1") CRLF. Return where it ends, or 0."""
+    """RFC 9112 section 3: method SP target SP "HTTP/1." ("0" / "1") CRLF. Return where it ends, or 0."""
     cdef Head* h = p.head
     cdef uint32_t at = h.target + h.target_len
     cdef uint32_t i
@@ -222,9 +230,10 @@ cdef uint32_t head_prove_request_line(HeadParser* p, const char* base) noexcept 
 
 
 cdef uint32_t head_prove_status_line(Head* h, const char* base) noexcept nogil:
-    """RFC 9112 section 4: "HTTP/1." ("0" / "1") SP 3DIGIT [ SP reason ] CRLF; codes from 100 to 599 (RFC 9110 15).
+    """RFC 9112 section 4: "HTTP/1." ("0" / "1") SP 3DIGIT [ SP reason ] CRLF.
 
-    The space after the code is often left out where there is no reason; nothing hangs on it.
+    Codes run from 100 to 599 (RFC 9110 section 15). The space after the code is often left out where there is
+    no reason; nothing hangs on it.
     """
     cdef uint32_t at = 12
     if h.len < 16 or memcmp(base, b"HTTP/1.", 7) != 0 or base[8] != c" ":
@@ -252,7 +261,7 @@ cdef uint32_t head_prove_field(Field* f, const char* base) noexcept nogil:
     if f.name_len == 0 or not field_identify(base + f.name, f.name_len, &f.id, &folded) or base[at] != c":":
         return 0
     at += 1
-    while base[at] == c" " or base[at] == c"\t":
+    while head_is_blank(base[at]):
         at += 1
     if f.value_len == 0:
         f.value = at
@@ -261,9 +270,10 @@ cdef uint32_t head_prove_field(Field* f, const char* base) noexcept nogil:
     at += f.value_len
     if memcmp(base + at, b"\r\n", 2) != 0:
         return 0
-    while f.value_len and (base[f.value + f.value_len - 1] == c" " or base[f.value + f.value_len - 1] == c"\t"):
+    while f.value_len and head_is_blank(base[f.value + f.value_len - 1]):
         f.value_len -= 1
-    # An underscore twin of a known name is that name to a CGI-like upstream: it has no meaning here and never crosses.
+    # An underscore twin of a known name is that name to a CGI-like upstream: it has no meaning here and
+    # never crosses.
     f.flags = FIELD_DROP if folded and f.id != FIELD_OTHER else 0
     if folded:
         f.id = FIELD_OTHER
@@ -305,7 +315,6 @@ cdef bint head_is_visible(const char* s, size_t n) noexcept nogil:
 cdef void head_fill_settings(llhttp_settings_t* settings) noexcept nogil:
     llhttp.settings_init(settings)
     settings.on_url = head_on_url
-    settings.on_url_complete = head_on_url_complete
     settings.on_version_complete = head_on_version_complete
     settings.on_header_field = head_on_field
     settings.on_header_value = head_on_value

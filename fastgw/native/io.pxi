@@ -89,8 +89,8 @@ cdef void address_text(Down* d, const sockaddr_storage* a, Loop* loop) noexcept 
     d.trusted = cidr_match(&loop.trusted, d.bytes)
 
 
-cdef void listener_on_event(Listener* l) noexcept nogil:
-    cdef Loop* loop = l.c.loop
+cdef void listener_on_event(Listener* listener) noexcept nogil:
+    cdef Loop* loop = listener.c.loop
     cdef sockaddr_storage a
     cdef socklen_t size
     cdef Down* d
@@ -99,20 +99,20 @@ cdef void listener_on_event(Listener* l) noexcept nogil:
     cdef int i
     for i in range(ACCEPTS_MAX):
         if loop.n_down >= loop.limits.connections:
-            listener_pause(l)
+            listener_pause(listener)
             return
         size = sizeof(a)
         a.ss_family = AF_UNIX
-        fd = accept4(l.c.fd, <sockaddr*>&a, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        fd = accept4(listener.c.fd, <sockaddr*>&a, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if fd < 0:
             if errno == EMFILE or errno == ENFILE or errno == ENOMEM:
-                listener_pause(l)   # level-triggered: it would spin; the next tick tries again
+                listener_pause(listener)   # level-triggered: it would spin; the next tick tries again
             if errno == ECONNABORTED or errno == EINTR:
                 continue
             return
-        if not l.unix_socket:
+        if not listener.unix_socket:
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
-        d = down_open(loop, fd, l)
+        d = down_open(loop, fd, listener)
         if d == NULL or sock_watch(&d.c) != 0:
             if d != NULL:
                 down_close(d)
@@ -125,18 +125,18 @@ cdef void listener_on_event(Listener* l) noexcept nogil:
         down_on_readable(d)
 
 
-cdef int listener_watch(Listener* l) noexcept nogil:
+cdef int listener_watch(Listener* listener) noexcept nogil:
     cdef epoll_event e
     e.events = EPOLLIN
-    e.data.ptr = l
-    l.paused = 0
-    return epoll_ctl(l.c.loop.epfd, EPOLL_CTL_ADD, l.c.fd, &e)
+    e.data.ptr = listener
+    listener.paused = 0
+    return epoll_ctl(listener.c.loop.epfd, EPOLL_CTL_ADD, listener.c.fd, &e)
 
 
-cdef void listener_pause(Listener* l) noexcept nogil:
-    if not l.paused:
-        l.paused = 1
-        epoll_ctl(l.c.loop.epfd, EPOLL_CTL_DEL, l.c.fd, NULL)
+cdef void listener_pause(Listener* listener) noexcept nogil:
+    if not listener.paused:
+        listener.paused = 1
+        epoll_ctl(listener.c.loop.epfd, EPOLL_CTL_DEL, listener.c.fd, NULL)
 
 
 cdef void loop_clock(Loop* loop) noexcept nogil:

@@ -133,10 +133,28 @@ cdef const uint8_t* json_object(JsonScan* scan, const uint8_t* at) noexcept nogi
             return at
 
 
+cdef bint json_is_new_slow(
+    JsonScan* scan, const JsonText* name, uint32_t found, uint32_t first
+) noexcept nogil:
+    """Whether a name whose hash was seen is another name all the same."""
+    cdef uint32_t i
+    for i in range(first, scan.open):
+        if scan.hashes[i] != found:
+            continue
+        if json_same(&scan.names[i], name):
+            scan.fault = JSON_DUPLICATE
+            return False
+        scan.clashes += 1       # made to clash: each costs a comparison, so a few must be enough
+        if scan.clashes > JSON_MAX_CLASHES:
+            scan.fault = JSON_CROWDED
+            return False
+    return True
+
+
 cdef inline const uint8_t* json_name(JsonScan* scan, const uint8_t* at, uint32_t first) noexcept nogil:
     """From a member's opening quote to its value's first byte; the name is remembered."""
     cdef JsonText* name = &scan.names[scan.open]
-    cdef uint32_t i, found
+    cdef uint32_t i, found, clash = 0
     if at >= scan.end or at[0] != c'"':
         return json_fail(scan, JSON_SYNTAX)
     if scan.open == JSON_MAX_OPEN:
@@ -147,14 +165,10 @@ cdef inline const uint8_t* json_name(JsonScan* scan, const uint8_t* at, uint32_t
         return json_fail(scan, JSON_BAD_STRING)
     name.length = <size_t>(at - name.at)
     found = json_hash(name)
-    for i in range(first, scan.open):
-        if scan.hashes[i] != found:
-            continue
-        if json_same(&scan.names[i], name):
-            return json_fail(scan, JSON_DUPLICATE)
-        scan.clashes += 1       # made to clash: each costs a comparison, so a few must be enough
-        if scan.clashes > JSON_MAX_CLASHES:
-            return json_fail(scan, JSON_CROWDED)
+    for i in range(first, scan.open):   # no way out of the loop, so that compilers compare several at once
+        clash |= scan.hashes[i] == found
+    if clash and not json_is_new_slow(scan, name, found, first):
+        return NULL
     scan.hashes[scan.open] = found
     scan.open += 1
     at = json_blank(at + 1, scan.end)

@@ -1,7 +1,7 @@
 # llhttp as httptools ships it: its C layout and entry points, declared here because no header is installed.
 #
-# Owns: the shapes. They must equal llhttp 9.3.0 to 9.4.3 (httptools 0.7.1, 0.8.0, 0.9.0), whose layouts are the
-# same; llhttp.pxi proves it at import. No leniency flag of llhttp is declared, so that none can be set.
+# Owns: the shapes. They must equal llhttp 9.3.0 to 9.4.3 (httptools 0.7.1, 0.8.0, 0.9.0), whose layouts are
+# the same; llhttp.pxi proves it at import. No leniency flag of llhttp is declared, so that none can be set.
 
 cdef enum LlhttpType:
     LLHTTP_REQUEST = 1
@@ -103,7 +103,8 @@ cdef struct LlhttpEvent:        # one callback, as the self-check saw it
 
 cdef enum:
     LLHTTP_TRACE = 32           # events kept: more than the known messages cause
-    LLHTTP_ROOM = 512           # bytes offered to init calls, to see how many they write
+    LLHTTP_ROOM_WORDS = 64      # room offered to init calls, to see how much they write; words, to be aligned
+    LLHTTP_ROOM = 512           # the same in bytes
 
 cdef struct LlhttpTrace:
     const char* base

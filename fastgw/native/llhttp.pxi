@@ -1,13 +1,14 @@
 # llhttp: the strict HTTP/1 tokeniser inside httptools, called through C.
 #
-# Owns: finding its functions and proving, at import, that the layouts in llhttp.pxd are the ones it was compiled
-# with. Must not know what a head is for. A new llhttp layout means a new declaration and a new dependency range.
+# Owns: finding its functions and proving, at import, that the layouts in llhttp.pxd are the ones it was
+# compiled with. Must not know what a head is for. A new llhttp layout means a new declaration and a new
+# dependency range.
 
 from httptools import __version__ as _httptools_version
 from httptools.parser import parser as _httptools_parser
 
 cdef LlhttpApi llhttp           # filled at import, never changed
-cdef LlhttpTrace llhttp_trace   # of the self-check; not reached through llhttp_t.data, which is what is checked
+cdef LlhttpTrace llhttp_trace   # of the self-check; llhttp_t.data, itself under test, does not lead to it
 
 LLHTTP_FITS = ">=0.7.1,<0.10"
 
@@ -34,7 +35,8 @@ cdef str llhttp_resolve(str path, LlhttpApi* api):
     api.execute = <int (*)(llhttp_t*, const char*, size_t) noexcept nogil>llhttp_symbol(
         handle, "llhttp_execute", missing)
     api.resume = <void (*)(llhttp_t*) noexcept nogil>llhttp_symbol(handle, "llhttp_resume", missing)
-    api.get_errno = <int (*)(const llhttp_t*) noexcept nogil>llhttp_symbol(handle, "llhttp_get_errno", missing)
+    api.get_errno = <int (*)(const llhttp_t*) noexcept nogil>llhttp_symbol(
+        handle, "llhttp_get_errno", missing)
     api.get_error_reason = <const char* (*)(const llhttp_t*) noexcept nogil>llhttp_symbol(
         handle, "llhttp_get_error_reason", missing)
     api.get_error_pos = <const char* (*)(const llhttp_t*) noexcept nogil>llhttp_symbol(
@@ -86,11 +88,6 @@ cdef int llhttp_saw_value(llhttp_t* p, const char* at, size_t n) noexcept nogil:
     return 0
 
 
-cdef int llhttp_saw_url_end(llhttp_t* p) noexcept nogil:
-    llhttp_note(p, c"U", NULL, 0)
-    return 0
-
-
 cdef int llhttp_saw_version_end(llhttp_t* p) noexcept nogil:
     llhttp_note(p, c"V", NULL, 0)
     return 0
@@ -107,18 +104,18 @@ cdef int llhttp_saw_refusal(llhttp_t* p, const char* at, size_t n) noexcept nogi
 
 cdef str llhttp_check_sizes(LlhttpApi* api):
     """Both structs are as long as what llhttp itself clears, and the fields it sets are where we look."""
-    cdef uint8_t room[LLHTTP_ROOM]
+    cdef uint64_t room[LLHTTP_ROOM_WORDS]
     cdef llhttp_t* parser = <llhttp_t*><void*>room
     cdef llhttp_settings_t settings
     cdef size_t size
     memset(room, 0xA5, LLHTTP_ROOM)
     api.settings_init(<llhttp_settings_t*><void*>room)
-    size = llhttp_written(room)
+    size = llhttp_written(<const uint8_t*>room)
     if size != sizeof(llhttp_settings_t):
         return f"llhttp_settings_t has {size} bytes where {sizeof(llhttp_settings_t)} were expected"
     memset(room, 0xA5, LLHTTP_ROOM)
     api.init(parser, LLHTTP_RESPONSE, &settings)
-    size = llhttp_written(room)
+    size = llhttp_written(<const uint8_t*>room)
     if size != sizeof(llhttp_t):
         return f"llhttp_t has {size} bytes where {sizeof(llhttp_t)} were expected"
     if parser.settings != &settings or parser.type != LLHTTP_RESPONSE or parser.lenient_flags != 0:
@@ -142,15 +139,15 @@ cdef size_t llhttp_written(const uint8_t* room) noexcept nogil:
 
 cdef str llhttp_check_message(LlhttpApi* api, int kind, bytes message, list expected, tuple numbers, int cut):
     """Parse a message whole or cut in two; its events and fields must be the expected ones."""
-    cdef uint8_t room[LLHTTP_ROOM]
+    cdef uint64_t room[LLHTTP_ROOM_WORDS]
     cdef llhttp_t* parser = <llhttp_t*><void*>room
     cdef llhttp_settings_t settings
     cdef const char* base = message
     cdef const char* end
     cdef int code = HPE_OK
     api.settings_init(&settings)
-    settings.on_url, settings.on_url_complete = llhttp_saw_url, llhttp_saw_url_end
-    settings.on_version_complete, settings.on_status = llhttp_saw_version_end, llhttp_saw_status
+    settings.on_url, settings.on_status = llhttp_saw_url, llhttp_saw_status
+    settings.on_version_complete = llhttp_saw_version_end
     settings.on_header_field, settings.on_header_value = llhttp_saw_field, llhttp_saw_value
     settings.on_headers_complete = llhttp_saw_end
     api.init(parser, kind, &settings)
@@ -180,7 +177,7 @@ cdef str llhttp_check_message(LlhttpApi* api, int kind, bytes message, list expe
 
 cdef str llhttp_check_refusals(LlhttpApi* api):
     """The error numbers the gateway tells apart."""
-    cdef uint8_t room[LLHTTP_ROOM]
+    cdef uint64_t room[LLHTTP_ROOM_WORDS]
     cdef llhttp_t* parser = <llhttp_t*><void*>room
     cdef llhttp_settings_t settings
     cdef bytes message
@@ -206,11 +203,12 @@ cdef str llhttp_check(LlhttpApi* api):
     cdef bytes request = b"POST /a?b HTTP/1.1\r\nHost: x\r\nEmpty:\r\nTwo:\t1 2 \r\n\r\nrest"
     cdef bytes response = b"HTTP/1.0 404 Not Found\r\nA: b\r\nContent-Length: 3\r\n\r\nabc"
     cdef list asked = [
-        ("u", b"/a?b"), ("U", b""), ("V", b""), ("f", b"Host"), ("v", b"x"), ("f", b"Empty"), ("v", b""),
+        ("u", b"/a?b"), ("V", b""), ("f", b"Host"), ("v", b"x"), ("f", b"Empty"), ("v", b""),
         ("f", b"Two"), ("v", b"1 2 "), ("E", b""),
     ]
     cdef list answered = [
-        ("V", b""), ("s", b"Not Found"), ("f", b"A"), ("v", b"b"), ("f", b"Content-Length"), ("v", b"3"), ("E", b""),
+        ("V", b""), ("s", b"Not Found"), ("f", b"A"), ("v", b"b"), ("f", b"Content-Length"), ("v", b"3"),
+        ("E", b""),
     ]
     cdef str fault = llhttp_check_sizes(api) or llhttp_check_refusals(api)
     if fault:
@@ -231,7 +229,7 @@ cdef int llhttp_load(str path, str version, LlhttpApi* api) except -1:
     cdef str fault = llhttp_resolve(path, api) or llhttp_check(api)
     if fault:
         raise ImportError(
-            f"httptools {version} does not fit fastgw (which needs httptools{LLHTTP_FITS}): {fault}", path=path
+            f"httptools {version} does not fit fastgw, which needs httptools{LLHTTP_FITS}: {fault}", path=path
         )
     return 0
 

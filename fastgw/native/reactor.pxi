@@ -85,37 +85,37 @@ cdef class Reactor:
 
     def listen(self, int fd) -> None:
         """Accepts connections from a listening, non-blocking socket. The descriptor stays the caller's."""
-        cdef Listener* l = <Listener*>conn_new(&self.core, sizeof(Listener), CONN_LISTENER)
+        cdef Listener* listener = <Listener*>conn_new(&self.core, sizeof(Listener), CONN_LISTENER)
         cdef sockaddr_storage a
         cdef socklen_t size = sizeof(a)
-        if l == NULL:
+        if listener == NULL:
             raise MemoryError
-        l.c.fd = fd
+        listener.c.fd = fd
         if getsockname(fd, <sockaddr*>&a, &size) != 0:
-            free(l)
+            free(listener)
             raise OSError(errno, "getsockname")
-        l.unix_socket = a.ss_family == AF_UNIX
+        listener.unix_socket = a.ss_family == AF_UNIX
         if a.ss_family == AF_INET:
-            l.port = ntohs((<sockaddr_in*>&a).sin_port)
+            listener.port = ntohs((<sockaddr_in*>&a).sin_port)
         elif a.ss_family == AF_INET6:
-            l.port = ntohs((<sockaddr_in6*>&a).sin6_port)
-        l.next = self.core.listeners
-        self.core.listeners = l
-        if listener_watch(l) != 0:
+            listener.port = ntohs((<sockaddr_in6*>&a).sin6_port)
+        listener.next = self.core.listeners
+        self.core.listeners = listener
+        if listener_watch(listener) != 0:
             raise OSError(errno, "epoll_ctl")
 
     def stop_listening(self) -> None:
         """Takes what waits in the accept queues, then no more; from now on every answer closes its connection."""
-        cdef Listener* l
+        cdef Listener* listener
         self.core.draining = 1
         with nogil:
             loop_clock(&self.core)
             while self.core.listeners != NULL:
-                l = self.core.listeners
-                self.core.listeners = l.next
-                listener_on_event(l)
-                listener_pause(l)
-                free(l)
+                listener = self.core.listeners
+                self.core.listeners = listener.next
+                listener_on_event(listener)
+                listener_pause(listener)
+                free(listener)
 
     def close_idle(self) -> None:
         """Closes connections that wait between two requests; not those whose first is still to come."""
@@ -167,11 +167,11 @@ cdef class Reactor:
         return self.core.n_down
 
     cdef void resume_listeners(self) noexcept nogil:
-        cdef Listener* l = self.core.listeners
-        while l != NULL:
-            if l.paused and self.core.n_down < self.core.limits.connections:
-                listener_watch(l)
-            l = l.next
+        cdef Listener* listener = self.core.listeners
+        while listener != NULL:
+            if listener.paused and self.core.n_down < self.core.limits.connections:
+                listener_watch(listener)
+            listener = listener.next
 
     cdef int on_error(self, str plugin, str phase, error) except -1:
         if self.error_sink is not None:

@@ -177,7 +177,8 @@ cdef void answer_on_end(Up* u) noexcept nogil:
 
 
 cdef void answer_head(Up* u, const char* p, size_t n) noexcept nogil:
-    # Bytes of the answer's head; 1xx answers come before the final one.
+    # Bytes of the answer's head; 1xx answers come before the final one. A head in one piece is parsed where it lies, into the
+    # loop's scratch; of a partial one the bytes, the parser and the table go with the connection, so each byte is parsed once.
     cdef Exchange* x = u.c.x
     cdef Loop* loop = x.loop
     cdef Head* h = &loop.answer_head
@@ -186,18 +187,17 @@ cdef void answer_head(Up* u, const char* p, size_t n) noexcept nogil:
     cdef int r
     memset(&whole, 0, sizeof(Buf))
     if u.input.len:
+        h = u.head
         buf_put(&u.input, p, n)
         whole = u.input         # taken over: u.input starts anew
         memset(&u.input, 0, sizeof(Buf))
         base = whole.p
         n = whole.len
     while True:
-        # The scratch head is shared by all connections, so a partial head is parsed from its start when more of it comes;
-        # its size is bounded, and upstreams are not the ones who drip bytes.
-        head_begin(&u.parser, h, True, loop.limits.head_bytes, 0, loop.limits.headers)
         r = head_feed(&u.parser, base, n) if not whole.failed else 502
         if r == HEAD_MORE:
-            buf_put(&u.input, base, n)
+            if answer_head_keep(u, h, base, n, &whole) < 0:
+                proxy_failed(u, 502, "upstream.bad_answer")
             break
         if r != HEAD_DONE or framing_response(h, base, x.head.method) != 0:
             proxy_failed(u, 502, "upstream.bad_answer")
@@ -214,9 +214,33 @@ cdef void answer_head(Up* u, const char* p, size_t n) noexcept nogil:
             answer_informational(x, h, base)
         base += h.len
         n -= h.len
+        answer_head_begin(u, h)
         if n == 0:
+            if h != &loop.answer_head:
+                answer_head_begin(u, &loop.answer_head)
             break
     buf_free(&whole)
+
+
+cdef inline void answer_head_begin(Up* u, Head* h) noexcept nogil:
+    head_begin(&u.parser, h, True, u.c.loop.limits.head_bytes, 0, u.c.loop.limits.headers)
+
+
+cdef int answer_head_keep(Up* u, Head* h, const char* base, size_t n, Buf* whole) noexcept nogil:
+    # The head goes on in another read: bytes and table leave the scratch. -1 without memory.
+    if u.head == NULL:
+        u.head = <Head*>malloc(sizeof(Head))
+        if u.head == NULL:
+            return -1
+    if h != u.head:
+        memcpy(u.head, h, sizeof(Head))
+        u.parser.head = u.head
+    if whole.p != NULL and base == whole.p:
+        u.input = whole[0]
+        memset(whole, 0, sizeof(Buf))
+    else:
+        buf_put(&u.input, base, n)
+    return -1 if u.input.failed else 0
 
 
 cdef void answer_informational(Exchange* x, Head* h, const char* base) noexcept nogil:

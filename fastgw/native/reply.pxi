@@ -2,59 +2,38 @@
 # written here.
 
 
-cdef const char* reply_reason(uint16_t status) noexcept nogil:
-    # RFC 9110 section 15 and the registry; the phrase is for people only.
-    if status == 200: return "OK"
-    if status == 100: return "Continue"
-    if status == 102: return "Processing"
-    if status == 103: return "Early Hints"
-    if status == 201: return "Created"
-    if status == 202: return "Accepted"
-    if status == 203: return "Non-Authoritative Information"
-    if status == 204: return "No Content"
-    if status == 205: return "Reset Content"
-    if status == 206: return "Partial Content"
-    if status == 207: return "Multi-Status"
-    if status == 300: return "Multiple Choices"
-    if status == 301: return "Moved Permanently"
-    if status == 302: return "Found"
-    if status == 303: return "See Other"
-    if status == 304: return "Not Modified"
-    if status == 307: return "Temporary Redirect"
-    if status == 308: return "Permanent Redirect"
-    if status == 400: return "Bad Request"
-    if status == 401: return "Unauthorized"
-    if status == 402: return "Payment Required"
-    if status == 403: return "Forbidden"
-    if status == 404: return "Not Found"
-    if status == 405: return "Method Not Allowed"
-    if status == 406: return "Not Acceptable"
-    if status == 408: return "Request Timeout"
-    if status == 409: return "Conflict"
-    if status == 410: return "Gone"
-    if status == 411: return "Length Required"
-    if status == 412: return "Precondition Failed"
-    if status == 413: return "Content Too Large"
-    if status == 414: return "URI Too Long"
-    if status == 415: return "Unsupported Media Type"
-    if status == 416: return "Range Not Satisfiable"
-    if status == 417: return "Expectation Failed"
-    if status == 418: return "I'm a Teapot"
-    if status == 421: return "Misdirected Request"
-    if status == 422: return "Unprocessable Content"
-    if status == 425: return "Too Early"
-    if status == 426: return "Upgrade Required"
-    if status == 428: return "Precondition Required"
-    if status == 429: return "Too Many Requests"
-    if status == 431: return "Request Header Fields Too Large"
-    if status == 451: return "Unavailable For Legal Reasons"
-    if status == 500: return "Internal Server Error"
-    if status == 501: return "Not Implemented"
-    if status == 502: return "Bad Gateway"
-    if status == 503: return "Service Unavailable"
-    if status == 504: return "Gateway Timeout"
-    if status == 505: return "HTTP Version Not Supported"
-    if status == 511: return "Network Authentication Required"
+# RFC 9110 section 15 and the registry; the phrase is for people only.
+_REASONS = {
+    100: b"Continue", 102: b"Processing", 103: b"Early Hints", 200: b"OK", 201: b"Created", 202: b"Accepted",
+    203: b"Non-Authoritative Information", 204: b"No Content", 205: b"Reset Content", 206: b"Partial Content",
+    207: b"Multi-Status", 300: b"Multiple Choices", 301: b"Moved Permanently", 302: b"Found", 303: b"See Other",
+    304: b"Not Modified", 307: b"Temporary Redirect", 308: b"Permanent Redirect", 400: b"Bad Request",
+    401: b"Unauthorized", 402: b"Payment Required", 403: b"Forbidden", 404: b"Not Found", 405: b"Method Not Allowed",
+    406: b"Not Acceptable", 408: b"Request Timeout", 409: b"Conflict", 410: b"Gone", 411: b"Length Required",
+    412: b"Precondition Failed", 413: b"Content Too Large", 414: b"URI Too Long", 415: b"Unsupported Media Type",
+    416: b"Range Not Satisfiable", 417: b"Expectation Failed", 418: b"I'm a Teapot", 421: b"Misdirected Request",
+    422: b"Unprocessable Content", 425: b"Too Early", 426: b"Upgrade Required", 428: b"Precondition Required",
+    429: b"Too Many Requests", 431: b"Request Header Fields Too Large", 451: b"Unavailable For Legal Reasons",
+    500: b"Internal Server Error", 501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable",
+    504: b"Gateway Timeout", 505: b"HTTP Version Not Supported", 511: b"Network Authentication Required",
+}
+cdef const char* reply_reasons[600]
+
+
+cdef int reply_fill_reasons() except -1:
+    cdef bytes phrase
+    memset(reply_reasons, 0, sizeof(reply_reasons))
+    for status, phrase in _REASONS.items():
+        reply_reasons[<int>status] = phrase     # kept alive by _REASONS
+    return 0
+
+
+reply_fill_reasons()
+
+
+cdef inline const char* reply_reason(uint16_t status) noexcept nogil:
+    if status < 600 and reply_reasons[status] != NULL:
+        return reply_reasons[status]
     return "Unknown"
 
 

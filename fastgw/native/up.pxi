@@ -137,7 +137,7 @@ cdef int up_send_request(Up* u) noexcept nogil:
     u.got_bytes = u.sent_bytes = 0
     u.requests += 1
     buf_reset(&u.input)
-    head_begin(&u.parser, &x.loop.answer_head, True, x.loop.limits.head_bytes, 0, x.loop.limits.headers)
+    answer_head_begin(u, &x.loop.answer_head)
     x.t_up = x.loop.now_ns
     if x.request.failed or x.piece.failed:
         return -1

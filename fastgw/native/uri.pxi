@@ -1,10 +1,11 @@
 # uri: request targets (RFC 3986, RFC 9112 section 3.2).
 #
 # Owns: splitting a target, the one normal form of a path, validity of host[:port]. Must not know routes.
-# The normal form is what routing, plugins and logs see. It is a lawful path again: characters that may stand in a
-# path segment stand as themselves, however they were spelled; every other byte is %XX in upper case; dot segments
-# are resolved after decoding; empty segments are merged. So %2F, %5C, %25, %3F never become structure, over-long
-# UTF-8 stays what it is, and a second pass changes nothing. Patterns of routes go through the same function.
+# The normal form is what routing, plugins and logs see. It is a lawful path again: characters that may
+# stand in a path segment stand as themselves, however they were spelled; every other byte is %XX in upper
+# case; dot segments are resolved after decoding; empty segments are merged. So %2F, %5C, %25, %3F never
+# become structure, over-long UTF-8 stays what it is, and a second pass changes nothing. Patterns of routes
+# go through the same function.
 
 cdef enum UriClass:
     URI_ESCAPED = 0             # stands as %XX only
@@ -108,9 +109,9 @@ cdef bint uri_is_normal(const char* path, uint32_t len) noexcept nogil:
 cdef int uri_normalise(const char* path, uint32_t len, char* out, uint32_t cap) noexcept nogil:
     """Write the normal form of a path to `out`, which must not overlap it; return its length.
 
-    -1 where there is none: no slash in front, a broken escape, NUL, a raw backslash (which some upstreams take for
-    a slash), dots that climb above the root; or where `cap` is short: URI_GROWTH times `len` never is. An empty
-    path is "/" (RFC 9110 section 4.2.3).
+    -1 where there is none: no slash in front, a broken escape, NUL, a raw backslash (which some upstreams
+    take for a slash), dots that climb above the root; or where `cap` is short: URI_GROWTH times `len` never
+    is. An empty path is "/" (RFC 9110 section 4.2.3).
     """
     cdef uint32_t at = 0
     cdef uint32_t n = 0
@@ -174,8 +175,8 @@ cdef int host_split(
 ) noexcept nogil:
     """Check host[:port]; write the host in lower case without port and final dot; port 0 where none is given.
 
-    Stricter than RFC 3986: names of letters, digits, "-", "_" and non-empty labels, or a bracketed IPv6 address.
-    No user, no escape, no list, no quote, no zone (RFC 9110 section 4.2.4). -1 where it is something else.
+    Stricter than RFC 3986: non-empty labels of letters, digits, "-" and "_", or a bracketed IPv6 address. No
+    user (RFC 9110 section 4.2.4), escape, list, quote or zone. -1 where it is something else.
     """
     cdef uint32_t n
     if len == 0:
@@ -280,13 +281,23 @@ def _test_uri_normalise(path: bytes, cap: int = -1) -> tuple[bool, bytes | None]
 def _test_host_split(authority: bytes, cap: int = URI_HOST_BYTES) -> tuple[bytes, int] | None:
     """Host and port of an authority."""
     cdef char* out = <char*>malloc(cap or 1)
+    cdef const char* raw = authority
     cdef uint32_t host_len = 0
     cdef uint32_t port = 0
     if out == NULL:
         raise MemoryError
     try:
-        if host_split(<const char*>authority, <uint32_t>len(authority), out, <uint32_t>cap, &host_len, &port) < 0:
+        if host_split(raw, <uint32_t>len(authority), out, <uint32_t>cap, &host_len, &port) < 0:
             return None
         return out[:host_len], port
     finally:
         free(out)
+
+
+def normalise_path(bytes path not None) -> bytes:
+    """The one form of a path that routing compares (see docs/request-life.md), or ValueError where a request would get a 400."""
+    cdef bytearray out = bytearray(len(path) * URI_GROWTH + 1)
+    cdef int n = uri_normalise(path, <uint32_t>len(path), <char*>out, <uint32_t>len(out))
+    if n <= 0:
+        raise ValueError(f"path {path.decode('utf-8', 'replace')!r}: expected one that a request could ask for")
+    return bytes(out[:n])

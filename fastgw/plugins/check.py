@@ -16,6 +16,7 @@ from fastgw.plugins.contract import Meta, Plugin, PluginConf
 from fastgw.schema.decode import faults_of, nearest, shown
 from fastgw.schema.env import resolve_object
 from fastgw.schema.kinds import Kind
+from fastgw.schema.served import unserved
 
 __all__ = ["Verdict", "check_object", "check_plugin"]
 
@@ -53,6 +54,8 @@ def check_object(kind: Kind, value: Any, path: Path = ROOT, environ: Mapping[str
         found, doubts = check_plugin(kind.name, name, conf, at)
         faults += [fault for fault in found if not _under(fault, unresolved)]
         warnings += doubts
+    if not faults:
+        faults += unserved(kind.name, resolved, path)
     return Verdict(faults, warnings, resolved)
 
 

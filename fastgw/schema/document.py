@@ -53,9 +53,7 @@ class Document(Settings, frozen=True, kw_only=True):
     ssls: tuple[Ssl, ...] = ()
 
 
-OBJECT_LISTS = tuple(
-    name for name in Document.__struct_fields__ if name not in (*Settings.__struct_fields__, "schema_")
-)
+OBJECT_LISTS = tuple(name for name in Document.__struct_fields__ if name not in (*Settings.__struct_fields__, "schema_"))
 """The keys that hold lists of objects."""
 
 
@@ -132,11 +130,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _given(default: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: _given(item) if isinstance(item, dict) else item
-        for name, item in default.items()
-        if item is not None
-    }
+    return {name: _given(item) if isinstance(item, dict) else item for name, item in default.items() if item is not None}
 
 
 def _conf_in(component: str, plugin: PluginTypes) -> type[msgspec.Struct] | None:

@@ -34,9 +34,7 @@ def linked(value: Mapping[str, Any], reference: Reference) -> str | None:
     return None if isinstance(here, bool) or not isinstance(here, str | int) else str(here)
 
 
-def link_faults(
-    entries: Iterable[Entry], key_fields: Mapping[str, str], group_fields: Mapping[str, str]
-) -> list[Fault]:
+def link_faults(entries: Iterable[Entry], key_fields: Mapping[str, str], group_fields: Mapping[str, str]) -> list[Fault]:
     """Every fault between objects.
 
     `key_fields`: auth plugin to the member consumers are found by. `group_fields`: plugin to the member by

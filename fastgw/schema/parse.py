@@ -84,9 +84,7 @@ def _read_json(text: str) -> tuple[Any, list[Fault]]:
     return value, list(_duplicates(value, ROOT, twice)) if twice else []
 
 
-def _duplicates(
-    value: Any, path: Path, twice: dict[int, tuple[dict[str, Any], list[str]]]
-) -> Iterator[Fault]:
+def _duplicates(value: Any, path: Path, twice: dict[int, tuple[dict[str, Any], list[str]]]) -> Iterator[Fault]:
     for name in twice[id(value)][1] if id(value) in twice else ():
         yield Fault(path.to(name), "found twice in the same object", "duplicate")
     for part, item in _inside(value):

@@ -77,7 +77,7 @@ class Limits(Strict, frozen=True, kw_only=True):
     """
 
     head_bytes: Annotated[int, Meta(ge=1024, le=2**20)] = 32768
-    headers: Annotated[int, Meta(ge=8, le=1000)] = 100
+    headers: Annotated[int, Meta(ge=8, le=128)] = 100
     target_bytes: Annotated[int, Meta(ge=256, le=2**20)] = 8192
     body_bytes: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 67108864
     idle_timeout: Positive = 60
@@ -93,12 +93,12 @@ class AccessLog(Strict, frozen=True, kw_only=True):
 
     enabled: whether lines are written
     path: the file; "-" is standard output
-    format: json: one object per line; combined: the web server's usual line
+    format: json: one object per line
     """
 
     enabled: bool = True
     path: Text = "-"
-    format: Literal["json", "combined"] = "json"
+    format: Literal["json"] = "json"
 
 
 class ErrorLog(Strict, frozen=True, kw_only=True):

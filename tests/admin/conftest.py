@@ -16,6 +16,7 @@ import pytest
 
 import fastgw
 from fastgw._core import Region
+from fastgw.admin.server import MAX_BODY
 from fastgw.store import Store
 
 KEY = "admin-key-of-this-test"
@@ -52,6 +53,7 @@ class Admin:
             "allow": ["127.0.0.0/8", "::1"],
             "source": "config.json",
             "server_tokens": True,
+            "body_bytes": MAX_BODY,
             **setup,
         }
         self.followers: list[Follower] = []

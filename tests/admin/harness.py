@@ -23,5 +23,6 @@ run(
         allow=given["allow"],
         source=given["source"],
         server_tokens=given["server_tokens"],
+        body_bytes=given["body_bytes"],
     ),
 )

@@ -104,9 +104,7 @@ def test_check_tells_every_fault_with_its_place(tmp_path: Path) -> None:
         ("odd.ini", "x", "odd.ini: expected a file that ends in one of"),
     ],
 )
-def test_an_unusable_file_is_code_2(
-    tmp_path: Path, how: list[str], name: str, content: str | None, told: str
-) -> None:
+def test_an_unusable_file_is_code_2(tmp_path: Path, how: list[str], name: str, content: str | None, told: str) -> None:
     if content is not None:
         (tmp_path / name).write_text(content)
     (line,) = faults(command(*how, name, cwd=tmp_path))

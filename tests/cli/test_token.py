@@ -41,9 +41,7 @@ def pem_file(directory: Path, key: tokens.Key) -> str:
     assert not isinstance(key, bytes)
     path = directory / "key.pem"
     path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return str(path)
 

@@ -1,9 +1,9 @@
 """The insertion protocol of native/cells.pxi as a state machine, one access to shared memory per step, and an explorer of all
 its interleavings.
 
-Owns: the protocol's steps, written to be compared with the compiled ones line by line. A state is a tuple of plain values, so that
-each is visited once; nonces are renamed in order of appearance, which keeps the number of states finite without a bound on
-retries. A crash needs no step of its own: a process that is never chosen again has crashed.
+Owns: the protocol's steps, written to be compared with the compiled ones line by line. A state is a tuple of plain values,
+so that each is visited once; nonces are renamed in order of appearance, which keeps the number of states finite without a
+bound on retries. A crash needs no step of its own: a process that is never chosen again has crashed.
 """
 
 from collections.abc import Iterator
@@ -165,13 +165,13 @@ def _renamed(state: State) -> State:
     return state._replace(cells=cells, actors=actors)
 
 
-class Broken(AssertionError):
+class BrokenError(AssertionError):
     """A state that must not be."""
 
 
 def explore(start: State, skip: frozenset[str] = frozenset()) -> int:
-    """Visits every reachable state; how many there are. Raises Broken at two confirmed cells, at more admitted than the limit
-    while the first window lasts, and where an actor left alone does not come to its end."""
+    """Visits every reachable state; how many there are. Raises BrokenError at two confirmed cells, at more admitted than the
+    limit, and where an actor left alone does not come to its end."""
     seen = {start}
     todo = [start]
     while todo:
@@ -187,9 +187,9 @@ def explore(start: State, skip: frozenset[str] = frozenset()) -> int:
 
 def _check(state: State, skip: frozenset[str]) -> None:
     if sum(cell[0] == KEY and cell[1] > 0 for cell in state.cells) > 1:
-        raise Broken(f"two confirmed cells: {state}")
+        raise BrokenError(f"two confirmed cells: {state}")
     if state.admitted > LIMIT:
-        raise Broken(f"{state.admitted} admitted: {state}")
+        raise BrokenError(f"{state.admitted} admitted: {state}")
     for n in range(len(state.actors)):
         alone = state
         for _ in range(8 * len(state.cells) + 8):
@@ -197,4 +197,4 @@ def _check(state: State, skip: frozenset[str]) -> None:
                 break
             alone = step(alone, n, alone.actors[n], skip)
         else:
-            raise Broken(f"actor {n} alone never ends: {state}")
+            raise BrokenError(f"actor {n} alone never ends: {state}")

@@ -80,9 +80,7 @@ class Gateway:
         except BaseException as failure:
             self.process.kill()
             raise AssertionError(f"the gateway did not start: {failure}\n{self.log()}") from failure
-        self.data, self.admin = (
-            Address(host, int(port)) for host, port in (ready.group(1, 2), ready.group(3, 4))
-        )
+        self.data, self.admin = (Address(host, int(port)) for host, port in (ready.group(1, 2), ready.group(3, 4)))
 
     def stop(self) -> int:
         return self.process.stop()

@@ -23,6 +23,7 @@ class Process:
         # The tree under test wins over an installed fastgw, whatever the working directory.
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         with log.open("ab") as output:
+            self._log_start = output.tell()
             self.popen = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -37,7 +38,8 @@ class Process:
         return self.popen.pid
 
     def log(self) -> str:
-        return self.log_path.read_text(errors="replace")
+        """What this process and its children have written, without what stood in the file before."""
+        return self.log_path.read_bytes()[self._log_start :].decode(errors="replace")
 
     def signal(self, number: signal.Signals) -> None:
         self.popen.send_signal(number)

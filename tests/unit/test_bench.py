@@ -148,9 +148,7 @@ class TestFigures:
     def test_a_disturbed_or_idle_peer_is_marked(self) -> None:
         disturbed = PeerResult("1", [replace(SAMPLE, busy=0.5, others=0.4)])
         waiting = PeerResult("1", [replace(SAMPLE, busy=0.7, others=0.0)])
-        cautions = tables.cautions(
-            scenario_result(fastgw=disturbed, relay=waiting, nginx_plain=peer_result(1))
-        )
+        cautions = tables.cautions(scenario_result(fastgw=disturbed, relay=waiting, nginx_plain=peer_result(1)))
         assert len(cautions) == 2
         assert "disturbed" in cautions[0]
         assert "not saturated" in cautions[1]
@@ -200,9 +198,7 @@ class TestCompare:
 
     def test_a_slower_host_is_not_a_regression(self) -> None:
         before = result(scenario_result(fastgw=peer_result(8, 8), nginx_plain=peer_result(10, 10)))
-        after = result(
-            scenario_result(fastgw=peer_result(16, 16), nginx_plain=peer_result(20, 20)), "bbbb2222"
-        )
+        after = result(scenario_result(fastgw=peer_result(16, 16), nginx_plain=peer_result(20, 20)), "bbbb2222")
         row = next(line for line in compare(before, after).splitlines() if line.startswith("fastgw"))
         assert "+100.0%" in row
         assert row.endswith("within noise")

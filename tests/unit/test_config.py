@@ -49,9 +49,7 @@ def test_bad_files_say_exactly_this(name: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_every_file_of_the_corpus_has_its_lines() -> None:
-    files = {
-        path.name for path in CORPUS.iterdir() if path.is_file() and path.suffix not in (".expect", ".md")
-    }
+    files = {path.name for path in CORPUS.iterdir() if path.is_file() and path.suffix not in (".expect", ".md")}
     assert files == set(BAD)
     assert len(files) >= 45
 
@@ -161,9 +159,9 @@ def test_an_unresolved_credential_is_left_to_be_dropped() -> None:
 def test_a_credential_is_judged_by_what_the_environment_holds_and_stored_as_written() -> None:
     data = credential({"key": "k", "secret": "$env://S", "base64_secret": True})
     assert (
-        config.loads(json.dumps(data).encode(), ".json", "c", {"S": "c2VjcmV0"}).objects[
-            "credentials", "john/c"
-        ]["plugins"]["jwt-auth"]["secret"]
+        config.loads(json.dumps(data).encode(), ".json", "c", {"S": "c2VjcmV0"}).objects["credentials", "john/c"]["plugins"][
+            "jwt-auth"
+        ]["secret"]
         == "$env://S"
     )
     (line,) = faults(data, {"S": "not base64"})
@@ -172,11 +170,7 @@ def test_a_credential_is_judged_by_what_the_environment_holds_and_stored_as_writ
 
 def test_values_of_the_environment_are_never_shown() -> None:
     data = {"data_dir": "$env://V", "echo": "$env://V", "access_log": {"format": "$env://V"}}
-    data |= {
-        "routes": [
-            {"id": "r", "uri": "/", "plugins": {"jwt-auth": {"cookie": "$env://V", "realm": "$env://V"}}}
-        ]
-    }
+    data |= {"routes": [{"id": "r", "uri": "/", "plugins": {"jwt-auth": {"cookie": "$env://V", "realm": "$env://V"}}}]}
     found = faults(data, {"V": 's3cr3t "x'})
     assert len(found) == 4
     assert "s3cr3t" not in "".join(found)
@@ -186,9 +180,7 @@ def test_equal_keys_are_found_behind_references() -> None:
     data = credential({"key": "$env://K", "secret": "s"})
     data["consumers"].append({"username": "jane", "plugins": {"jwt-auth": {"key": "k", "secret": "s"}}})
     (line,) = faults(data, {"K": "k"})
-    assert line.startswith(
-        "consumers[1].plugins.jwt-auth.key: the same key as at consumers[0].credentials[0]"
-    )
+    assert line.startswith("consumers[1].plugins.jwt-auth.key: the same key as at consumers[0].credentials[0]")
 
 
 def test_the_admin_key() -> None:
@@ -301,9 +293,7 @@ def test_the_json_schema_covers_plugins_and_describes_members() -> None:
     }
     assert definitions["Route"]["properties"]["plugins"]["additionalProperties"] is False
     assert list(definitions["Credential"]["properties"]["plugins"]["properties"]) == ["jwt-auth"]
-    assert definitions["Limits"]["properties"]["head_bytes"]["description"].startswith(
-        "the largest request head"
-    )
+    assert definitions["Limits"]["properties"]["head_bytes"]["description"].startswith("the largest request head")
     references = set(re.findall(r'"#/\$defs/([^"]+)"', json.dumps(schema)))
     assert references == set(definitions)
     assert '"null"' not in json.dumps(schema)

@@ -61,9 +61,7 @@ def test_the_example_of_rfc_7515_a_1() -> None:
         b"eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFt"
         b"cGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
     )
-    key = base64.urlsafe_b64decode(
-        b"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow=="
-    )
+    key = base64.urlsafe_b64decode(b"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow==")
     assert _core._test_jwt_verify(text, "HS256", key, 1300819379, key_claim=b"iss") == ("jwt.ok", b"joe")
     assert _core._test_jwt_verify(text, "HS256", key, 1300819380, key_claim=b"iss")[0] == "jwt.expired"
 
@@ -190,9 +188,7 @@ def test_what_the_client_is_told() -> None:
         "bad_key_claim": "Invalid user key in JWT token",
         "unknown_key": "Invalid user key in JWT token",
     }
-    quiet = (
-        "repeated too_large malformed bad_header unsupported bad_payload bad_alg bad_signature missing_claim"
-    )
+    quiet = "repeated too_large malformed bad_header unsupported bad_payload bad_alg bad_signature missing_claim"
     for reason in [*quiet.split(), "bad_claim", "expired", "not_yet"]:
         told[reason] = "failed to verify jwt"
     for reason, message in told.items():
@@ -201,9 +197,7 @@ def test_what_the_client_is_told() -> None:
 
 def test_the_header_cache_forgets_and_tells_apart() -> None:
     """More headers than it remembers, each asked again: an entry must never answer for another."""
-    headers = [
-        b'{"alg":"%s","kid":"%d"}' % (alg, i) for i in range(9) for alg in (b"HS256", b"HS384", b"none")
-    ]
+    headers = [b'{"alg":"%s","kid":"%d"}' % (alg, i) for i in range(9) for alg in (b"HS256", b"HS384", b"none")]
     for _ in range(3):
         for header in headers:
             expected = "jwt.ok" if b"HS256" in header else "jwt.bad_alg"
@@ -234,15 +228,7 @@ def check_times(claims: dict[str, Any], leeway: int) -> str:
 
 
 near = st.integers(NOW - 40, NOW + 40)
-times = (
-    near
-    | near.map(lambda t: t + 0.5)
-    | st.floats()
-    | st.integers()
-    | st.none()
-    | st.booleans()
-    | st.text(max_size=3)
-)
+times = near | near.map(lambda t: t + 0.5) | st.floats() | st.integers() | st.none() | st.booleans() | st.text(max_size=3)
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 names = st.sampled_from(["key", "exp", "nbf", "sub", "x", "Key", "kéy"])
 
@@ -320,9 +306,7 @@ def test_what_we_accept_both_libraries_accept(
 
 
 @settings(max_examples=500)
-@given(
-    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 2), st.binary(max_size=2)), min_size=1, max_size=3)
-)
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 2), st.binary(max_size=2)), min_size=1, max_size=3))
 def test_damage_to_the_token_itself_is_never_accepted(changes: list[tuple[int, int, bytes]]) -> None:
     good = token({"key": "john-key", "exp": NOW + 3600})
     text = edited(good, changes)

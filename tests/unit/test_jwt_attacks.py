@@ -203,9 +203,7 @@ attack(
     HEAD + b"." + b64(PAYLOAD.replace(b"john", b"jane")) + b"." + SIGNATURE,
     "bad_signature",
 )
-attack(
-    "signature of another header", b64(b'{"alg":"HS256"}') + b"." + BODY + b"." + SIGNATURE, "bad_signature"
-)
+attack("signature of another header", b64(b'{"alg":"HS256"}') + b"." + BODY + b"." + SIGNATURE, "bad_signature")
 attack("HS512 signature", sign(HEAD + b"." + BODY, digest="sha512"), "bad_signature")
 for bit in (0, 100, 255):
     flipped = bytearray(base64.urlsafe_b64decode(SIGNATURE + b"="))
@@ -312,13 +310,9 @@ for value in [
     b"1.7e9",
     b"1e-400",
 ]:
-    attack(
-        f"expired at {value.decode()}", token(payload=b'{"key":"john-key","exp":' + value + b"}"), "expired"
-    )
+    attack(f"expired at {value.decode()}", token(payload=b'{"key":"john-key","exp":' + value + b"}"), "expired")
 for value in [b"1700000001", b"1700000000.001", b"17000000001e-1", b"9007199254740992", b"1e15"]:
-    attack(
-        f"not before {value.decode()}", token(payload=b'{"key":"john-key","nbf":' + value + b"}"), "not_yet"
-    )
+    attack(f"not before {value.decode()}", token(payload=b'{"key":"john-key","nbf":' + value + b"}"), "not_yet")
 attack("expired and never lawful", token(payload=b'{"key":"john-key","exp":1,"nbf":9999999999}'), "expired")
 
 # Size.
@@ -334,9 +328,7 @@ def test_the_corpus_is_large_and_its_names_are_unique() -> None:
     assert len({name for name, _, _ in attacks}) == len(attacks)
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"), [(t, r) for _, t, r in attacks], ids=[name for name, _, _ in attacks]
-)
+@pytest.mark.parametrize(("text", "reason"), [(t, r) for _, t, r in attacks], ids=[name for name, _, _ in attacks])
 def test_refused_for_the_reason_named(text: bytes, reason: str) -> None:
     assert verify(GOOD) == ("jwt.ok", b"john-key")
     assert verify(text)[0] == reason

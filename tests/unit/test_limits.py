@@ -235,7 +235,10 @@ def test_the_hash_is_siphash(key: bytes, first: bytes, last: bytes) -> None:
         ({"count": 2**40, "window": 1}, "count: expected 1 to"),
         ({"count": 1, "window": 0}, "window: expected"),
         ({"count": 1, "window": math.nan}, "window: expected"),
-        ({"count": 1, "window": 1, "algorithm": "leaky"}, "algorithm: expected one of fixed, sliding, token-bucket, found 'leaky'"),
+        (
+            {"count": 1, "window": 1, "algorithm": "leaky"},
+            "algorithm: expected one of fixed, sliding, token-bucket, found 'leaky'",
+        ),
         ({"count": 1, "window": 1, "burst": 2}, "burst: expected only with token-bucket, found 2 with fixed"),
         ({"count": 1, "window": 1, "burst": 0, "algorithm": "token-bucket"}, "burst: expected 1 to"),
         ({"count": 1, "window": 86400, "burst": 10**9, "algorithm": "token-bucket"}, "burst: expected a bucket filled within"),

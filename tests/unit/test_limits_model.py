@@ -5,7 +5,7 @@ Leaving out a step of the protocol must break it, or the model shows nothing.
 
 import pytest
 
-from tests.oracle.insertion import EMPTY, KEY, OTHER, Actor, Broken, Cell, State, explore
+from tests.oracle.insertion import EMPTY, KEY, OTHER, Actor, BrokenError, Cell, State, explore
 
 SOON: Cell = (OTHER, 5, 1)
 LATE: Cell = (OTHER, 1000, 1)
@@ -41,5 +41,5 @@ def test_every_interleaving_is_exact(start: State) -> None:
     ],
 )
 def test_without_a_step_it_breaks(left_out: str, start: State) -> None:
-    with pytest.raises(Broken, match=r"confirmed|admitted"):
+    with pytest.raises(BrokenError, match=r"confirmed|admitted"):
         explore(start, frozenset({left_out}))

@@ -75,9 +75,7 @@ class Outer(Schema, frozen=True, kw_only=True, forbid_unknown_fields=True):
     anything: Any = 0
 
 
-scalars = st.one_of(
-    st.booleans(), st.integers(-3, 12), st.floats(-2, 2), st.sampled_from(["", "a", "ab", "q", "auto"])
-)
+scalars = st.one_of(st.booleans(), st.integers(-3, 12), st.floats(-2, 2), st.sampled_from(["", "a", "ab", "q", "auto"]))
 values = st.recursive(
     scalars,
     lambda inner: st.one_of(
@@ -182,9 +180,7 @@ def test_reasons_of_apisix_are_kept_where_they_do_not_follow_from_the_code() -> 
     assert reasons("upstreams", {"nodes": {"a:70000": 1}}) == ["invalid port 70000"]
     assert "IPv6 address must be enclosed" in reasons("upstreams", {"nodes": {"::1": 1}})[0]
     assert reasons("upstreams", {"nodes": {"a": 1}, "type": "chash"}) == ["missing key"]
-    assert reasons("routes", {"uri": "/", "plugins": {}, "host": "a", "hosts": ["a"]}) == [
-        "only one of host or hosts is allowed"
-    ]
+    assert reasons("routes", {"uri": "/", "plugins": {}, "host": "a", "hosts": ["a"]}) == ["only one of host or hosts is allowed"]
     assert reasons("routes", {"uri": "/", "plugins": {}, "vars": [["a", "=", "1"]]}) == [
         "failed to validate the 'vars' expression: invalid operator '='"
     ]
@@ -225,13 +221,9 @@ def test_a_certificate_needs_its_own_key(certificates: tuple[str, str, str]) -> 
     ssl = KINDS["ssls"].type
     assert lines({"sni": "a.example", "cert": cert, "key": key}, ssl) == []
     assert lines({"type": "client", "cert": cert, "key": key}, ssl) == []
-    assert lines({"sni": "*", "cert": cert, "key": other}, ssl) == [
-        "key: expected the key of cert, found another"
-    ]
+    assert lines({"sni": "*", "cert": cert, "key": other}, ssl) == ["key: expected the key of cert, found another"]
     pairs = {"certs": [cert, cert], "keys": [key, other]}
-    assert lines({"sni": "a", "cert": cert, "key": key, **pairs}, ssl) == [
-        "keys[1]: expected the key of certs[1], found another"
-    ]
+    assert lines({"sni": "a", "cert": cert, "key": key, **pairs}, ssl) == ["keys[1]: expected the key of certs[1], found another"]
 
 
 # -- formats, expressions, environment -----------------------------------------------------------------
@@ -279,9 +271,7 @@ def test_lawful_expressions(expression: Any) -> None:
     assert expression_faults(expression) == []
 
 
-@given(
-    st.recursive(st.sampled_from(["OR", "a", "==", "!", "~~", "(", 1, None]), lambda inner: st.lists(inner))
-)
+@given(st.recursive(st.sampled_from(["OR", "a", "==", "!", "~~", "(", 1, None]), lambda inner: st.lists(inner)))
 def test_any_expression_gets_a_verdict(expression: Any) -> None:
     assert all(isinstance(fault, Fault) for fault in expression_faults(expression))
 
@@ -290,9 +280,7 @@ def test_deep_expressions_are_refused() -> None:
     expression: list[Any] = ["a", "==", "1"]
     for _ in range(20):
         expression = ["OR", expression, ["a", "==", "1"]]
-    assert [fault.message for fault in expression_faults([expression])] == [
-        "expected at most 256 rules, nested at most 16 deep"
-    ]
+    assert [fault.message for fault in expression_faults([expression])] == ["expected at most 256 rules, nested at most 16 deep"]
 
 
 def test_references_to_the_environment() -> None:
@@ -341,11 +329,7 @@ def public_text(key: Any) -> str:
 def test_a_shared_secret_may_not_be_public_text() -> None:
     key = ed25519.Ed25519PrivateKey.generate()
     pem = public_text(key)
-    ssh = (
-        key.public_key()
-        .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-        .decode()
-    )
+    ssh = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
     for secret in (pem, f"\n {pem}", ssh):
         for conf in (
             {"secret": secret},
@@ -389,9 +373,7 @@ def test_defaults_are_those_of_apisix() -> None:
 
 def test_meta_is_strict_and_configurations_are_not() -> None:
     assert lines({"unknown": 1, "_meta": {"priority": 1}}, jwt_auth.Conf) == []
-    assert lines({"_meta": {"prioriti": 1}}, jwt_auth.Conf) == [
-        '_meta.prioriti: unknown key; nearest known key is "priority"'
-    ]
+    assert lines({"_meta": {"prioriti": 1}}, jwt_auth.Conf) == ['_meta.prioriti: unknown key; nearest known key is "priority"']
 
 
 def test_defaults_of_settings_are_lawful() -> None:

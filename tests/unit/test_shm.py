@@ -1,6 +1,7 @@
 """The shared region: what is checked at attach, what survives, and slots that two processes see alike."""
 
 import os
+import random
 import signal
 import struct
 from pathlib import Path
@@ -175,7 +176,7 @@ def test_start_up_protocol_never_misses_both() -> None:
     """A worker stores applied, then serving, then looks at the target; a writer publishes, then looks at the states: one of them
     sees the other, whatever the moment."""
     region, go, done = (_core.Region.create(16, slots=1) for _ in range(3))
-    turns = 5000
+    turns, pauses = 5000, random.Random(1)
     pid = os.fork()
     if pid == 0:
         for turn in range(1, turns + 1):
@@ -188,6 +189,8 @@ def test_start_up_protocol_never_misses_both() -> None:
     for turn in range(1, turns + 1):
         region.set_slot(0, pid, WORKER, STARTING)
         go.publish(turn)
+        for _ in range(pauses.randrange(20)):  # so that each comes first now and then
+            go.target()
         region.publish(turn)
         waited_for = region.lagging(turn) == [(0, pid)]
         met.add((waited_for, bool(_until(done, 2 * turn) & 1)))

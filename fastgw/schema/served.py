@@ -1,0 +1,66 @@
+"""What the schema knows, because APISIX has it, and this release does not serve yet.
+
+Owns that list: whoever builds one of these takes its line away. An object that asks for it is refused where it is written,
+because a condition, a check or a protocol that was silently ignored would be a hole. Must not know how anything is served.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from fastgw.errors import ROOT, Fault, Path
+
+__all__ = ["unserved"]
+
+_LATER: Final = "not available in this release"
+
+
+def unserved(kind: str, value: Mapping[str, Any], path: Path = ROOT) -> Iterator[Fault]:
+    """Faults of a sound object of this kind that asks for more than is served."""
+    if kind == "routes":
+        yield from _route(value, path)
+    if kind in ("routes", "services") and value.get("enable_websocket"):
+        yield _fault(path.to("enable_websocket"), "connection upgrades are")
+    if kind == "upstreams":
+        yield from _upstream(value, path)
+    elif isinstance(value.get("upstream"), dict):
+        yield from _upstream(value["upstream"], path.to("upstream"))
+    plugins = value.get("plugins")
+    for name, conf in plugins.items() if isinstance(plugins, dict) else ():
+        meta = conf.get("_meta") if isinstance(conf, dict) else None
+        for member in ("filter", "error_response"):
+            if isinstance(meta, dict) and member in meta:
+                yield _fault(path.to("plugins", name, "_meta", member), "it is")
+
+
+def _route(value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+    if value.get("vars"):
+        yield _fault(path.to("vars"), "conditions on variables are")
+    uris = [("uri", value["uri"])] if "uri" in value else [("uris", uri) for uri in value.get("uris", ())]
+    for member, uri in uris:
+        if isinstance(uri, str) and "*" in uri[:-1]:
+            yield _fault(path.to(member), "'*' before the end of a path is")
+
+
+def _upstream(value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+    if value.get("type", "roundrobin") != "roundrobin":
+        yield _fault(path.to("type"), "balancing other than roundrobin is")
+    if value.get("scheme", "http") != "http":
+        yield _fault(path.to("scheme"), "schemes other than http are")
+    for member, what in (
+        ("checks", "health checks are"),
+        ("tls", "TLS to upstreams is"),
+        ("service_name", "service discovery is"),
+        ("discovery_type", "service discovery is"),
+        ("retry_timeout", "a bound on the time of retries is"),
+    ):
+        if value.get(member):
+            yield _fault(path.to(member), what)
+    nodes = value.get("nodes")
+    for node in nodes if isinstance(nodes, list) else ():
+        if isinstance(node, dict) and node.get("priority"):
+            yield _fault(path.to("nodes"), "priorities of nodes are")
+            break
+
+
+def _fault(path: Path, what: str) -> Fault:
+    return Fault(path, f"{what} {_LATER}", "unsupported")

@@ -1,0 +1,140 @@
+"""Request and response heads, judged by regular expressions and lists (RFC 9110, RFC 9112), stricter where the
+gateway is. Slow, plain, without state: the whole head or nothing.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tests.oracle.uri_target import valid_authority, valid_target
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+FIELDS = rb"((?:" + TOKEN + rb":[\t -~\x80-\xff]*\r\n)*)\r\n"
+REQUEST = re.compile(rb"(?:\r\n)?(" + TOKEN + rb") ([!-~]+) HTTP/1\.([01])\r\n" + FIELDS)
+RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n" + FIELDS)
+METHODS = frozenset(
+    b"DELETE GET HEAD POST PUT OPTIONS COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND REBIND UNBIND"
+    b" ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PATCH PURGE MKCALENDAR LINK"
+    b" UNLINK SOURCE QUERY".split()
+)
+HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer upgrade"
+    b" http2-settings content-length transfer-encoding".split()
+)
+GATEWAYS = frozenset(b"host expect forwarded x-real-ip x-consumer-username x-credential-identifier x-consumer-custom-id".split())
+END_TO_END = frozenset(b"authorization cookie content-type user-agent referer server date x-request-id max-forwards".split())
+KNOWN = HOP_BY_HOP | GATEWAYS | END_TO_END
+NONE, LENGTH, CHUNKED, UNTIL_CLOSE = range(4)
+
+Fields = list[tuple[bytes, bytes]]
+
+
+def request(data: bytes) -> dict[str, object] | None:
+    """The parts of a request's head as the gateway must see them, or None where it must refuse."""
+    match = REQUEST.match(data)
+    if match is None:
+        return None
+    method, target, minor, fields = match[1], match[2], int(match[3]), split_fields(match[4])
+    hosts = values(fields, b"host")
+    if method not in METHODS or not valid_target(method, target):
+        return None
+    if len(hosts) > 1 or (minor == 1 and not hosts) or not all(map(valid_authority, hosts)):
+        return None
+    if any(value.lower() != b"100-continue" for value in values(fields, b"expect")):
+        return None
+    framing = length_and_coding(match[4], fields, minor)
+    options = connection_options(fields)
+    if framing is None or options is None:
+        return None
+    length, chunked = framing
+    body = CHUNKED if chunked else LENGTH if length > 0 else NONE
+    return {
+        "len": match.end(), "target": target, "minor": minor, "length": length, "body": body,
+        "keep_alive": b"close" not in options and (minor == 1 or b"keep-alive" in options),
+        "expect_continue": bool(minor == 1 and body and values(fields, b"expect")),
+        "upgrade": upgrades(fields, options, minor),
+        "fields": marked(fields, options, HOP_BY_HOP | GATEWAYS),
+    }  # fmt: skip
+
+
+def response(data: bytes, method: str) -> dict[str, object] | None:
+    """The parts of an answer's head, or None where it must be refused."""
+    match = RESPONSE.match(data)
+    if match is None:
+        return None
+    minor, status, reason, fields = int(match[1]), int(match[2]), match[3] or b"", split_fields(match[4])
+    framing = length_and_coding(match[4], fields, minor)
+    options = connection_options(fields)
+    if framing is None or options is None:
+        return None
+    upgrade = status == 101 and upgrades(fields, options, minor)
+    if status == 101 and not upgrade:
+        return None
+    length, chunked = framing
+    keeps = b"close" not in options and (minor == 1 or b"keep-alive" in options)
+    if status < 200 or status == 204:
+        body, length = NONE, -1
+    elif status == 304 or method == "HEAD":
+        body = NONE
+    elif chunked:
+        body = CHUNKED
+    else:
+        body = UNTIL_CLOSE if length < 0 else LENGTH if length else NONE
+    return {
+        "len": match.end(), "target": reason, "minor": minor, "status": status, "length": length,
+        "body": body, "keep_alive": keeps and body != UNTIL_CLOSE, "upgrade": upgrade,
+        "fields": marked(fields, options, HOP_BY_HOP),
+    }  # fmt: skip
+
+
+def split_fields(lines: bytes) -> Fields:
+    pairs = (line.split(b":", 1) for line in lines.split(b"\r\n")[:-1])
+    return [(name, value.strip(b" \t")) for name, value in pairs]
+
+
+def values(fields: Fields, name: bytes) -> list[bytes]:
+    return [value for found, value in fields if found.lower() == name]
+
+
+def length_and_coding(lines: bytes, fields: Fields, minor: int) -> tuple[int, bool] | None:
+    """Content-Length or -1, and whether the body is chunked."""
+    lengths, codings = values(fields, b"content-length"), values(fields, b"transfer-encoding")
+    if len(lengths) + len(codings) > 1 or (codings and minor == 0):
+        return None
+    if re.search(rb"(?im)^(content-length|transfer-encoding):[^\r\n]*\t", lines):
+        return None
+    if lengths and (not re.fullmatch(rb"[0-9]+", lengths[0]) or int(lengths[0]) >= 2**63):
+        return None
+    if codings and codings[0].lower() != b"chunked":
+        return None
+    return int(lengths[0]) if lengths else -1, bool(codings)
+
+
+def connection_options(fields: Fields) -> list[bytes] | None:
+    joined = b",".join(values(fields, b"connection"))
+    options = [option.strip(b" \t").lower() for option in joined.split(b",")]
+    options = [option for option in options if option]
+    return options if len(options) <= 32 else None
+
+
+def upgrades(fields: Fields, options: list[bytes], minor: int) -> bool:
+    asked = values(fields, b"upgrade")
+    if b"upgrade" not in options or len(asked) != 1 or minor == 0 or values(fields, b"http2-settings"):
+        return False
+    return bool(re.fullmatch(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z/]+", asked[0])) and asked[0].lower() != b"h2c"
+
+
+def marked(fields: Fields, options: list[bytes], dropped: frozenset[bytes]) -> list[tuple[bytes, bytes, bool]]:
+    """Each field with whether it must stop at the gateway."""
+    return [(name, value, stops(name, options, dropped)) for name, value in fields]
+
+
+def stops(name: bytes, options: list[bytes], dropped: frozenset[bytes]) -> bool:
+    lower = name.lower()
+    folded = re.sub(rb"[^a-z0-9]", b"-", lower)
+    known = folded in KNOWN or (folded.startswith(b"x-forwarded-") and folded != b"x-forwarded-")
+    if known and folded != lower:
+        return True
+    if known:
+        return lower in dropped or (lower.startswith(b"x-forwarded-") and b"host" in dropped)
+    return lower in options and lower not in (b"close", b"keep-alive", b"upgrade")

@@ -1,0 +1,1 @@
+"""The process model from outside: what an operator sees, sends and kills."""

@@ -1,0 +1,110 @@
+"""Background DNS: the last good answer stays, changes are told once, nobody waits for long."""
+
+import asyncio
+import socket
+
+import pytest
+
+from fastgw.resolve import Addresses, Resolver
+
+
+class Names:
+    """A resolver of the test's own, with a count of questions."""
+
+    def __init__(self, **known: Addresses) -> None:
+        self.known = known
+        self.asked: list[str] = []
+        self.told: list[tuple[str, Addresses]] = []
+        self.changed = asyncio.Event()
+
+    async def lookup(self, name: str) -> Addresses:
+        self.asked.append(name)
+        await asyncio.sleep(0)
+        if name not in self.known:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return self.known[name]
+
+    def on_change(self, name: str, addresses: Addresses) -> None:
+        self.told.append((name, addresses))
+        self.changed.set()
+
+    def resolver(self, ttl: float = 30.0) -> Resolver:
+        return Resolver(self.on_change, ttl, self.lookup)
+
+
+def test_names_are_known_when_follow_returns() -> None:
+    async def main() -> None:
+        names = Names(a=("192.0.2.1",), b=("192.0.2.2", "2001:db8::2"))
+        resolver = names.resolver()
+        await resolver.follow(["a", "b"], 20)
+        assert sorted(names.told) == [("a", ("192.0.2.1",)), ("b", ("192.0.2.2", "2001:db8::2"))]
+        assert resolver.addresses("b") == ("192.0.2.2", "2001:db8::2")
+        await resolver.follow(["b"], 20)
+        assert resolver.addresses("a") == ()
+        assert names.asked == ["a", "b"]
+        resolver.stop()
+
+    asyncio.run(main())
+
+
+def test_changes_are_told_and_equal_answers_are_not() -> None:
+    async def main() -> None:
+        names = Names(a=("192.0.2.1",))
+        resolver = names.resolver(ttl=0.001)
+        await resolver.follow(["a"], 20)
+        while len(names.asked) < 5:
+            await asyncio.sleep(0)
+        assert names.told == [("a", ("192.0.2.1",))]
+        names.changed.clear()
+        names.known["a"] = ("192.0.2.9",)
+        await asyncio.wait_for(names.changed.wait(), 20)
+        assert names.told[1:] == [("a", ("192.0.2.9",))]
+        resolver.stop()
+
+    asyncio.run(main())
+
+
+def test_a_failure_keeps_the_last_good_answer_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        names = Names(a=("192.0.2.1",))
+        resolver = names.resolver(ttl=0.001)
+        await resolver.follow(["a"], 20)
+        del names.known["a"]
+        before = len(names.asked)
+        while len(names.asked) < before + 5:
+            await asyncio.sleep(0)
+        assert resolver.addresses("a") == ("192.0.2.1",)
+        assert len(names.told) == 1
+        resolver.stop()
+
+    asyncio.run(main())
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "cannot resolve a: [Errno -2] unknown"
+    ]
+
+
+def test_an_unknown_name_delays_nobody() -> None:
+    async def main() -> None:
+        async def never(_: str) -> Addresses:
+            await asyncio.Event().wait()
+            return ()
+
+        resolver = Resolver(lambda *_: None, 30, never)
+        await resolver.follow(["a"], 0.01)
+        assert resolver.addresses("a") == ()
+        resolver.stop()
+
+    asyncio.run(main())
+
+
+def test_the_systems_resolver() -> None:
+    async def main() -> None:
+        told: list[tuple[str, Addresses]] = []
+        resolver = Resolver(lambda name, addresses: told.append((name, addresses)))
+        await resolver.follow(["localhost"], 20)
+        resolver.stop()
+        ((name, addresses),) = told
+        assert name == "localhost"
+        assert set(addresses) <= {"127.0.0.1", "::1"}
+
+    asyncio.run(main())
