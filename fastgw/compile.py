@@ -129,20 +129,29 @@ class Compiler:
         self._faults = []
         for change in changes:
             self._take(change)
-        consumers = self._each("consumers", self._consumer)
-        credentials: dict[str, list[_core.Credential]] = {}
-        for found in self._each("credentials", self._credential).values():
-            if found is not None:
-                credentials.setdefault(found[0], []).append(found[1])
-        for id_ in consumers:
-            for kind, credential in self._part("own", id_, self._own_credentials) or ():
-                credentials.setdefault(kind, []).append(credential)
+        credentials = self._credentials()
         routes: list[tuple[_core.Plan, bytes, bytes]] = []
         for entries in self._each("routes", self._route).values():
             routes += entries
         globals_ = self._part("globals", "", self._globals)
         snapshot = _core.Snapshot(routes, credentials, globals_)
         return Build(snapshot, tuple(self._faults), {name for name, _ in map(_split, self._pools) if _is_name(name)})
+
+    def _credentials(self) -> dict[str, list[_core.Credential]]:
+        """Every credential by the index it belongs to. Of two with one key the later by id is left out and reported: which of
+        them a request meant cannot be told, and all workers must agree."""
+        found = [(id_, *own) for id_, own in self._each("credentials", self._credential).items()]
+        for id_ in self._each("consumers", self._consumer):
+            found += [(id_, *own) for own in self._part("own", id_, self._own_credentials) or ()]
+        holders: dict[tuple[str, bytes], str] = {}
+        credentials: dict[str, list[_core.Credential]] = {}
+        for id_, kind, credential in sorted(found, key=lambda entry: entry[0]):
+            holder = holders.setdefault((kind, credential.key), id_)
+            if holder != id_:
+                self._fault("credentials", id_, f"expected a key of its own, found that of credential {holder}")
+                continue
+            credentials.setdefault(kind, []).append(credential)
+        return credentials
 
     def set_addresses(self, name: str, addresses: Collection[str]) -> None:
         """What a node's host name stands for, from now on."""

@@ -136,10 +136,13 @@ cdef class Wire:
         """A client connects; gives its line."""
         cdef Down* d = down_open(&self.reactor.core, -1, NULL)
         cdef bytes raw = address.encode()
+        cdef Cidr own
         if d == NULL or mem_add(&self.net, &d.c, False) != 0 or len(raw) >= <Py_ssize_t>sizeof(d.address):
             raise MemoryError
         memcpy(d.address, <const char*>raw, len(raw))
         d.address_len = <uint8_t>len(raw)
+        cidr_parse(address, &own)
+        memcpy(d.bytes, own.bytes, 16)
         d.port = 9080
         d.trusted = trusted
         return d.c.fd
