@@ -193,6 +193,8 @@ cdef void answer_head(Up* u, const char* p, size_t n) noexcept nogil:
         memset(&u.input, 0, sizeof(Buf))
         base = whole.p
         n = whole.len
+    else:
+        answer_head_begin(u, h)     # now, not when the request went: others used the scratch meanwhile
     while True:
         r = head_feed(&u.parser, base, n) if not whole.failed else 502
         if r == HEAD_MORE:
@@ -214,11 +216,10 @@ cdef void answer_head(Up* u, const char* p, size_t n) noexcept nogil:
             answer_informational(x, h, base)
         base += h.len
         n -= h.len
-        answer_head_begin(u, h)
+        u.parser.done = 0       # of the final head, which is still to come
         if n == 0:
-            if h != &loop.answer_head:
-                answer_head_begin(u, &loop.answer_head)
             break
+        answer_head_begin(u, h)
     buf_free(&whole)
 
 

@@ -137,7 +137,7 @@ cdef int up_send_request(Up* u) noexcept nogil:
     u.got_bytes = u.sent_bytes = 0
     u.requests += 1
     buf_reset(&u.input)
-    answer_head_begin(u, &x.loop.answer_head)
+    u.parser.done = 0
     x.t_up = x.loop.now_ns
     if x.request.failed or x.piece.failed:
         return -1
