@@ -1,0 +1,184 @@
+"""The whole core from its byte edges: clients, upstreams and time, driven by a script that the fuzzer mutates.
+
+Owns: the script's grammar and the claims about what leaves on either side. A script is a row of steps, each a letter and
+its bytes, with SEPARATOR between them, so that a line of HTTP mutates as a line of HTTP.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+
+from fastgw import _core
+from tests.oracle import http1
+from tests.support.core import IDENTITY, TOKEN, chain, john, pool
+
+SEPARATOR = b"\xfe"
+PLACEHOLDER = b"$TOKEN"  # so that seeds need not carry a token that mutation would only break
+LINE_BYTES = 320 * 1024  # what the core may hold for one line: a read and its framing, a head, pipelined bytes
+PATIENCE = 60.0  # seconds; longer than any timeout below
+HOP_BY_HOP = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade", b"http2-settings"}
+
+
+def _snapshot() -> _core.Snapshot:
+    """/open goes to two nodes as it is; /auth demands John's token, hides it, and counts."""
+    nodes = [(pool("127.0.0.1:81"), 1, 0, b"a"), (pool("127.0.0.1:82"), 1, 0, b"b")]
+    upstream = _core.Upstream(nodes, connect=5, send=5, read=5, keepalive_requests=20)
+    credential = john()
+    limit = _core.LimitCountStep(b"fuzz", _core.Template("remote_addr"), count=1000000, window=60)
+    auth = chain(_core.JwtAuthStep(hide_credentials=True), limit)
+    routes = [
+        (_core.Plan(b"open", chain(), upstream), b"", b"/open*"),
+        (_core.Plan(b"auth", auth, upstream), b"", b"/auth*"),
+        (_core.Plan(b"none", chain(), None), b"", b"/none"),
+    ]
+    return _core.Snapshot(routes, {"jwt": [credential]}, chain())
+
+
+class Play:
+    """One script on one core: what each line was sent and what came out of it."""
+
+    def __init__(self) -> None:
+        limits = {
+            "head_bytes": 4096,
+            "body_bytes": 100000,
+            "idle_timeout": 5,
+            "head_timeout": 5,
+            "body_timeout": 5,
+            "send_timeout": 5,
+        }
+        self.wire = _core.Wire(_snapshot(), limits=limits)
+        self.sent: dict[int, bytearray] = {}
+        self.got: dict[int, bytearray] = {}
+        self.ended: set[int] = set()
+        self.client = self.wire.open()
+
+    def line(self, side: str) -> int | None:
+        """The newest open line of that side."""
+        lines = [i for i, kind, is_open in self.wire.lines() if kind == side and is_open]
+        return lines[-1] if lines else None
+
+    def step(self, letter: bytes, data: bytes) -> None:
+        side = "down" if letter.islower() else "up"
+        at = self.client if letter.islower() else self.line(side)
+        kind, number = letter.lower(), int.from_bytes(data[:2], "little")
+        if kind == b"n":
+            self.client = self.wire.open()
+        elif kind == b"t":
+            self.wire.advance(number % 600 / 10)
+        elif kind == b"k":
+            self.wire.connecting(("at once", "later", "refused")[number % 3])
+        elif at is None or not self.wire.is_open(at):
+            return
+        elif kind in b"sb":
+            for piece in [data] if kind == b"s" else [data[i : i + 1] for i in range(len(data))]:
+                if self.wire.is_open(at) and at not in self.ended:
+                    self.sent.setdefault(at, bytearray()).extend(piece)
+                    self.wire.push(at, piece)
+        elif kind == b"e":
+            self.ended.add(at)
+            self.wire.end(at)
+        elif kind == b"r":
+            self.ended.add(at)
+            self.wire.reset(at)
+        elif kind == b"f":
+            self.wire.room(at, number)
+        elif kind == b"c":
+            self.wire.connected(at)
+
+    def take(self) -> None:
+        for i, _, _ in self.wire.lines():
+            self.got.setdefault(i, bytearray()).extend(self.wire.pull(i))
+
+    def leave(self) -> None:
+        """Everybody goes, and time passes."""
+        for i, _, is_open in self.wire.lines():
+            if is_open:
+                self.wire.end(i)
+        for _ in range(8):
+            self.wire.advance(PATIENCE)
+        self.take()
+
+
+def check(data: bytes) -> None:
+    """What reaches an upstream re-parses strictly as requests that a client sent, in order, with the gateway's own identity
+    and forwarding fields only; what reaches a client re-parses as answers; memory stays bounded; every exchange ends.
+    """
+    play = Play()
+    for step in data.replace(PLACEHOLDER, TOKEN).split(SEPARATOR)[:64]:
+        play.step(step[:1], step[1:])
+        play.take()
+        lines = sum(is_open for _, _, is_open in play.wire.lines())
+        assert play.wire.held() <= lines * LINE_BYTES, f"{play.wire.held()} bytes held for {lines} lines"
+    play.leave()
+    assert play.wire.active == 0, f"{play.wire.active} exchanges never ended"
+    left = [i for i, side, is_open in play.wire.lines() if is_open]
+    assert not left, f"lines {left} never closed"
+    clients = {i: _asked(bytes(play.sent.get(i, b""))) for i, side, _ in play.wire.lines() if side == "down"}
+    for i, side, _ in play.wire.lines():
+        if side == "up":
+            _check_up(bytes(play.got[i]), list(clients.values()), play)
+        else:
+            _check_down(bytes(play.got[i]), clients[i])
+
+
+def _asked(stream: bytes) -> list[http1.Message]:
+    """The requests that stand in a client's bytes, up to the first that is none."""
+    found = []
+    with contextlib.suppress(http1.MalformedError):
+        for message in http1.requests(stream):
+            found.append(message)  # noqa: PERF402 (those before the exception count)
+    return found
+
+
+def _path(message: http1.Message) -> bytes:
+    """Path of the target; an absolute-form loses its authority on the way."""
+    target = re.sub(rb"(?i)\Ahttps?://[^/?]*", b"", message.start[1])
+    return target.partition(b"?")[0] or b"/"
+
+
+def _check_up(stream: bytes, clients: list[list[http1.Message]], play: Play) -> None:
+    wanted = [iter(asked) for asked in clients]
+    current: list[http1.Message | None] = [None] * len(clients)
+    for message in http1.requests(stream):
+        _check_fields(message, any(TOKEN in bytes(sent) for sent in play.sent.values()))
+        for i, asked in enumerate(wanted):
+            here = current[i]
+            while here is None or not _same(message, here):
+                here = next(asked, None)
+                if here is None:
+                    break
+            if here is not None:
+                current[i] = here
+                break
+            wanted[i] = iter(clients[i])  # another client's; this one's place is found anew
+            current[i] = None
+        else:
+            raise AssertionError(f"nobody sent {message}")
+
+
+def _same(out: http1.Message, asked: http1.Message) -> bool:
+    if (out.start[0], _path(out)) != (asked.start[0], _path(asked)):
+        return False
+    return out.body == asked.body if out.whole else asked.body.startswith(out.body)
+
+
+def _check_fields(message: http1.Message, token_shown: bool) -> None:
+    assert len(message.values(b"host")) == 1, message
+    names = {http1.folded(name) for name, _ in message.fields}
+    assert not names & HOP_BY_HOP, message
+    assert message.values(b"x-real-ip") == message.values(b"x-forwarded-for") == [b"192.0.2.1"], message
+    for name in (b"x-forwarded-proto", b"x-forwarded-port"):
+        assert len(message.values(name)) == 1, message
+    found = {name: message.values(name) for name in IDENTITY}
+    if any(found.values()):
+        assert token_shown, message
+        assert found == {name: [value] for name, value in IDENTITY.items()}, message
+        assert TOKEN not in message.start[1], message
+        assert all(TOKEN not in value for _, value in message.fields), message
+
+
+def _check_down(stream: bytes, asked: list[http1.Message]) -> None:
+    methods = [message.start[0] for message in asked]
+    final = [m for m in http1.answers(stream, methods, closed=True) if m.status >= 200]
+    assert len(final) <= len(asked) + 1, f"{len(final)} answers to {len(asked)} requests"
