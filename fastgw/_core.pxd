@@ -22,6 +22,7 @@ cdef struct Loop
 cdef struct Conn
 cdef struct Up
 
+include "native/cells.pxd"
 include "native/limits.pxd"
 include "native/shm.pxd"
 include "native/plan.pxd"

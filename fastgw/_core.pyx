@@ -26,9 +26,12 @@ include "native/json.pxi"
 include "native/jwt.pxi"
 include "native/jwt_hooks.pxi"
 # shared memory
+include "native/cells.pxi"
 include "native/limits.pxi"
 include "native/shm.pxi"
 include "native/metrics.pxi"
+include "native/limiter.pxi"
+include "native/limits_hooks.pxi"
 # the configuration, compiled
 include "native/plan.pxi"
 include "native/vars.pxi"

@@ -11,4 +11,5 @@ cdef extern from "atomics.h" nogil:
     void at_store_relaxed(uint64_t* p, uint64_t v)
     void at_max(uint64_t* p, uint64_t v)
     pair16 at_read16(const pair16* p)
+    void at_pause()
     int at_cas16(pair16* p, pair16 expected, pair16 desired)

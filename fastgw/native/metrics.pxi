@@ -55,6 +55,7 @@ cdef metrics_sum(Region region):
         for i in range(METRICS_BUCKETS):
             buckets[i] += at_load_relaxed(&m.latency[i])
         latency_sum += at_load_relaxed(&m.latency_sum)
+    totals[M_EVICTIONS] += at_load(region.table.evictions)
     found = dict(zip(METRIC_NAMES, totals))
     found["latency_us"] = [(bucket_bound(i), n) for i, n in enumerate(buckets) if n]
     found["latency_us_sum"] = latency_sum

@@ -1,10 +1,11 @@
-# Shared memory: one region, mapped by every process. Drawn in docs/native.md; what changes here changes SHM_VERSION.
+# Shared memory: one region, mapped by every process. Drawn in docs/shared-memory.md; what changes here changes SHM_VERSION.
 
 cdef enum:
     SHM_VERSION = 1
     SHM_PAGE = 4096             # the header
     SHM_SLOTS = 256             # processes: workers, old ones that drain, the admin process
     SHM_SECTIONS_MAX = 32
+    SHM_CELLS_MAX = 1 << 26     # 4 GiB
 
 cdef enum:                      # section kinds
     SECTION_SLOTS = 1
@@ -31,17 +32,18 @@ cdef struct ShmHeader:
     uint64_t boot               # hash of the boot id: monotonic times of another boot mean nothing
     uint64_t seed[2]            # of the limiter's hash, random per region
     ShmSection section[SHM_SECTIONS_MAX]
-    char pad[128]
-    uint64_t target_revision    # the newest configuration; only grows
+    char pad[208]
+    uint64_t target_revision    # at 1024, a cache line of its own: the newest configuration; only grows
     char pad2[56]
-    uint64_t nonce              # of provisional limiter cells; see limits.pxi
+    uint64_t nonce              # at 1088, with the other that only insertions write: of provisional cells, see cells.pxi
+    uint64_t evictions          # live cells that gave way
 
 cdef struct ShmSlot:            # a cache line
     uint64_t pid
     uint64_t kind               # 1 worker, 2 admin
     uint64_t state              # SlotState
     uint64_t applied            # revision of the configuration it serves
-    uint64_t generation         # how many processes had the slot
+    uint64_t generation         # changes of its process
     uint64_t reserved[3]
 
 cdef class Region:
@@ -52,8 +54,13 @@ cdef class Region:
     cdef ShmSlot* slots
     cdef MetricsBlock* metrics_first
     cdef LimTable table
+    cdef uint64_t slots_n
     cdef int map(self, int fd) except -1
-    cdef ShmSection* find(self, uint32_t kind, size_t entry_size) except NULL
+    cdef int lay_out(self, list layout) except -1
+    cdef ShmSection* find(self, uint32_t kind) except NULL
+    cdef int find_all(self) except -1
+    cdef int clear_other_boot(self) except -1
     cdef LimTable* limit_table(self)
     cdef MetricsBlock* metrics_block(self, int slot) except NULL
     cdef ShmSlot* slot_at(self, int i) except NULL
+    cdef look(self, ShmSlot* s)

@@ -1,8 +1,10 @@
-# shm: the region that all processes map. Owns: creating, attaching, checking, the process slots. Sections find themselves by a
+# shm: the region that all processes map. Owns: creating, attaching, checking, the process slots. Sections are found by a
 # directory, so a later one is added without moving the others. Everything in it is changed by single atomics: a process
-# killed at any instruction leaves nothing locked.
+# killed at any instruction leaves nothing locked. Must not know: what a revision holds, how hits are counted.
 
+import fcntl as _fcntl
 import os as _os
+from typing import NamedTuple as _NamedTuple
 
 
 cdef extern from "<sys/mman.h>" nogil:
@@ -12,6 +14,13 @@ cdef extern from "<sys/mman.h>" nogil:
     int munmap(void* where, size_t size)
 
 _MAGIC = b"FASTGW\0\1"
+
+# Section kinds by number: name and bytes per entry as this build has them.
+_SECTIONS = {
+    SECTION_SLOTS: ("slots", sizeof(ShmSlot)),
+    SECTION_METRICS: ("metrics", sizeof(MetricsBlock)),
+    SECTION_CELLS: ("cells", sizeof(LimCell)),
+}
 
 
 class RegionError(ValueError):
@@ -34,117 +43,183 @@ cdef uint64_t boot_hash() except? 0:
     return map_hash(raw, len(raw))
 
 
+cdef void check_head(bytes raw, size_t size, where) except *:
+    # Of an untrusted file: everything that later code relies on, with no arithmetic that could overflow.
+    cdef ShmHeader head
+    if len(raw) < <Py_ssize_t>sizeof(ShmHeader) or not raw.startswith(_MAGIC):
+        raise RegionError(f"{where}: expected a fastgw region, found other content")
+    memcpy(&head, <const char*>raw, sizeof(ShmHeader))
+    if head.version != SHM_VERSION:
+        raise RegionError(f"{where}: expected layout version {SHM_VERSION}, found {head.version}")
+    if head.size != size:
+        raise RegionError(f"{where}: expected {head.size} bytes, found {size}")
+    if head.sections > SHM_SECTIONS_MAX:
+        raise RegionError(f"{where}: expected at most {SHM_SECTIONS_MAX} sections, found {head.sections}")
+    counts = {}
+    for i in range(head.sections):
+        kind, entry, offset, count = [int(x) for x in (head.section[i].kind, head.section[i].entry_size,
+                                                       head.section[i].offset, head.section[i].count)]
+        name, expected = _SECTIONS.get(kind, (f"of kind {kind}", entry))
+        if entry != expected:
+            raise RegionError(f"{where}: section {name}: expected entries of {expected} bytes, found {entry}")
+        if offset < SHM_PAGE or offset % 64 or offset + entry * count > size:
+            raise RegionError(f"{where}: section {name}: expected it inside the region, found {count} entries at {offset}")
+        counts[kind] = count
+    for kind, (name, _) in _SECTIONS.items():
+        if kind not in counts:
+            raise RegionError(f"{where}: section {name}: expected one, found none")
+    cells = counts[SECTION_CELLS]
+    if not LIM_WINDOW <= cells <= SHM_CELLS_MAX or cells & (cells - 1):
+        raise RegionError(f"{where}: section cells: expected a power of two from {LIM_WINDOW}, found {cells}")
+    if counts[SECTION_METRICS] != counts[SECTION_SLOTS]:
+        raise RegionError(f"{where}: section metrics: expected {counts[SECTION_SLOTS]} entries, found {counts[SECTION_METRICS]}")
+
+
 cdef class Region:
     """Shared memory of one gateway. Made by `create` before the fork, or attached by path or descriptor."""
 
     def __init__(self):
-        raise TypeError("Region: use Region.create or Region.attach")
+        raise TypeError("Region: use Region.create, Region.attach or Region.open")
 
     @staticmethod
     def create(int counters=262144, path=None, int slots=SHM_SLOTS) -> Region:
         """A new region with room for `counters` limiter cells (made a power of two) and `slots` processes.
 
-        Without `path` it lives in anonymous memory; with one, in that file (mode 0600), which must not exist.
+        Without `path` it lives in anonymous memory; with one, in that file (mode 0600), which must not exist and appears
+        whole or not at all.
         """
         cdef Region self = Region.__new__(Region)
-        cdef int cells = 16
+        cdef int cells = LIM_WINDOW
+        if not 1 <= counters <= SHM_CELLS_MAX:
+            raise ValueError(f"counters: expected 1 to {SHM_CELLS_MAX}, found {counters}")
+        if not 1 <= slots <= 65536:
+            raise ValueError(f"slots: expected 1 to 65536, found {slots}")
         while cells < counters:
             cells *= 2
-        layout = [(SECTION_SLOTS, sizeof(ShmSlot), slots), (SECTION_METRICS, sizeof(MetricsBlock), slots),
-                  (SECTION_CELLS, sizeof(LimCell), cells)]
-        size = SHM_PAGE + sum(entry * count for _, entry, count in layout)
+        layout = [(SECTION_SLOTS, slots), (SECTION_METRICS, slots), (SECTION_CELLS, cells)]
+        size = SHM_PAGE + sum(_SECTIONS[kind][1] * count for kind, count in layout)
         if path is None:
-            fd = _os.memfd_create("fastgw", _os.MFD_CLOEXEC)
-        else:
-            fd = _os.open(path, _os.O_RDWR | _os.O_CREAT | _os.O_EXCL | _os.O_CLOEXEC, 0o600)
+            fd = _os.memfd_create("fastgw", _os.MFD_CLOEXEC | _os.MFD_ALLOW_SEALING)
+            try:
+                _os.ftruncate(fd, size)
+                _fcntl.fcntl(fd, _fcntl.F_ADD_SEALS, _fcntl.F_SEAL_GROW | _fcntl.F_SEAL_SHRINK)
+                self.map(fd)
+            except BaseException:
+                _os.close(fd)
+                raise
+            self.lay_out(layout)
+            return self
+        path = _os.fspath(path)
+        unborn = f"{path}.{_os.getpid()}.{_os.urandom(4).hex()}"
+        fd = _os.open(unborn, _os.O_RDWR | _os.O_CREAT | _os.O_EXCL | _os.O_CLOEXEC, 0o600)
         try:
-            _os.ftruncate(fd, size)
-            self.map(fd)
-        except BaseException:
-            _os.close(fd)
-            raise
-        self.header.size = size
-        self.header.boot = boot_hash()
-        seed = _os.urandom(16)
-        memcpy(self.header.seed, <const char*>seed, 16)
-        offset = SHM_PAGE
-        for i, (kind, entry, count) in enumerate(layout):
-            self.header.section[i].kind = kind
-            self.header.section[i].entry_size = entry
-            self.header.section[i].offset = offset
-            self.header.section[i].count = count
-            offset += entry * count
-        self.header.sections = len(layout)
-        self.header.version = SHM_VERSION
-        memcpy(self.header.magic, b"FASTGW\0\1", 8)
-        self.find_all()
+            try:
+                _os.posix_fallocate(fd, 0, size)    # a full disk says so now, not by SIGBUS later
+                self.map(fd)
+            except BaseException:
+                _os.close(fd)
+                raise
+            self.lay_out(layout)
+            _os.link(unborn, path)                  # fails where there is one, and is never seen half made
+        finally:
+            _os.unlink(unborn)
         return self
 
     @staticmethod
     def attach(where) -> Region:
-        """The region behind a path or a descriptor (which is duplicated). Counters of an earlier boot are cleared."""
+        """The region behind a path or a descriptor (which is duplicated). What an earlier boot counted is cleared."""
         cdef Region self = Region.__new__(Region)
-        fd = _os.dup(where) if isinstance(where, int) else _os.open(where, _os.O_RDWR | _os.O_CLOEXEC)
+        if isinstance(where, int):
+            fd, where = _fcntl.fcntl(where, _fcntl.F_DUPFD_CLOEXEC, 0), f"descriptor {where}"
+        else:
+            fd = _os.open(where, _os.O_RDWR | _os.O_CLOEXEC)
         try:
-            self.check_head(fd, where)
+            check_head(_os.pread(fd, sizeof(ShmHeader), 0), _os.fstat(fd).st_size, where)
             self.map(fd)
         except BaseException:
             _os.close(fd)
             raise
         self.find_all()
-        if self.header.boot != boot_hash():
-            memset(self.table.cells, 0, (<size_t>self.table.mask + 1) * sizeof(LimCell))
-            self.header.boot = boot_hash()
+        self.clear_other_boot()
         return self
 
-    def check_head(self, int fd, where) -> None:
-        cdef ShmHeader head
-        raw = _os.pread(fd, sizeof(ShmHeader), 0)
-        size = _os.fstat(fd).st_size
-        if len(raw) < <Py_ssize_t>sizeof(ShmHeader) or not raw.startswith(_MAGIC):
-            raise RegionError(f"{where}: expected a fastgw region, found other content")
-        memcpy(&head, <const char*>raw, sizeof(ShmHeader))
-        if head.version != SHM_VERSION:
-            raise RegionError(f"{where}: expected layout version {SHM_VERSION}, found {head.version}")
-        if head.size != size:
-            raise RegionError(f"{where}: expected {head.size} bytes, found {size}")
-        if head.sections > SHM_SECTIONS_MAX:
-            raise RegionError(f"{where}: expected at most {SHM_SECTIONS_MAX} sections, found {head.sections}")
-        for i in range(head.sections):
-            end = head.section[i].offset + head.section[i].entry_size * head.section[i].count
-            if head.section[i].offset < SHM_PAGE or end > size:
-                raise RegionError(f"{where}: section {i} lies outside the region")
+    @staticmethod
+    def open(path, int counters=262144, int slots=SHM_SLOTS) -> Region:
+        """Attaches the file, or creates it where there is none; processes that do so at once end up with the same one."""
+        while True:
+            try:
+                return Region.attach(path)
+            except FileNotFoundError:
+                pass
+            try:
+                return Region.create(counters, path, slots)
+            except FileExistsError:
+                pass
 
     cdef int map(self, int fd) except -1:
-        self.size = _os.fstat(fd).st_size
-        self.base = <char*>mmap(NULL, self.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
-        if <void*>self.base == MAP_FAILED:
-            self.base = NULL
-            raise OSError(errno, "mmap")
+        cdef size_t size = _os.fstat(fd).st_size
+        cdef void* base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+        if base == MAP_FAILED:
+            raise OSError(errno, f"mmap of {size} bytes: {_os.strerror(errno)}")
+        self.base = <char*>base
+        self.size = size
         self.fd = fd
         self.header = <ShmHeader*>self.base
         return 0
 
-    cdef ShmSection* find(self, uint32_t kind, size_t entry_size) except NULL:
+    cdef int lay_out(self, list layout) except -1:
+        cdef uint64_t offset = SHM_PAGE
+        seed = _os.urandom(16)
+        for i, (kind, count) in enumerate(layout):
+            self.header.section[i].kind = kind
+            self.header.section[i].entry_size = _SECTIONS[kind][1]
+            self.header.section[i].offset = offset
+            self.header.section[i].count = count
+            offset += <uint64_t>_SECTIONS[kind][1] * <uint64_t>count
+        self.header.sections = len(layout)
+        self.header.version = SHM_VERSION
+        self.header.size = self.size
+        self.header.boot = boot_hash()
+        memcpy(self.header.seed, <const char*>seed, 16)
+        memcpy(self.header.magic, b"FASTGW\0\1", 8)
+        return self.find_all()
+
+    cdef ShmSection* find(self, uint32_t kind) except NULL:
         cdef uint32_t i
         for i in range(self.header.sections):
             if self.header.section[i].kind == kind:
-                if self.header.section[i].entry_size != entry_size:
-                    raise RegionError(f"section {kind}: expected entries of {entry_size} bytes, "
-                                      f"found {self.header.section[i].entry_size}")
                 return &self.header.section[i]
-        raise RegionError(f"section {kind}: expected one, found none")
+        raise RegionError(f"section {_SECTIONS[kind][0]}: expected one, found none")
 
-    def find_all(self) -> None:
-        cdef ShmSection* s = self.find(SECTION_SLOTS, sizeof(ShmSlot))
+    cdef int find_all(self) except -1:
+        cdef ShmSection* s = self.find(SECTION_SLOTS)
         self.slots = <ShmSlot*>(self.base + s.offset)
-        s = self.find(SECTION_METRICS, sizeof(MetricsBlock))
-        self.metrics_first = <MetricsBlock*>(self.base + s.offset)
-        s = self.find(SECTION_CELLS, sizeof(LimCell))
+        self.slots_n = s.count
+        self.metrics_first = <MetricsBlock*>(self.base + self.find(SECTION_METRICS).offset)
+        s = self.find(SECTION_CELLS)
         self.table.cells = <LimCell*>(self.base + s.offset)
         self.table.mask = <uint32_t>(s.count - 1)
         self.table.nonce = &self.header.nonce
+        self.table.evictions = &self.header.evictions
         memcpy(self.table.seed, self.header.seed, 16)
+        return 0
+
+    cdef int clear_other_boot(self) except -1:
+        # Times and pids of another boot mean nothing. The lock is the kernel's, so it ends with its process; the new boot is
+        # noted last, so whoever finds it noted finds all cleared.
+        cdef uint64_t boot = boot_hash()
+        if at_load(&self.header.boot) == boot:
+            return 0
+        _fcntl.flock(self.fd, _fcntl.LOCK_EX)
+        try:
+            if at_load(&self.header.boot) != boot:
+                memset(self.base + SHM_PAGE, 0, self.size - SHM_PAGE)
+                at_store(&self.header.target_revision, 0)
+                at_store(&self.header.evictions, 0)
+                at_store(&self.header.boot, boot)
+        finally:
+            _fcntl.flock(self.fd, _fcntl.LOCK_UN)
+        return 0
 
     cdef LimTable* limit_table(self):
         return &self.table
@@ -154,14 +229,14 @@ cdef class Region:
         return &self.metrics_first[slot]
 
     cdef ShmSlot* slot_at(self, int i) except NULL:
-        if not 0 <= i < self.slot_count:
-            raise IndexError(f"slot: expected 0 to {self.slot_count - 1}, found {i}")
+        if i < 0 or <uint64_t>i >= self.slots_n:
+            raise IndexError(f"slot: expected 0 to {self.slots_n - 1}, found {i}")
         return &self.slots[i]
 
     @property
     def slot_count(self) -> int:
         """How many processes fit."""
-        return self.find(SECTION_SLOTS, sizeof(ShmSlot)).count
+        return self.slots_n
 
     @property
     def cell_count(self) -> int:
@@ -181,19 +256,32 @@ cdef class Region:
         return at_load(&self.header.target_revision)
 
     def slot(self, int i) -> SlotView:
-        """A slot as it stands."""
-        cdef ShmSlot* s = self.slot_at(i)
-        return SlotView(at_load(&s.pid), at_load(&s.kind), at_load(&s.state), at_load(&s.applied), at_load(&s.generation))
+        """A slot as it stood at one moment."""
+        return self.look(self.slot_at(i))
+
+    cdef look(self, ShmSlot* s):
+        # set_slot frees the slot, counts the generation, then writes the rest: with one generation around them the values are
+        # of one process. Caught changing over and over, the slot is told as free.
+        cdef uint64_t generation, pid, kind, state, applied
+        cdef int attempt
+        for attempt in range(1000):
+            generation = at_load(&s.generation)
+            state = at_load(&s.state)
+            pid = at_load(&s.pid)
+            kind = at_load(&s.kind)
+            applied = at_load(&s.applied)
+            if at_load(&s.generation) == generation:
+                return SlotView(pid, kind, state, applied, generation)
+        return SlotView(0, 0, SLOT_FREE, 0, generation)
 
     def set_slot(self, int i, unsigned long long pid, int kind, int state) -> None:
         """Gives the slot to a new process, or frees it (pid 0, state 0)."""
         cdef ShmSlot* s = self.slot_at(i)
         at_store(&s.state, SLOT_FREE)
+        at_add(&s.generation, 1)
         at_store(&s.applied, 0)
         at_store(&s.pid, pid)
         at_store(&s.kind, kind)
-        if pid:
-            at_add(&s.generation, 1)
         at_store(&s.state, state)
 
     def set_state(self, int i, int state) -> None:
@@ -205,14 +293,15 @@ cdef class Region:
         at_store(&self.slot_at(i).applied, revision)
 
     def lagging(self, unsigned long long revision) -> list[tuple[int, int]]:
-        """(slot, pid) of those that serve or drain and have not applied `revision`."""
-        cdef int i
-        cdef ShmSlot* s
+        """(slot, pid) of the workers that serve or drain and have not applied `revision`.
+
+        Never pid 0, which would be the caller's whole process group to os.kill.
+        """
         late = []
-        for i in range(self.slot_count):
-            s = &self.slots[i]
-            if at_load(&s.state) >= SLOT_SERVING and at_load(&s.kind) == 1 and at_load(&s.applied) < revision:
-                late.append((i, at_load(&s.pid)))
+        for i in range(self.slots_n):
+            s = self.look(&self.slots[i])
+            if s.state >= SLOT_SERVING and s.kind == 1 and s.applied < revision and s.pid:
+                late.append((i, s.pid))
         return late
 
     def metrics(self) -> dict[str, object]:

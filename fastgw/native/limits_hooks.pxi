@@ -1,0 +1,51 @@
+# limits_hooks: the limits rooms as tests and benches call them.
+
+
+def _test_cells(Table table not None) -> list[tuple[int, int, int, int]]:
+    """(index, fingerprint, time, count) of every cell that is not empty."""
+    cdef uint64_t i
+    cdef pair16 s
+    found = []
+    for i in range(<uint64_t>table.region.table.mask + 1):
+        s = at_read16(&table.region.table.cells[i].state)
+        if lim_fp(s):
+            found.append((i, lim_fp(s), lim_time(s), lim_count(s)))
+    return found
+
+
+def _test_siphash(bytes key not None, bytes first not None, bytes last not None) -> bytes:
+    """SipHash-1-3-128 of two parts, as lim_key takes them."""
+    cdef siphash_state s
+    cdef uint64_t k[2]
+    cdef uint64_t out[2]
+    memcpy(k, <const char*>key, 16)
+    siphash_start(&s, k[0], k[1])
+    siphash_word(&s, <uint64_t>len(first))
+    siphash_padded(&s, <const uint8_t*><const char*>first, len(first))
+    siphash_end(&s, <const uint8_t*><const char*>last, len(last), &out[0], &out[1])
+    return (<char*>out)[:16]
+
+
+def _bench_limit(Limiter limiter not None, bytes key not None, int rounds, int distinct=1, uint64_t first=0) -> float:
+    """Nanoseconds per hit, hashing included, on `distinct` keys in turn that begin with a number from `first`."""
+    cdef timespec a
+    cdef timespec b
+    cdef LimKey k
+    cdef LimResult r
+    cdef int i
+    cdef uint64_t now = _now(None)
+    cdef uint64_t number = first
+    cdef const uint8_t* identity = <const uint8_t*><const char*>limiter.identity
+    cdef size_t n = len(limiter.identity)
+    cdef uint8_t raw[64]
+    cdef size_t m = min(max(len(key), 8), 64)
+    memcpy(raw, <const char*>key, min(len(key), 64))
+    clock_gettime(CLOCK_MONOTONIC, &a)
+    with nogil:
+        for i in range(rounds):
+            memcpy(raw, &number, 8)
+            number = number + 1 if number + 1 < first + <uint64_t>distinct else first
+            lim_key(&limiter.region.table, identity, n, raw, m, &k)
+            limiter.count_on(&k, now, 1, &r)
+    clock_gettime(CLOCK_MONOTONIC, &b)
+    return ((b.tv_sec - a.tv_sec) * 1e9 + b.tv_nsec - a.tv_nsec) / rounds
