@@ -4,7 +4,6 @@ Owns: the listening sockets, the process slots, the settings in force, and the f
 the fork and its own main function. Must not know: when a child is started or ended.
 """
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -145,9 +144,7 @@ def _region(settings: SharedMemory) -> Region:
     """Anonymous, or the file that other programs map as well; its counters outlive the gateway."""
     if settings.path is None:
         return Region.create(settings.counters)
-    if not os.path.exists(settings.path):
-        return Region.create(settings.counters, settings.path)
-    region = Region.attach(settings.path)
+    region = Region.open(settings.path, settings.counters)
     for index in range(region.slot_count):  # of a master that was killed
         region.set_slot(index, 0, 0, 0)
     return region

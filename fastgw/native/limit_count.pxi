@@ -5,6 +5,7 @@
 cdef enum:
     LIMIT_FIXED = 0
     LIMIT_BUCKET = 1
+    LIMIT_SLIDING = 2
 
 cdef struct LimitCountConf:
     const char* identity
@@ -44,7 +45,7 @@ cdef class LimitCountStep(Step):
         self.conf.key = key.parts
         self.conf.key_n = key.n
         self.conf.key_needs_value = any(part[0] != VAR_LITERAL for part in key.held)
-        self.conf.algorithm = ("fixed", "token-bucket").index(algorithm)
+        self.conf.algorithm = ("fixed", "token-bucket", "sliding").index(algorithm)
         self.conf.count = count
         self.conf.burst = count if burst is None else burst
         self.conf.window_ns = <uint64_t>(window * 1e9)
@@ -91,6 +92,8 @@ cdef int step_limit_count(Exchange* x, void* p) noexcept nogil:
     lim_key(loop.table, <const uint8_t*>c.identity, c.identity_len, <const uint8_t*>value.p, value.len, &key)
     if c.algorithm == LIMIT_FIXED:
         lim_fixed(loop.table, &key, loop.now_ns, c.count, c.window_ns, 1, &r)
+    elif c.algorithm == LIMIT_SLIDING:
+        lim_sliding(loop.table, &key, loop.now_ns, c.count, c.window_ns, 1, &r)
     else:
         lim_bucket(loop.table, &key, loop.now_ns, c.count, c.window_ns, c.burst, 1, &r)
     if c.quota_headers:

@@ -26,7 +26,7 @@ class Conf(PluginConf, frozen=True, kw_only=True):
 
     count: how many requests are admitted in one window
     time_window: the length of a window in seconds
-    window_type: fixed: starts with its first request; token-bucket: refills evenly
+    window_type: fixed: starts with its first request; sliding: moves on; token-bucket: refills evenly
     burst: how many requests a full bucket admits at once, for token-bucket; `count` when left out
     key_type: var: `key` names a variable; var_combination: text with $variables; constant: the key
     key: what requests are counted by
@@ -40,7 +40,7 @@ class Conf(PluginConf, frozen=True, kw_only=True):
 
     count: Annotated[int, Meta(ge=1, le=_MAX_COUNT)]
     time_window: Annotated[int, Meta(ge=1, le=_MAX_WINDOW)]
-    window_type: Literal["fixed", "token-bucket"] = "fixed"
+    window_type: Literal["fixed", "sliding", "token-bucket"] = "fixed"
     burst: Annotated[int, Meta(ge=1, le=_MAX_COUNT)] | None = None
     key_type: Literal["var", "var_combination", "constant"] = "var"
     key: Text = "remote_addr"

@@ -119,6 +119,17 @@ def test_consumer_beats_group_beats_route_beats_config_beats_service() -> None:
     assert limit_of(compiled(*changes, consumer("u", group_id="g", plugins=limit(5))), user="u") == "5"
 
 
+def test_every_kind_of_window_is_counted() -> None:
+    for kind in ("fixed", "sliding", "token-bucket"):
+        build = compiled(route("r", plugins=limit(1, window_type=kind, rejected_code=429)))
+        wire = _core.Wire(build.snapshot)
+        line = wire.open()
+        wire.push(line, b"GET / HTTP/1.1\r\nHost: t\r\n\r\n" * 2)
+        wire.push(1, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        answers = wire.pull(line)
+        assert [answers.count(b"HTTP/1.1 200"), answers.count(b"HTTP/1.1 429")] == [1, 1]
+
+
 def test_a_disabled_plugin_of_a_higher_layer_switches_the_lower_one_off() -> None:
     service = Change("services", "s", {"id": "s", "plugins": limit(1)})
     off = {"limit-count": {"_meta": {"disable": True}}}
