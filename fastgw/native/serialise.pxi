@@ -29,9 +29,12 @@ cdef inline bint same_name(const char* a, const char* b, size_t n) noexcept nogi
 
 cdef void names_collect(Names* names, const Buf* lines) noexcept nogil:
     cdef const char* p = lines.p
-    cdef const char* end = lines.p + lines.len
+    cdef const char* end
     cdef const char* colon
     names.n = 0
+    if lines.len == 0:          # p may be NULL, to which C lets nobody add even 0
+        return
+    end = p + lines.len
     while p < end and names.n < EXTRA_NAMES_MAX:
         colon = <const char*>memchr(p, 58, end - p)
         if colon == NULL:

@@ -169,6 +169,10 @@ cdef class Wire:
         self.line(i).broken = True
         self.event(i, EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 
+    def breaks(self, int i) -> None:
+        """The line breaks, and no event tells: the core finds out when it next sends or reads."""
+        self.line(i).broken = True
+
     def room(self, int i, size_t n) -> None:
         """From now on the line takes n more bytes, then it is full."""
         cdef bint was_full = self.line(i).room == 0
