@@ -37,6 +37,7 @@ include "native/plan.pxi"
 include "native/vars.pxi"
 include "native/route.pxi"
 # one request
+include "native/splice.pxi"
 include "native/conn.pxi"
 include "native/serialise.pxi"
 include "native/reply.pxi"

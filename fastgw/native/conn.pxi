@@ -20,6 +20,9 @@ cdef void conn_close(Conn* c) noexcept nogil:
     loop.io.close(c)
     c.x = NULL
     buf_free(&c.out)
+    if c.pipe != NULL:
+        pipe_give(loop, c.pipe)
+        c.pipe = NULL
     c.dead_next = loop.dead
     loop.dead = c
 
@@ -68,12 +71,17 @@ cdef inline void conn_ready(Conn* c) noexcept nogil:
     loop.ready_tail = c
 
 
+cdef inline bint conn_unsent(const Conn* c) noexcept nogil:
+    # Whether bytes wait for room in the socket. The source of more is not read until they have gone.
+    return c.out.len != c.out.off or c.pipe != NULL
+
+
 cdef int conn_send(Conn* c, const void* head, size_t m, const void* body, size_t n) noexcept nogil:
     # Takes all bytes: sends what the socket accepts, keeps the rest in c.out. -1 when the line is broken.
     cdef ssize_t done = 0
     if c.broken or c.state == CONN_CLOSED:
         return -1
-    if buf_left(&c.out) == 0:
+    if not conn_unsent(c):
         done = c.loop.io.send(c, head, m, body, n)
         if done < 0:
             if done != -EAGAIN:
@@ -95,8 +103,13 @@ cdef int conn_send(Conn* c, const void* head, size_t m, const void* body, size_t
 
 
 cdef int conn_flush(Conn* c) noexcept nogil:
-    # Sends from c.out. 1 when it is empty, 0 when the socket is full, -1 when the line is broken.
+    # Sends what waits. 1 when all has gone, 0 when the socket is full, -1 when the line is broken.
     cdef ssize_t done
+    cdef int r
+    if c.pipe != NULL:
+        r = splice_flush(c)
+        if r != 1:
+            return r
     while buf_left(&c.out):
         done = c.loop.io.send(c, c.out.p + c.out.off, buf_left(&c.out), NULL, 0)
         if done < 0:

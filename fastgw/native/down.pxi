@@ -238,7 +238,7 @@ cdef void down_refuse(Exchange* x, uint16_t status, const char* reason) noexcept
 cdef inline bint down_listens(const Down* d) noexcept nogil:
     # Whether a head may be read. Not while an answer is unsent: a client that only writes would fill the memory, and the end
     # of its input would cut the answer off. down_on_writable goes on.
-    return (d.c.state == DOWN_IDLE or d.c.state == DOWN_HEAD) and buf_left(&d.c.out) == 0
+    return (d.c.state == DOWN_IDLE or d.c.state == DOWN_HEAD) and not conn_unsent(&d.c)
 
 
 cdef void down_process(Down* d) noexcept nogil:
@@ -314,7 +314,7 @@ cdef void down_on_writable(Down* d) noexcept nogil:
 
 
 cdef void down_on_event(Down* d, uint32_t events) noexcept nogil:
-    if events & EPOLLOUT and buf_left(&d.c.out):
+    if events & EPOLLOUT and conn_unsent(&d.c):
         down_on_writable(d)
         if d.c.state == CONN_CLOSED:
             return
@@ -355,15 +355,15 @@ cdef void exchange_finish(Exchange* x) noexcept nogil:
     if d.close_after or (d.c.loop.draining and buf_left(&d.input) == 0):
         d.c.state = DOWN_LINGER
         d.lingered = 0
-        timer_set(&d.c, LINGER_MS if buf_left(&d.c.out) == 0 else d.c.loop.limits.send_ms)
-        if buf_left(&d.c.out) == 0:
+        timer_set(&d.c, LINGER_MS if not conn_unsent(&d.c) else d.c.loop.limits.send_ms)
+        if not conn_unsent(&d.c):
             if body_done and not d.c.readable and buf_left(&d.input) == 0:
                 down_close(d)   # nothing unread that could turn into a reset
             else:
                 down_linger_start(d)
         return
     d.c.state = DOWN_IDLE
-    timer_set(&d.c, d.c.loop.limits.idle_ms if buf_left(&d.c.out) == 0 else d.c.loop.limits.send_ms)
+    timer_set(&d.c, d.c.loop.limits.idle_ms if not conn_unsent(&d.c) else d.c.loop.limits.send_ms)
     if not d.processing and (buf_left(&d.input) or d.c.readable):
         conn_ready(&d.c)
 
@@ -399,7 +399,7 @@ cdef void down_linger_start(Down* d) noexcept nogil:
 cdef void down_linger_read(Down* d) noexcept nogil:
     cdef Loop* loop = d.c.loop
     cdef ssize_t n
-    if buf_left(&d.c.out):
+    if conn_unsent(&d.c):
         return
     while True:
         n = loop.io.recv(&d.c, loop.rbuf, IO_BYTES)

@@ -6,6 +6,10 @@ ctypedef ssize_t (*io_send)(Conn* c, const void* head, size_t m, const void* bod
 ctypedef int (*io_connect)(Conn* c, const sockaddr* address, socklen_t size) noexcept nogil
 ctypedef void (*io_close)(Conn* c) noexcept nogil
 ctypedef void (*io_finish)(Conn* c) noexcept nogil
+ctypedef int (*io_pipe)(Pipe* p) noexcept nogil
+ctypedef ssize_t (*io_fill)(Conn* c, Pipe* p, size_t n) noexcept nogil
+ctypedef ssize_t (*io_spill)(Conn* c, Pipe* p) noexcept nogil
+ctypedef void (*io_unpipe)(Pipe* p) noexcept nogil
 
 cdef struct Io:                 # where bytes come from and go to: sockets in life, memory in tests
     io_recv recv                # bytes, 0 at the end of input, -errno
@@ -13,6 +17,10 @@ cdef struct Io:                 # where bytes come from and go to: sockets in li
     io_connect connect          # 0 when connected, -EINPROGRESS, -errno
     io_close close
     io_finish finish            # no more bytes from us (FIN); reading goes on
+    io_pipe pipe                # makes a pipe; 0 or -errno
+    io_fill fill                # bytes moved from the connection into an empty pipe, 0 at the end of input, -errno
+    io_spill spill              # bytes moved from the pipe to the connection, -errno
+    io_unpipe unpipe
 
 cdef enum ConnKind:
     CONN_LISTENER = 1
@@ -29,6 +37,12 @@ cdef enum ConnState:
     UP_IDLE                     # in its pool
     CONN_CLOSED                 # on the dead list; freed after the batch of events that may still name it
 
+cdef struct Pipe:               # body bytes on their way inside the kernel, never copied to this process (splice(2))
+    Pipe* next                  # free list
+    int ends[2]                 # read, write
+    uint32_t n                  # bytes in it
+    Buf memory                  # in tests: what stands for the kernel
+
 cdef struct Conn:
     Loop* loop
     int fd
@@ -39,6 +53,7 @@ cdef struct Conn:
     uint8_t broken              # error or full hang-up: nothing can be sent any more
     uint8_t queued              # on the loop's ready list
     Exchange* x
+    Pipe* pipe                  # holds bytes for this connection, to be sent before `out`; NULL when there are none
     Buf out                     # accepted for sending, not yet sent
     Conn* ready_next
     Conn* timer_prev
@@ -197,8 +212,14 @@ cdef enum:
     ACCEPTS_MAX = 64            # connections taken per event of a listener
     LOG_BATCH = 32768           # bytes of access log per write
     LOG_MOST = 4194304          # bytes held for a slow sink; lines beyond are dropped and counted
-    DRAIN_ROUNDS = 16           # epoll_wait calls per drain before the event loop gets its turn
+    DRAIN_NS = 2000000          # a drain lasts no longer before the event loop gets its turn
+    DRAIN_WAIT_MS = 1           # how long a drain waits for more before it goes back to the event loop
     EXCHANGES_KEPT = 256        # free ones held for reuse (about 4 KiB each)
+    SPLICE_LEAST = 32768        # where splice_least starts (docs/performance.md)
+    FIRST_BYTES = 32768         # the read that an answer's head comes in: what is more of the body is left to splice
+    SPLICE_BYTES = 262144       # size of a pipe, as far as the kernel grants it
+    JOIN_BYTES = 2048           # a body this short is copied behind its head
+    PIPES_KEPT = 64             # empty ones held for reuse, two descriptors each
     CHUNK_EXT_MAX = 1024        # bytes of chunk extensions per chunk
 
 cdef struct Loop:
@@ -211,6 +232,9 @@ cdef struct Loop:
     int64_t wall                # CLOCK_REALTIME, s
     char* rbuf                  # IO_BYTES, what recv fills
     Buf wbuf                    # what one send is built in
+    Pipe* pipes                 # empty ones
+    uint32_t n_pipes            # how many those are
+    int64_t splice_least        # what is left of a body is spliced from this size on; below, a copy is cheaper
     Conn* ready                 # connections with work left over
     Conn* ready_tail
     Conn* dead

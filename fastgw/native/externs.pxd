@@ -1,7 +1,8 @@
 # The outside world: libc, Linux sockets and epoll. No names of ours.
 
 from libc.errno cimport (
-    EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EMFILE, ENFILE, ENOMEM, EPIPE, errno,
+    EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM, EPIPE,
+    errno,
 )
 from libc.stdint cimport (
     INT64_MAX, int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t,
@@ -97,8 +98,15 @@ cdef extern from "<sys/epoll.h>" nogil:
     int epoll_ctl(int epfd, int op, int fd, epoll_event* event)
     int epoll_wait(int epfd, epoll_event* events, int most, int timeout_ms)
 
+cdef extern from "<fcntl.h>" nogil:
+    int O_NONBLOCK, O_CLOEXEC, F_SETPIPE_SZ
+    unsigned int SPLICE_F_MOVE, SPLICE_F_NONBLOCK
+    int fcntl(int fd, int command, ...)
+    ssize_t splice(int source, void* source_offset, int sink, void* sink_offset, size_t n, unsigned int flags)
+
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
+    int pipe2(int* ends, int flags)
     ssize_t write(int fd, const void* buf, size_t n)
 
 cdef extern from "<dlfcn.h>" nogil:

@@ -71,6 +71,39 @@ cdef void sock_finish(Conn* c) noexcept nogil:
     shutdown(c.fd, SHUT_WR)
 
 
+cdef int sock_pipe(Pipe* p) noexcept nogil:
+    if pipe2(p.ends, O_NONBLOCK | O_CLOEXEC) != 0:
+        return -errno
+    fcntl(p.ends[1], F_SETPIPE_SZ, SPLICE_BYTES)    # a wish: users have a quota (pipe(7)), then it stays at 64 KiB
+    return 0
+
+
+cdef void sock_unpipe(Pipe* p) noexcept nogil:
+    close(p.ends[0])
+    close(p.ends[1])
+
+
+cdef ssize_t sock_fill(Conn* c, Pipe* p, size_t n) noexcept nogil:
+    cdef ssize_t r
+    while True:
+        r = splice(c.fd, NULL, p.ends[1], NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
+        if r >= 0:
+            return r
+        if errno != EINTR:
+            return -errno
+
+
+cdef ssize_t sock_spill(Conn* c, Pipe* p) noexcept nogil:
+    # To a broken line this raises SIGPIPE, which Python has set to be ignored.
+    cdef ssize_t r
+    while True:
+        r = splice(p.ends[0], NULL, c.fd, NULL, p.n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
+        if r >= 0:
+            return r
+        if errno != EINTR:
+            return -errno
+
+
 cdef void address_text(Down* d, const sockaddr_storage* a, Loop* loop) noexcept nogil:
     # The peer as text; an IPv4 address that came through an IPv6 socket is written as IPv4.
     cdef const uint8_t* six
@@ -194,18 +227,24 @@ cdef void loop_ready(Loop* loop) noexcept nogil:
         c = following
 
 
-cdef bint loop_drain(Loop* loop) noexcept nogil:
-    # Serves what is there. True when work is left for another call (the cap keeps timers and Python plugins alive).
+cdef bint loop_drain(Loop* loop, int wait_ms) noexcept nogil:
+    # Serves what is there and what comes soon after: while traffic flows this waits in its own set, since a way back through
+    # the event loop costs two more waits and the interpreter at each wake-up. True when the event loop's turn came while
+    # work was left (timers, signals and configuration wait no longer than DRAIN_NS); False when nothing came for wait_ms.
     cdef epoll_event events[EVENTS_MAX]
-    cdef int n, i, round_
-    for round_ in range(DRAIN_ROUNDS):
-        n = epoll_wait(loop.epfd, events, EVENTS_MAX, 0)
+    cdef uint64_t end = 0
+    cdef int n, i
+    while True:
+        n = epoll_wait(loop.epfd, events, EVENTS_MAX, wait_ms if loop.ready == NULL else 0)
         if n <= 0 and loop.ready == NULL:
             return False
         loop_clock(loop)
+        if end == 0:
+            end = loop.now_ns + DRAIN_NS
         for i in range(n):
             conn_on_event(<Conn*>events[i].data.ptr, events[i].events)
         if loop.ready != NULL:
             loop_ready(loop)
         conn_bury(loop)
-    return True
+        if loop.now_ns >= end:
+            return True

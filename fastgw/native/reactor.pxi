@@ -36,6 +36,11 @@ cdef class Reactor:
         core.io.connect = sock_connect
         core.io.close = sock_close
         core.io.finish = sock_finish
+        core.io.pipe = sock_pipe
+        core.io.fill = sock_fill
+        core.io.spill = sock_spill
+        core.io.unpipe = sock_unpipe
+        core.splice_least = SPLICE_LEAST
         core.server_tokens = server_tokens
         core.log_fd = -1
         core.epfd = epoll_create1(EPOLL_CLOEXEC)
@@ -60,11 +65,13 @@ cdef class Reactor:
         return self.core.epfd
 
     def drain(self) -> None:
-        """Serves what is there, up to a cap; comes back by itself when the cap was reached."""
+        """Serves what is there and what follows at once, up to a cap; comes back by itself when the cap was reached."""
         cdef bint more
+        # A coroutine of a Python plugin waits for the event loop: then it must not be kept from its turn.
+        cdef int wait = 0 if self.tasks else DRAIN_WAIT_MS
         self.scheduled = False
         with nogil:
-            more = loop_drain(&self.core)
+            more = loop_drain(&self.core, wait)
         if more and not self.scheduled:
             self.scheduled = True
             self.loop.call_soon(self.drain)
@@ -126,7 +133,7 @@ cdef class Reactor:
             while d != NULL:
                 following = d.next
                 if (d.c.state == DOWN_IDLE and d.requests and not d.c.readable and buf_left(&d.input) == 0
-                        and buf_left(&d.c.out) == 0):
+                        and not conn_unsent(&d.c)):
                     down_close(d)
                 d = following
             conn_bury(&self.core)
@@ -204,6 +211,7 @@ cdef class Reactor:
                 up_close(self.core.ups)
             self.core.ready = self.core.ready_tail = NULL
             conn_bury_all(&self.core)
+            pipe_drop_all(&self.core)
             if self.core.log_on:
                 log_flush(&self.core)
             while self.core.free_exchanges != NULL:

@@ -17,6 +17,12 @@ cdef int request_decode(Exchange* x, Buf* out) noexcept nogil:
     return 0
 
 
+cdef inline void request_count(Exchange* x, size_t n) noexcept nogil:
+    x.body_left -= n
+    x.body_bytes += n
+    x.body_done = x.body_left == 0
+
+
 cdef ssize_t request_frame(Exchange* x, const char* p, size_t n, Buf* out, size_t* direct) noexcept nogil:
     # Decodes body bytes p[0:n]; what goes upstream is appended to out, but for a Content-Length body with `direct`, where the
     # first direct[0] bytes of p go as they are. Gives the bytes used, or -1 when the exchange was ended.
@@ -27,9 +33,7 @@ cdef ssize_t request_frame(Exchange* x, const char* p, size_t n, Buf* out, size_
     cdef int r
     if x.body == BODY_LENGTH:
         k = n if <int64_t>n < x.body_left else <size_t>x.body_left
-        x.body_left -= k
-        x.body_bytes += k
-        x.body_done = x.body_left == 0
+        request_count(x, k)
         if direct != NULL:
             direct[0] = k
         else:
@@ -84,8 +88,10 @@ cdef void request_relay(Exchange* x) noexcept nogil:
     cdef ssize_t n
     cdef ssize_t used
     cdef size_t direct
+    cdef bint spliced
     cdef int rounds = 0
-    while not x.body_done and buf_left(&u.c.out) == 0:
+    while not x.body_done and not conn_unsent(&u.c):
+        spliced = False
         if buf_left(&d.input):
             p = d.input.p + d.input.off
             n = buf_left(&d.input)
@@ -97,26 +103,35 @@ cdef void request_relay(Exchange* x) noexcept nogil:
                 return
             rounds += 1
             p = loop.rbuf
-            n = loop.io.recv(&d.c, loop.rbuf, IO_BYTES)
+            n = -ENOSYS
+            if x.body == BODY_LENGTH and x.body_left >= loop.splice_least:
+                n = splice_move(&d.c, &u.c, x.body_left)
+                spliced = n > 0
+            if n == -ENOSYS:
+                n = loop.io.recv(&d.c, loop.rbuf, IO_BYTES)
+                if 0 < n < IO_BYTES and not d.c.ended:
+                    d.c.readable = 0
             if n <= 0:
                 if n == -EAGAIN:
                     d.c.readable = 0
                     break
                 exchange_abort(x)   # the client left in the middle of its request
                 return
-            if n < IO_BYTES and not d.c.ended:
-                d.c.readable = 0
-        buf_reset(out)
-        direct = 0
-        used = request_frame(x, p, n, out, &direct)
-        if used < 0:
-            return
-        # The input is settled before the send, which may end the exchange: what is left of it is the next request's.
-        if p != loop.rbuf:
-            buf_eat(&d.input, used)
-        elif used < n:
-            buf_put(&d.input, p + used, n - used)       # pipelined behind the body
-        if conn_send(&u.c, out.p, out.len, p, direct) < 0:
+        if spliced:
+            request_count(x, n)
+        else:
+            buf_reset(out)
+            direct = 0
+            used = request_frame(x, p, n, out, &direct)
+            if used < 0:
+                return
+            # The input is settled before the send, which may end the exchange: what is left of it is the next request's.
+            if p != loop.rbuf:
+                buf_eat(&d.input, used)
+            elif used < n:
+                buf_put(&d.input, p + used, n - used)       # pipelined behind the body
+            conn_send(&u.c, out.p, out.len, p, direct)
+        if u.c.broken:
             if u.c.readable:
                 d.close_after = 1   # answered early and closed: the answer is still to be read
                 return
@@ -125,25 +140,54 @@ cdef void request_relay(Exchange* x) noexcept nogil:
         u.sent_bytes = 1
         x.replayable = 0
     up_arm(u)
-    if x.body_done or buf_left(&u.c.out):
+    if x.body_done or conn_unsent(&u.c):
         timer_set(&d.c, 0)      # it is not the client who is waited for
     else:
         timer_set(&d.c, loop.limits.body_ms)
+
+
+cdef inline bint answer_splices(const Up* u) noexcept nogil:
+    # Whether what comes next is so much of a body that goes on as it is.
+    cdef const Exchange* x = u.c.x
+    return (u.parser.done and x.answer_body == BODY_LENGTH and x.answer_left >= u.c.loop.splice_least
+            and not x.filtering)
+
+
+cdef void answer_spliced(Exchange* x, size_t n) noexcept nogil:
+    # n bytes of the body have moved on.
+    x.answer_left -= n
+    x.answer_bytes += n
+    x.answer_done = x.answer_left == 0
+    if x.down.c.broken:
+        exchange_abort(x)
+    elif x.answer_done:
+        exchange_finish(x)
+    elif conn_unsent(&x.down.c):
+        timer_set(&x.down.c, x.loop.limits.send_ms)
 
 
 cdef void answer_on_readable(Up* u) noexcept nogil:
     cdef Loop* loop = u.c.loop
     cdef Exchange* x = u.c.x
     cdef ssize_t n
+    cdef ssize_t room = 0
+    cdef bint spliced
     cdef int rounds = 0
     while u.c.readable and u.c.x == x and x != NULL:
-        if buf_left(&x.down.c.out):
+        if conn_unsent(&x.down.c):
             return              # down_on_writable takes up from here
         if rounds == IO_ROUNDS:
             conn_ready(&u.c)
             return
         rounds += 1
-        n = loop.io.recv(&u.c, loop.rbuf, IO_BYTES)
+        spliced = answer_splices(u)
+        if spliced:
+            n = splice_move(&u.c, &x.down.c, x.answer_left)
+            if n == -ENOSYS:
+                spliced = False
+        if not spliced:
+            room = IO_BYTES if u.parser.done else FIRST_BYTES
+            n = loop.io.recv(&u.c, loop.rbuf, room)
         if n == -EAGAIN:
             u.c.readable = 0
             return
@@ -154,10 +198,12 @@ cdef void answer_on_readable(Up* u) noexcept nogil:
             else:
                 answer_on_end(u)
             return
-        if n < IO_BYTES and not u.c.ended:
+        if not spliced and n < room and not u.c.ended:
             u.c.readable = 0    # a short read emptied the socket; the next bytes make a new edge (epoll(7))
         u.got_bytes = 1
-        if u.parser.done:
+        if spliced:
+            answer_spliced(x, n)
+        elif u.parser.done:
             buf_reset(&loop.wbuf)
             answer_body(u, loop.rbuf, n)
         else:
@@ -308,6 +354,9 @@ cdef void answer_body(Up* u, const char* p, size_t n) noexcept nogil:
             k = 0
         else:
             x.answer_bytes += k
+            if 0 < k <= JOIN_BYTES and out.len:
+                buf_put(out, p, k)  # one plain buffer: to gather two costs the kernel more than so short a copy
+                k = 0
     if x.answer_done:
         answer_emit_end(x, out)
     if out.failed or conn_send(&d.c, out.p, out.len, p, k) < 0:
@@ -315,7 +364,7 @@ cdef void answer_body(Up* u, const char* p, size_t n) noexcept nogil:
         return
     if x.answer_done:
         exchange_finish(x)
-    elif buf_left(&d.c.out):
+    elif conn_unsent(&d.c):
         timer_set(&d.c, x.loop.limits.send_ms)
 
 

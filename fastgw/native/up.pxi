@@ -155,7 +155,7 @@ cdef int up_send_request(Up* u) noexcept nogil:
 
 cdef inline void up_arm(Up* u) noexcept nogil:
     cdef PlanC* plan = u.c.x.plan
-    if buf_left(&u.c.out):
+    if conn_unsent(&u.c):
         timer_set(&u.c, plan.send_ms if plan.send_ms else plan.upstream.send_ms)
     else:
         timer_set(&u.c, plan.read_ms if plan.read_ms else plan.upstream.read_ms)
@@ -166,7 +166,7 @@ cdef void up_release(Up* u, Exchange* x) noexcept nogil:
     cdef UpstreamC* upstream = x.plan.upstream
     u.c.x = NULL
     if (x.up_keep and x.answer_done and x.body_done and not u.c.ended and not u.c.broken
-            and buf_left(&u.c.out) == 0 and u.requests < upstream.keep_requests
+            and not conn_unsent(&u.c) and u.requests < upstream.keep_requests
             and u.pool.n_idle < upstream.keep_size and not u.c.loop.draining):
         if u.c.readable:
             if u.c.loop.io.recv(&u.c, u.c.loop.rbuf, 1) != -EAGAIN:
@@ -195,7 +195,7 @@ cdef void up_on_event(Up* u, uint32_t events) noexcept nogil:
         if up_send_request(u) < 0:
             proxy_failed(u, 502, "upstream.reset")
             return
-    elif events & EPOLLOUT and buf_left(&u.c.out):
+    elif events & EPOLLOUT and conn_unsent(&u.c):
         up_on_writable(u)
     if u.c.state == UP_IDLE:
         if u.c.readable and u.c.loop.io.recv(&u.c, u.c.loop.rbuf, 1) != -EAGAIN:
@@ -227,9 +227,9 @@ cdef void up_on_timeout(Up* u) noexcept nogil:
     elif u.c.state == UP_CONNECTING:
         proxy_failed(u, 504, "upstream.connect_timeout")
     elif u.c.x != NULL:
-        if buf_left(&u.c.out):
+        if conn_unsent(&u.c):
             proxy_failed(u, 504, "upstream.send_timeout")
-        elif buf_left(&u.c.x.down.c.out) or not u.c.x.body_done:
+        elif conn_unsent(&u.c.x.down.c) or not u.c.x.body_done:
             up_arm(u)           # it is the client that is slow; the client's own timer watches it
         else:
             proxy_failed(u, 504, "upstream.timeout")

@@ -90,16 +90,43 @@ cdef void mem_finish(Conn* c) noexcept nogil:
     mem_of(c).finished = True
 
 
+cdef int mem_pipe(Pipe* p) noexcept nogil:
+    return 0
+
+
+cdef void mem_unpipe(Pipe* p) noexcept nogil:
+    buf_free(&p.memory)
+
+
+cdef ssize_t mem_fill(Conn* c, Pipe* p, size_t n) noexcept nogil:
+    cdef ssize_t r
+    if buf_room(&p.memory, n) != 0:
+        return -ENOMEM
+    r = mem_recv(c, p.memory.p + p.memory.len, n)
+    if r > 0:
+        p.memory.len += <uint32_t>r
+    return r
+
+
+cdef ssize_t mem_spill(Conn* c, Pipe* p) noexcept nogil:
+    cdef ssize_t r = mem_send(c, p.memory.p + p.memory.off, buf_left(&p.memory), p.memory.p, 0)
+    if r > 0:
+        buf_eat(&p.memory, r)
+    return r
+
+
 cdef class Wire:
     """A worker's core without sockets.
 
     Lines are numbered in the order in which they are opened: `open()` makes a client's, connecting upstreams add theirs
-    (`lines()`). `push` gives the core bytes, `pull` takes what it sent. Time stands still but for `advance`.
+    (`lines()`). `push` gives the core bytes, `pull` takes what it sent. Time stands still but for `advance`. Bodies with
+    `splice_least` or more bytes to come are moved by what stands for splice(2) here.
     """
     cdef Reactor reactor
     cdef MemNet net
 
-    def __cinit__(self, Snapshot snapshot=None, *, limits=None, trusted=(), Region region=None, loop=None, on_error=None):
+    def __cinit__(self, Snapshot snapshot=None, *, limits=None, trusted=(), Region region=None, loop=None, on_error=None,
+                  long long splice_least=SPLICE_LEAST):
         self.reactor = Reactor(loop=loop, region=Region.create(1024) if region is None else region, slot=0, limits=limits,
                                trusted=trusted, on_error=on_error)
         self.reactor.core.net = &self.net
@@ -108,6 +135,11 @@ cdef class Wire:
         self.reactor.core.io.connect = mem_connect
         self.reactor.core.io.close = mem_close
         self.reactor.core.io.finish = mem_finish
+        self.reactor.core.io.pipe = mem_pipe
+        self.reactor.core.io.fill = mem_fill
+        self.reactor.core.io.spill = mem_spill
+        self.reactor.core.io.unpipe = mem_unpipe
+        self.reactor.core.splice_least = splice_least
         if snapshot is not None:
             self.reactor.install(snapshot)
 
@@ -220,6 +252,8 @@ cdef class Wire:
         for i in range(self.net.n):
             if self.net.list[i].conn != NULL:
                 total += buf_left(&self.net.list[i].conn.out)
+                if self.net.list[i].conn.pipe != NULL:
+                    total += self.net.list[i].conn.pipe.n
                 if not self.net.list[i].is_up:
                     total += buf_left(&(<Down*>self.net.list[i].conn).input)
         return total
