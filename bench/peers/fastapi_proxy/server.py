@@ -16,11 +16,12 @@ import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade"}
+# Beside those of one hop: httpx has decoded the body when it hands it over.
+DROPPED = {"connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade", "content-encoding"}
 
 
-def end_to_end(headers: httpx.Headers) -> dict[str, str]:
-    return {name: value for name, value in headers.items() if name not in HOP_BY_HOP}
+def passed_on(headers: httpx.Headers) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name not in DROPPED}
 
 
 def gateway(upstream: str, consumers: dict[str, dict[str, Any]]) -> FastAPI:
@@ -53,16 +54,11 @@ def gateway(upstream: str, consumers: dict[str, dict[str, Any]]) -> FastAPI:
     @app.api_route("/{path:path}", methods=METHODS)
     async def forward(request: Request, caller: Annotated[dict[str, Any], Depends(allowed)]) -> Response:
         client: httpx.AsyncClient = request.app.state.client
-        headers = end_to_end(httpx.Headers(request.headers.raw))
+        headers = passed_on(httpx.Headers(request.headers.raw))
         headers["x-consumer-username"] = caller["name"]
         target = httpx.URL(path=request.url.path, query=request.url.query.encode())
-        asked = client.build_request(request.method, target, headers=headers, content=await request.body())
-        found = await client.send(asked, stream=True)
-        try:
-            body = b"".join([piece async for piece in found.aiter_raw()])
-        finally:
-            await found.aclose()
-        return Response(body, found.status_code, end_to_end(found.headers))
+        found = await client.request(request.method, target, headers=headers, content=await request.body())
+        return Response(found.content, found.status_code, passed_on(found.headers))
 
     return app
 
