@@ -51,7 +51,8 @@ def prove(peer: Peer, port: int, job: Job, answer: str) -> list[str]:
     for check in checks_for(peer.claims_in(job)):
         for turn, expected in enumerate(check.statuses, 1):
             try:
-                status, body = _ask(port, job.path, check.token)
+                token = peer.token(check.token, job) if check.token else None
+                status, body = _ask(port, job.path, token)
             except (OSError, http.client.HTTPException) as error:
                 faults.append(f"{check.what}, request {turn}: {type(error).__name__}: {error}")
                 continue

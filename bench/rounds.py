@@ -61,7 +61,6 @@ class Match:
         self._plan = plan
         self._folder = folder
         self._stack = stack
-        self._headers = scenario.headers()
         self._origin = stack.enter_context(Origin(folder / "origin", plan.load_cores))
         self.result = ScenarioResult(scenario.about, dict(scenario.targets))
 
@@ -84,7 +83,8 @@ class Match:
 
     def _drive(self, one: Contestant, seconds: int) -> load.Load:
         url = f"http://127.0.0.1:{one.place.port}{self._scenario.job.path}"
-        return load.run(url, self._headers, seconds, self._plan.connections, self._plan.load_cores)
+        headers = self._scenario.headers(one.peer)
+        return load.run(url, headers, seconds, self._plan.connections, self._plan.load_cores)
 
     def warm(self, one: Contestant) -> None:
         self._drive(one, WARM_SECONDS)

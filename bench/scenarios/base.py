@@ -25,8 +25,8 @@ class Scenario:
     refuses: Claim | None = None
     targets: Mapping[str, float] = field(default_factory=dict)  # fastgw's ratio to a peer, at most
 
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token()}"} if self.token else {}
+    def headers(self, peer: Peer) -> dict[str, str]:
+        return {"Authorization": f"Bearer {peer.token(self.token(), self.job)}"} if self.token else {}
 
     def status_of(self, peer: Peer) -> int:
         """A peer that does not authenticate or limit forwards everything: it answers 200."""

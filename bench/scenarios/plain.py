@@ -6,5 +6,5 @@ SCENARIO = Scenario(
     name="plain",
     about="no plugin; forwarded",
     job=PLAIN,
-    peers=("fastgw", "nginx-plain", "haproxy-plain", "relay"),
+    peers=("fastgw", "nginx-plain", "haproxy-plain", "caddy-plain", "relay"),
 )
