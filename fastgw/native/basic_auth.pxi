@@ -1,5 +1,5 @@
 # basic_auth: the basic-auth plugin's step (RFC 7617): decode the Authorization field, look the user up, compare the password.
-# An unknown user costs what a known one does: the digest of the password is made before anybody is looked up, and compared
+# Who asks for an unknown user waits for the same: the digest of the password is made before anybody is looked up, and compared
 # with something in any case.
 
 cdef struct BasicAuthConf:
