@@ -14,6 +14,8 @@ include "native/b64url.pxd"
 include "native/json_text.pxd"
 include "native/json.pxd"
 include "native/jwt.pxd"
+include "native/random.pxd"
+include "native/secret.pxd"
 include "native/atomics.pxd"
 include "native/metrics.pxd"
 

@@ -65,6 +65,13 @@ def _test_jwt_message(reason: str) -> str: ...
 def _bench_jwt(token: bytes, secret: bytes, rounds: int, headers: bool = False) -> float: ...
 def _bench_hmac(data: bytes, secret: bytes, rounds: int) -> float: ...
 
+# secret, random
+def _test_secret_digest(text: bytes) -> bytes: ...
+def _test_random(size: int, calls: int) -> list[bytes]: ...
+
+# args
+def _test_args(query: bytes, name: bytes) -> tuple[int, bytes, bytes]: ...
+
 # -- paths -------------------------------------------------------------------------------------------
 
 def normalise_path(path: bytes) -> bytes: ...
@@ -198,6 +205,12 @@ class SecretKey:
     def __init__(self, algorithm: str, secret: bytes = b"", verifier: Callable[[bytes, bytes], bool] | None = None) -> None: ...
 
 @final
+class SharedSecret:
+    def __init__(self, text: bytes) -> None: ...
+    @property
+    def index(self) -> bytes: ...
+
+@final
 class Credential:
     consumer: Consumer
     key: bytes
@@ -209,6 +222,7 @@ class Credential:
         custom_id: bytes = b"",
         secret: SecretKey | None = None,
         leeway: int = 0,
+        proof: SharedSecret | None = None,
     ) -> None: ...
 
 @final
@@ -261,6 +275,48 @@ class JwtAuthStep(Step):
         hide_credentials: bool = False,
         realm: str = "jwt",
         anonymous: Credential | None = None,
+    ) -> None: ...
+
+@final
+class KeyAuthStep(Step):
+    def __init__(
+        self,
+        *,
+        header: str = "apikey",
+        query: str = "apikey",
+        hide_credentials: bool = False,
+        realm: str = "key",
+        anonymous: Credential | None = None,
+        fallback: bool = False,
+    ) -> None: ...
+
+@final
+class BasicAuthStep(Step):
+    def __init__(
+        self,
+        *,
+        hide_credentials: bool = False,
+        realm: str = "basic",
+        anonymous: Credential | None = None,
+        fallback: bool = False,
+    ) -> None: ...
+
+@final
+class IpRestrictionStep(Step):
+    def __init__(self, networks: Sequence[str], *, admits: bool, body: bytes, status: int = 403) -> None: ...
+
+def _ip_ranges(networks: Sequence[str]) -> list[tuple[bytes, bytes]]: ...
+
+@final
+class RequestIdStep(Step):
+    def __init__(
+        self,
+        phase: Literal["rewrite", "header_filter"],
+        *,
+        header_name: str = "X-Request-Id",
+        algorithm: str = "uuid",
+        length: int = 0,
+        chars: bytes = b"",
     ) -> None: ...
 
 @final
@@ -368,6 +424,7 @@ class Wire:
         splice_least: int = 32768,
     ) -> None: ...
     def install(self, snapshot: Snapshot) -> None: ...
+    def access_log(self, fd: int) -> None: ...
     def open(self, address: str = "192.0.2.1", trusted: bool = False) -> int: ...
     def push(self, i: int, data: bytes) -> None: ...
     def pull(self, i: int) -> bytes: ...
@@ -382,5 +439,6 @@ class Wire:
     def finished(self, i: int) -> bool: ...
     def advance(self, seconds: float) -> None: ...
     def held(self) -> int: ...
+    def _bench_step(self, i: int, step: Step, rounds: int) -> float: ...
     @property
     def active(self) -> int: ...

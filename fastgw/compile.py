@@ -297,7 +297,7 @@ class Compiler:
                 continue
             key = plugin.credential(msgspec.convert(raw, plugin.consumer_conf))
             credential = _core.Credential(
-                consumer, key.key.encode(), id_.encode(), self._custom_id(owner), key.secret, key.leeway
+                consumer, key.key, id_.encode(), self._custom_id(owner), key.secret, key.leeway, key.proof
             )
             found.append((key.kind, credential))
         return found

@@ -106,6 +106,8 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
             buf_int(out, x.up_status)
             buf_put(out, b',"upstream_ms":', 15)
             log_ms(out, x.t_up_head - x.t_up)
+    if x.request_id_len:
+        log_member(out, b',"request_id":"', 15, x.up_extra.p + x.request_id, x.request_id_len)
     log_field(out, x, FIELD_REFERER, b',"referer":"', 12)
     log_field(out, x, FIELD_USER_AGENT, b',"user_agent":"', 15)
     if x.refused != NULL:

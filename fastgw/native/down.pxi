@@ -50,6 +50,8 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     x.authority_len = x.authority_port = x.query_len = x.raw_path_len = 0
     x.refused = NULL
     x.reply_type = NULL
+    x.request_id_len = 0
+    x.up_head = NULL
     memset(x.tried, 0, sizeof(x.tried))
 
 

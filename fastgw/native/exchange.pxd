@@ -140,6 +140,8 @@ cdef struct Exchange:
     Buf request                 # head as sent upstream
     Buf piece                   # first body bytes, framed as sent upstream; kept for a retry
     Buf up_extra                # header lines for the upstream, set by steps
+    uint32_t request_id         # offset in up_extra of the id that request-id gave it, for the log
+    uint32_t request_id_len     # 0: none
     # node choice
     NodeC* node
     uint32_t tries
@@ -154,6 +156,8 @@ cdef struct Exchange:
     uint8_t up_keep             # the upstream connection may be used again
     uint16_t status             # sent to the client
     uint16_t up_status
+    Head* up_head               # the upstream's head, for header_filter steps only; NULL where the gateway answers itself
+    const char* up_base         # what its offsets count from
     uint8_t informational       # 1xx relayed so far
     int64_t answer_left
     int64_t answer_bytes        # body bytes sent to the client
@@ -259,6 +263,7 @@ cdef struct Loop:
     Buf log
     uint64_t log_dropped        # lines
     JwtScratch* jwt             # one token at a time
+    RandomPool random
     JwtHeaderCache jwt_headers
     Cidrs trusted               # peers whose X-Forwarded-* are believed
     Head answer_head            # the upstream's head being handled (scratch)

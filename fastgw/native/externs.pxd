@@ -8,7 +8,7 @@ from libc.stdint cimport (
     INT64_MAX, int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t,
 )
 from libc.stdio cimport snprintf
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport abort, calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 from libc.time cimport time_t, tm
 
@@ -24,6 +24,9 @@ cdef extern from "<time.h>" nogil:
     int CLOCK_REALTIME
     int clock_gettime(int clock, timespec* ts)
     tm* gmtime_r(const time_t* t, tm* out)
+
+cdef extern from "<sys/random.h>" nogil:
+    ssize_t getrandom(void* buf, size_t n, unsigned int flags)
 
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:

@@ -172,27 +172,6 @@ cdef void jwt_hide(Exchange* x, const JwtAuthConf* c) noexcept nogil:
         hide_cookie(x, c.cookie, c.cookie_len)
 
 
-cdef void hide_arg(Exchange* x, const char* name, uint32_t n) noexcept nogil:
-    # The target without the argument; the rest of the query as it stands.
-    cdef const char* p = x.bytes.p + x.query
-    cdef const char* end = p + x.query_len
-    cdef const char* stop
-    cdef char separator = 63    # '?', then '&'
-    buf_reset(&x.target)
-    if x.query - 1 == x.raw_path:
-        buf_byte(&x.target, 47)     # http://host?query has no path (RFC 9112 section 3.2.1)
-    buf_put(&x.target, x.bytes.p + x.raw_path, x.query - 1 - x.raw_path)
-    while p < end:
-        stop = <const char*>memchr(p, 38, end - p)
-        if stop == NULL:
-            stop = end
-        if not (<uint32_t>(stop - p) >= n and memcmp(p, name, n) == 0 and (p + n == stop or p[n] == 61)):
-            buf_byte(&x.target, separator)
-            buf_put(&x.target, p, stop - p)
-            separator = 38
-        p = stop + 1
-
-
 cdef void hide_cookie(Exchange* x, const char* name, uint32_t n) noexcept nogil:
     # One Cookie line of what is left of all Cookie fields.
     cdef Buf* out = &x.up_extra

@@ -92,6 +92,7 @@ cdef struct CredentialC:
     const char* identity        # header lines for the upstream: X-Consumer-Username, X-Credential-Identifier, …
     uint32_t identity_len
     const VerifyKey* secret
+    const SecretC* proof        # of credentials whose secret the client shows itself
     int64_t leeway
 
 cdef struct Cidr:
@@ -184,6 +185,7 @@ cdef class Credential:
     cdef bytes id
     cdef bytes identity
     cdef object secret
+    cdef SharedSecret proof
 
 cdef class Plan:
     cdef PlanC c

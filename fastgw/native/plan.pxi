@@ -180,13 +180,14 @@ cdef class Consumer:
 
 
 cdef class Credential:
-    """One way of a consumer to prove itself. `key` is what a request names it by; `secret` a SecretKey or None.
+    """One way of a consumer to prove itself. `key` is what a request names it by; `secret` a SecretKey or None; `proof` the
+    SharedSecret that requests must show, or None.
 
     `custom_id` is the consumer's label. The identity lines for the upstream are made here, once.
     """
 
     def __cinit__(self, Consumer consumer not None, bytes key not None, bytes id=b"", bytes custom_id=b"",
-                  SecretKey secret=None, long long leeway=0):
+                  SecretKey secret=None, long long leeway=0, SharedSecret proof=None):
         self.consumer = consumer
         self.key = key
         self.id = id
@@ -207,6 +208,9 @@ cdef class Credential:
         self.c.leeway = leeway
         if secret is not None:
             self.c.secret = &secret.key
+        self.proof = proof
+        if proof is not None:
+            self.c.proof = &proof.c
 
 
 cdef class Plan:

@@ -323,7 +323,10 @@ cdef void answer_begin(Up* u, Head* h, const char* base, size_t n) noexcept nogi
         d.close_after = 1
     if x.body_done:
         timer_set(&d.c, 0)      # a half-closed client is not gone: it gets its answer
+    x.up_head = h
+    x.up_base = base
     chain_on_answer(x, PHASE_HEADER_FILTER)
+    x.up_head = NULL
     buf_reset(&x.loop.wbuf)
     serialise_answer(x, h, base, &x.loop.wbuf)
     x.answering = 1

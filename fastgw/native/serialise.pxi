@@ -100,6 +100,26 @@ cdef int extra_line(Buf* lines, const char* name, size_t n, const char* value, s
     return 0
 
 
+cdef bint extra_find(const Buf* lines, const char* name, uint32_t n, Span* value) noexcept nogil:
+    # The value of the first step-made line of that name.
+    cdef const char* p = lines.p
+    cdef const char* end
+    cdef const char* stop
+    if lines.len == 0:
+        return False
+    end = p + lines.len
+    while p < end:
+        stop = <const char*>memchr(p, 13, end - p)
+        if stop == NULL:
+            return False
+        if <size_t>(stop - p) >= n + 2 and p[n] == 58 and same_name(p, name, n):
+            value.p = p + n + 2
+            value.n = <uint32_t>(stop - value.p)
+            return True
+        p = stop + 2
+    return False
+
+
 cdef inline void put_field(Buf* out, const Head* h, const char* base, uint8_t id) noexcept nogil:
     cdef const Field* f = &h.fields[h.first[id] - 1]
     buf_put(out, base + f.value, f.value_len)

@@ -70,27 +70,6 @@ cdef const Field* header_find(const Exchange* x, const char* name, uint32_t n, u
     return first
 
 
-cdef uint32_t arg_find(const Exchange* x, const char* name, uint32_t n, Span* value) noexcept nogil:
-    # How often the query has the argument; value of the first, as it stands (not decoded).
-    cdef const char* p = x.bytes.p + x.query
-    cdef const char* end = p + x.query_len
-    cdef const char* stop
-    cdef uint32_t count = 0
-    if x.query_len == 0:
-        return 0
-    while p < end:
-        stop = <const char*>memchr(p, 38, end - p)
-        if stop == NULL:
-            stop = end
-        if <uint32_t>(stop - p) >= n and memcmp(p, name, n) == 0 and (p + n == stop or p[n] == 61):
-            count += 1
-            if count == 1:
-                value.p = p + n + 1 if p + n < stop else stop
-                value.n = <uint32_t>(stop - value.p)
-        p = stop + 1
-    return count
-
-
 cdef bint cookie_span(const char* p, const char* end, const char* name, uint32_t n, Span* pair, Span* value) noexcept nogil:
     # Finds name=value in one Cookie field; pair spans "name=value" itself.
     cdef const char* stop

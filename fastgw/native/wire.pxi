@@ -147,6 +147,10 @@ cdef class Wire:
         """As Reactor.install."""
         self.reactor.install(snapshot)
 
+    def access_log(self, int fd):
+        """As Reactor.access_log."""
+        self.reactor.access_log(fd)
+
     cdef MemConn* line(self, int i) except NULL:
         if not 0 <= i < self.net.n:
             raise IndexError(f"line: expected 0 to {self.net.n - 1}, found {i}")
@@ -257,6 +261,25 @@ cdef class Wire:
                 if not self.net.list[i].is_up:
                     total += buf_left(&(<Down*>self.net.list[i].conn).input)
         return total
+
+    def _bench_step(self, int i, Step step not None, size_t rounds):
+        """Nanoseconds per run of a step on the request under way on a client's line, by whatever it ends."""
+        cdef Exchange* x = self.line(i).conn.x if self.line(i).conn != NULL else NULL
+        cdef uint32_t up, down, target
+        cdef size_t n
+        if x == NULL:
+            raise ValueError(f"line {i}: expected one with a request under way")
+        up = x.up_extra.len
+        down = x.down_extra.len
+        target = x.target.len
+        started = perf_counter_ns()
+        with nogil:
+            for n in range(rounds):
+                step.c.fn(x, step.c.conf)
+                x.up_extra.len = up
+                x.down_extra.len = down
+                x.target.len = target
+        return (perf_counter_ns() - started) / rounds
 
     @property
     def active(self) -> int:

@@ -75,11 +75,13 @@ class Key(NamedTuple):
 
     kind: str
     """The credential index it belongs to: "jwt", "key", "basic" or "hmac"."""
-    key: str
-    """What requests name it by."""
+    key: bytes
+    """What it is found by in the index."""
     secret: _core.SecretKey | None = None
     leeway: int = 0
     """Seconds of grace for the times of a token."""
+    proof: _core.SharedSecret | None = None
+    """The secret that a request must show, where it does not only prove to know one."""
 
 
 class Plugin:

@@ -16,7 +16,7 @@ from fastgw import _core
 from fastgw.errors import Fault, Path
 from fastgw.plugins.contract import Env, Key, Plugin, PluginConf
 from fastgw.plugins.jwt_keys import verifier
-from fastgw.schema.base import HeaderName, Secret, Text, unique, whole
+from fastgw.schema.base import HeaderName, Realm, Secret, Text, unique
 from fastgw.schema.pem import load_public_key
 from fastgw.schema.rules import required
 
@@ -36,15 +36,6 @@ Algorithm = Literal[
     "PS384",
     "PS512",
     "EdDSA",
-]
-Realm = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=128,
-        pattern=whole(r"^[\x20-\x21\x23-\x5B\x5D-\x7E]+$"),
-        title="printable ASCII without '\"' and '\\'",
-    ),
 ]
 _CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
 _RSA_BITS = 2048  # RFC 7518 section 3.3
@@ -189,4 +180,4 @@ class JwtAuth(Plugin):
             secret = _core.SecretKey(conf.algorithm, secret=raw)
         else:
             secret = _core.SecretKey(conf.algorithm, verifier=verifier(conf.algorithm, conf.public_key or ""))
-        return Key("jwt", conf.key, secret, conf.lifetime_grace_period)
+        return Key("jwt", conf.key.encode(), secret, conf.lifetime_grace_period)

@@ -6,15 +6,25 @@ entry stands where its priority does not put it or shares one, and when a plugin
 
 from typing import Final
 
+from fastgw.plugins.basic_auth import BasicAuth
 from fastgw.plugins.contract import Plugin
+from fastgw.plugins.ip_restriction import IpRestriction
 from fastgw.plugins.jwt_auth import JwtAuth
+from fastgw.plugins.key_auth import KeyAuth
 from fastgw.plugins.limit_count import LimitCount
+from fastgw.plugins.request_id import RequestId
 
 __all__ = ["SHIPPED", "get", "group_fields", "key_fields", "names", "number"]
 
 SHIPPED: Final[tuple[type[Plugin], ...]] = (
+    # What everything later may name: 12015. Before all that may answer, so that a refusal has it too.
+    RequestId,  # 12015
+    # Where does it come from: 3000 to 2990, in `access`.
+    IpRestriction,  # 3000
     # Who is it: 2600 to 2400. All in `rewrite`, so that everything later may depend on the consumer.
+    BasicAuth,  # 2520
     JwtAuth,  # 2510
+    KeyAuth,  # 2500
     # How much may they: 1003 to 1001. After every check that may refuse, as a refused request must not count.
     LimitCount,  # 1002
 )

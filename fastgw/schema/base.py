@@ -29,6 +29,7 @@ __all__ = [
     "Plugins",
     "Port",
     "Positive",
+    "Realm",
     "Schema",
     "Timeout",
     "Timestamp",
@@ -84,6 +85,15 @@ IpRange = Annotated[str, text_format("ip-range", "an IPv4 or IPv6 address, or a 
 Address = Annotated[str, text_format("address", "'host:port', '[ipv6]:port' or 'unix:/path'")]
 HeaderName = Annotated[str, text_format("header-name", "a header name")]
 Cookie = Annotated[str, text_format("header-name", "a cookie name")]
+Realm = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=whole(r"^[\x20-\x21\x23-\x5B\x5D-\x7E]+$"),
+        title="printable ASCII without '\"' and '\\'",
+    ),
+]
 Uri = Annotated[str, Meta(min_length=1, max_length=4096)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]

@@ -39,7 +39,7 @@ def faults_of(value: Any, type_: type[T], path: "Path | str" = "") -> tuple[T | 
         return None, found
     try:
         return msgspec.convert(value, type_), []
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, RecursionError, UnicodeEncodeError) as error:  # the last: a name of half a surrogate
         return None, [Fault(at, str(error), "type")]
 
 

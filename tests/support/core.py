@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from fastgw import _core
@@ -52,12 +53,38 @@ def john(*steps: tuple[int, _core.Step], number: int = 7) -> _core.Credential:
     return _core.Credential(consumer, b"john-key", CREDENTIAL, CUSTOM_ID, secret=_core.SecretKey("HS256", SECRET))
 
 
+def shown(name: bytes, kind: str, text: bytes, key: bytes | None = None) -> _core.Credential:
+    """A credential of the consumer of that name whose secret requests show: of kind "key", or "basic" with its user name."""
+    proof = _core.SharedSecret(text)
+    consumer = _core.Consumer(name, _core.Steps([]))
+    return _core.Credential(consumer, proof.index if key is None else key, b"cred-" + kind.encode(), b"id-" + name, proof=proof)
+
+
 def snapshot(
-    *steps: _core.Step, to: _core.Upstream | None = None, path: bytes = b"/*", credentials: tuple[_core.Credential, ...] = ()
+    *steps: _core.Step,
+    to: _core.Upstream | None = None,
+    path: bytes = b"/*",
+    credentials: tuple[_core.Credential, ...] = (),
+    others: Mapping[str, list[_core.Credential]] | None = None,
+    first: _core.Steps | None = None,
 ) -> _core.Snapshot:
-    """One route to one upstream."""
+    """One route to one upstream. `credentials` are John's kind, `others` of any kind; `first` are a global rule's steps."""
     plan = _core.Plan(b"route", chain(*steps), upstream() if to is None else to)
-    return _core.Snapshot([(plan, b"", path)], {"jwt": list(credentials)}, chain())
+    return _core.Snapshot([(plan, b"", path)], {"jwt": list(credentials), **(others or {})}, first or chain())
+
+
+def ask(snapshot_: _core.Snapshot, request: bytes, answer: bytes = OK, address: str = "192.0.2.1") -> tuple[bytes, bytes]:
+    """One request on a core of its own: what the upstream saw (b"" where it was not asked) and what the client got."""
+    wire = _core.Wire(snapshot_)
+    line = wire.open(address)
+    wire.push(line, request)
+    sent = b""
+    if len(wire.lines()) > 1:
+        sent = wire.pull(1)
+        wire.push(1, answer)
+    got = wire.pull(line)
+    assert wire.active == 0
+    return sent, got
 
 
 def chain(*steps: _core.Step, first: int = 100) -> _core.Steps:

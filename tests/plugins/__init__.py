@@ -1,0 +1,1 @@
+"""Plugins from outside: a real gateway, real sockets, and an upstream that shows what reached it."""
