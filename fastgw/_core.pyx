@@ -34,6 +34,8 @@ include "native/limiter.pxi"
 include "native/limits_hooks.pxi"
 # the configuration, compiled
 include "native/plan.pxi"
+include "native/index.pxi"
+include "native/snapshot.pxi"
 include "native/vars.pxi"
 include "native/route.pxi"
 # one request
