@@ -38,6 +38,7 @@ include "native/index.pxi"
 include "native/snapshot.pxi"
 include "native/vars.pxi"
 include "native/route.pxi"
+include "native/route_hooks.pxi"
 # one request
 include "native/conn.pxi"
 include "native/serialise.pxi"

@@ -27,6 +27,7 @@ LADDER = [
     {"_core"},
     {"core"},
     {"plugins"},
+    {"parts", "pools", "claims"},
     {"compile", "config"},
     {"tls", "health", "metrics", "logs", "datadir", "process", "resolve", "slots", "sockets"},
     {"dataplane", "echo", "supervisor", "tokens"},
