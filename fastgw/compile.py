@@ -8,7 +8,7 @@ A change costs what it touches: parts.py knows what was made of what, and the ne
 any sequence of changes leads to is what its outcome alone would lead to; tests/oracle/compile.py is the plain way to that.
 """
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -129,24 +129,24 @@ class Compiler:
 
     def apply(self, changes: Iterable[ChangeLike]) -> Build:
         """The state after these changes, as the next Snapshot."""
-        work = self.work(changes)
-        while True:
-            try:
-                next(work)
-            except StopIteration as done:
-                build: Build = done.value
-                return build
+        for _ in self.work(changes):
+            pass
+        return self.build
 
-    def work(self, changes: Iterable[ChangeLike]) -> Generator[None, None, Build]:
-        """As `apply`, for those who have other things to do meanwhile: yields after each small piece of work. It must be gone
-        through to its end; if it raises, only `reset` helps."""
+    def work(self, changes: Iterable[ChangeLike]) -> Iterator[None]:
+        """As `apply`, for those who have other things to do meanwhile: yields after each small piece of work.
+
+        It must be gone through to its end; then `build` is the outcome. What `changes` raises is repaired by giving them again,
+        what comes from here only by `reset`.
+        """
         for change in changes:
             yield from self._take(change)
+            yield
         yield from self._parts.refresh()
         yield from self._claims.settle(self._edit)
         snapshot = self._edit.finish()
         self._edit = _core.Edit(snapshot)
-        return Build(snapshot, tuple(self._faults()), self._pools.names())
+        self.build = Build(snapshot, tuple(self._faults()), self._pools.names())
 
     def set_addresses(self, name: str, addresses: Collection[str]) -> None:
         """What a node's host name stands for, from now on."""

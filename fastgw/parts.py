@@ -16,7 +16,7 @@ Key = tuple[str, str]
 MARKS: Final = 256  # readers marked stale between two yields
 
 
-class Withdrawn(LookupError):
+class Withdrawn(LookupError):  # noqa: N818 (what becomes of the part)
     """Raised by a maker: the part cannot be made, and its last good version must not serve either."""
 
 

@@ -31,6 +31,7 @@ LADDER = [
     {"compile", "config"},
     {"tls", "health", "metrics", "logs", "datadir", "process", "resolve", "slots", "sockets"},
     {"dataplane", "echo", "supervisor", "tokens"},
+    {"follow"},
     {"admin", "worker", "asgi", "wsgi"},
     {"family"},
     {"master"},

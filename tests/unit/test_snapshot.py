@@ -141,7 +141,9 @@ def test_many_hosts() -> None:
         edit.drop_route(plans[i], b"h%d.test" % i, b"/*")
     half = edit.finish()
     assert [_core._test_route(full, b"h%d.test" % i, b"/x") for i in range(500)] == [b"%d" % i for i in range(500)]
-    assert [_core._test_route(half, b"h%d.test" % i, b"/x") for i in range(500)] == [b"%d" % i if i % 2 else None for i in range(500)]
+    assert [_core._test_route(half, b"h%d.test" % i, b"/x") for i in range(500)] == [
+        b"%d" % i if i % 2 else None for i in range(500)
+    ]
 
 
 def credential(name: str, key: bytes) -> _core.Credential:

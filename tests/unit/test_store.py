@@ -212,9 +212,7 @@ def test_who_read_all_pages_has_the_state_of_the_last(store: Store) -> None:
             store.delete("routes", f"{count - 2}")
             store.put("routes", "new", {"v": 1})
     assert feed.revision == store.revision()
-    assert {id: value for id, value in seen.items() if value is not None} == {
-        row.id: row.value for row in store.list("routes")
-    }
+    assert {id: value for id, value in seen.items() if value is not None} == {row.id: row.value for row in store.list("routes")}
 
 
 def test_old_tombstones_go_and_a_subscriber_behind_them_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
