@@ -38,8 +38,11 @@ include "native/limits_hooks.pxi"
 # the configuration, compiled
 include "native/plan.pxi"
 include "native/args.pxi"
+include "native/index.pxi"
+include "native/snapshot.pxi"
 include "native/vars.pxi"
 include "native/route.pxi"
+include "native/route_hooks.pxi"
 # one request
 include "native/splice.pxi"
 include "native/conn.pxi"

@@ -1,20 +1,24 @@
 """Resources to a Snapshot: pure, no I/O.
 
 Owns: which objects a route inherits from, the order in which plugins of several objects win (Consumer > Consumer group > Route >
-Plugin config > Service), and which compiled parts can be used again. Must not know: where objects come from, how requests
-are served. An object that does not compile keeps its last good version and is reported; the others go on.
+Plugin config > Service), which route wins where two fit. Must not know: where objects come from, how requests are served. An
+object that does not compile keeps its last good version and is reported; the others go on.
+
+A change costs what it touches: parts.py knows what was made of what, and the next snapshot is derived from the one before. What
+any sequence of changes leads to is what its outcome alone would lead to; tests/oracle/compile.py is the plain way to that.
 """
 
-import ipaddress
-import weakref
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
 from fastgw import _core
+from fastgw.claims import Claims
+from fastgw.parts import Key, Parts, Withdrawn
 from fastgw.plugins import order
 from fastgw.plugins.contract import Plugin
+from fastgw.pools import Pools
 from fastgw.schema.consumer import Consumer, Credential
 from fastgw.schema.decode import faults_of
 from fastgw.schema.kinds import KINDS
@@ -23,9 +27,14 @@ from fastgw.schema.upstream import Upstream, nodes_of
 
 __all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault"]
 
-T = TypeVar("T")
-
 DEFAULT_PORTS = {"http": 80, "https": 443}
+FAILURES: Final = (ValueError, LookupError, TypeError, msgspec.ValidationError)
+GLOBALS: Final = ("globals", "")
+
+Entry = tuple[_core.Plan, bytes, bytes]
+"""A plan, and a host and a path pattern that it takes."""
+Keys = list[tuple[str, _core.Credential]]
+"""Credentials, each with the index it belongs to."""
 
 
 class ChangeLike(Protocol):
@@ -37,6 +46,9 @@ class ChangeLike(Protocol):
     def id(self) -> str: ...
     @property
     def value(self) -> dict[str, Any] | None: ...
+    @property
+    def created(self) -> int:
+        """When the object was made, as a revision; of objects that compete, the older one goes first."""
 
 
 class ObjectFault(NamedTuple):
@@ -74,30 +86,6 @@ class _Env:
         return self._compiler.metadata(plugin)
 
 
-class _Cached(NamedTuple):
-    """A compiled part and the very objects it was made from: while all of these are in place it is used again."""
-
-    sources: tuple[Any, ...]
-    part: Any
-
-    def made_from(self, *sources: Any) -> bool:
-        return len(self.sources) == len(sources) and all(a is b for a, b in zip(self.sources, sources, strict=True))
-
-
-def _split(address: str) -> tuple[str, int]:
-    """Host (an IPv6 address without its brackets) and port of a pool's address."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def _is_name(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return True
-    return False
-
-
 def _pattern(uri: str) -> bytes:
     """A route's path in the form that requests are brought to, `*` at its end kept."""
     star = uri.endswith("*")
@@ -116,114 +104,138 @@ class Compiler:
     """Follows the change feed and gives a Snapshot per state of it. One per worker."""
 
     def __init__(self) -> None:
-        self._faults: list[ObjectFault] = []
-        self._addresses: dict[str, tuple[str, ...]] = {}
+        self._pools = Pools()
+        self._makers: dict[str, Callable[[str], Any]] = {
+            "routes": self._route,
+            "services": self._service_upstream,
+            "upstreams": self._upstream,
+            "consumers": self._consumer,
+            "credentials": self._credential,
+            "own": self._own_credentials,
+            "globals": self._globals,
+            "plugin_metadata": self._plugin_metadata,
+        }
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all objects, but not the pools: what comes next is the whole configuration, from the beginning."""
         self._objects: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
-        self._metadata: dict[str, dict[str, Any]] = {}
-        self._cache: dict[tuple[str, str], _Cached] = {}
-        # Shared by address, so that idle connections outlive the snapshot that opened them.
-        self._pools: weakref.WeakValueDictionary[str, _core.Pool] = weakref.WeakValueDictionary()
+        self._created: dict[Key, int] = {}
+        self._unread: dict[Key, str] = {}
+        self._parts = Parts(self._make, self._changed, FAILURES)
+        self._claims = Claims()
+        self._edit = _core.Edit()
+        self._edit.set_globals(_core.Steps([]))
 
     def apply(self, changes: Iterable[ChangeLike]) -> Build:
         """The state after these changes, as the next Snapshot."""
-        self._faults = []
-        for change in changes:
-            self._take(change)
-        credentials = self._credentials()
-        routes: list[tuple[_core.Plan, bytes, bytes]] = []
-        for entries in self._each("routes", self._route).values():
-            routes += entries
-        globals_ = self._part("globals", "", self._globals)
-        snapshot = _core.Snapshot(routes, credentials, globals_)
-        return Build(snapshot, tuple(self._faults), {name for name, _ in map(_split, self._pools) if _is_name(name)})
+        for _ in self.work(changes):
+            pass
+        return self.build
 
-    def _credentials(self) -> dict[str, list[_core.Credential]]:
-        """Every credential by the index it belongs to. Of two with one key the later by id is left out and reported: which of
-        them a request meant cannot be told, and all workers must agree."""
-        found = [(id_, *own) for id_, own in self._each("credentials", self._credential).items()]
-        for id_ in self._each("consumers", self._consumer):
-            found += [(id_, *own) for own in self._part("own", id_, self._own_credentials) or ()]
-        holders: dict[tuple[str, bytes], str] = {}
-        credentials: dict[str, list[_core.Credential]] = {}
-        for id_, kind, credential in sorted(found, key=lambda entry: entry[0]):
-            holder = holders.setdefault((kind, credential.key), id_)
-            if holder != id_:
-                self._fault("credentials", id_, f"expected a key of its own, found that of credential {holder}")
-                continue
-            credentials.setdefault(kind, []).append(credential)
-        return credentials
+    def work(self, changes: Iterable[ChangeLike]) -> Iterator[None]:
+        """As `apply`, for those who have other things to do meanwhile: yields after each small piece of work.
+
+        It must be gone through to its end; then `build` is the outcome. What `changes` raises is repaired by giving them again,
+        what comes from here only by `reset`.
+        """
+        for change in changes:
+            yield from self._take(change)
+            yield
+        yield from self._parts.refresh()
+        yield from self._claims.settle(self._edit)
+        snapshot = self._edit.finish()
+        self._edit = _core.Edit(snapshot)
+        self.build = Build(snapshot, tuple(self._faults()), self._pools.names())
 
     def set_addresses(self, name: str, addresses: Collection[str]) -> None:
         """What a node's host name stands for, from now on."""
-        self._addresses[name] = tuple(addresses)
-        for address, pool in list(self._pools.items()):
-            host, port = _split(address)
-            if host == name:
-                self._resolve(pool, host, port)
+        self._pools.set_addresses(name, addresses)
 
     def anonymous(self, username: str) -> _core.Credential | None:
         """The stand-in credential of a fallback consumer; None when there is no such consumer."""
-        consumer = self._part("consumers", username, self._consumer) if username in self._objects["consumers"] else None
+        consumer = self._parts.get(("consumers", username))
         if consumer is None:
             return None
         return _core.Credential(consumer, b"", b"", self._custom_id(self._objects["consumers"][username]))
 
     def metadata(self, plugin: Plugin) -> Any:
         """What all uses of the plugin share."""
-        return msgspec.convert(self._metadata.get(plugin.name, {}), plugin.metadata_conf)
+        found = self._parts.get(("plugin_metadata", plugin.name))
+        return msgspec.convert({}, plugin.metadata_conf) if found is None else found
 
     # -- taking changes in -------------------------------------------------------------------------
 
-    def _take(self, change: ChangeLike) -> None:
-        if change.kind == "plugin_metadata":
-            self._metadata[change.id] = change.value or {}
-            self._cache.clear()
-            return
+    def _take(self, change: ChangeLike) -> Iterator[None]:
         known = self._objects.get(change.kind)
         if known is None:
             return
+        key = (change.kind, change.id)
+        self._unread.pop(key, None)
         if change.value is None:
             known.pop(change.id, None)
-            self._cache.pop((change.kind, change.id), None)
-            return
-        decoded, faults = faults_of(change.value, KINDS[change.kind].type)
-        if decoded is None:
-            self._fault(change.kind, change.id, "; ".join(str(fault) for fault in faults))
-            return
-        known[change.id] = decoded
+            self._created.pop(key, None)
+        else:
+            type_ = KINDS[change.kind].type
+            try:
+                # What stands in the store was judged in full when it was written. Only the words of a fault are asked for anew:
+                # they take forty times as long as the decoding.
+                known[change.id] = change.value if change.kind == "plugin_metadata" else msgspec.convert(change.value, type_)
+            except msgspec.ValidationError as error:
+                faults = faults_of(change.value, type_)[1]
+                self._unread[key] = "; ".join(str(fault) for fault in faults) or str(error)
+                return
+            self._created[key] = change.created
+        yield from self._parts.touch(key)
+        if change.kind == "consumers":
+            yield from self._parts.touch(("own", change.id))
+        elif change.kind == "global_rules":
+            yield from self._parts.touch(GLOBALS)
 
-    def _fault(self, kind: str, id_: str, message: str) -> None:
-        self._faults.append(ObjectFault(kind, id_, message))
+    def _faults(self) -> Iterator[ObjectFault]:
+        for (kind, id_), message in self._unread.items():
+            yield ObjectFault(kind, id_, message)
+        for (kind, id_), message in self._parts.faults.items():
+            yield ObjectFault("consumers" if kind == "own" else kind, id_, message)
+        for id_, message in self._claims.faults():
+            yield ObjectFault("credentials", id_, message)
 
-    def _each(self, kind: str, make: Callable[[str], Any]) -> dict[str, Any]:
-        parts = {id_: self._part(kind, id_, make) for id_ in self._objects[kind]}
-        return {id_: part for id_, part in parts.items() if part is not None}
+    # -- from parts to the snapshot ----------------------------------------------------------------
 
-    def _part(self, kind: str, id_: str, make: Callable[[str], Any]) -> Any:
-        """Runs one maker; when it fails, the last good part stays. Makers keep to `_reuse` for what they build."""
-        try:
-            return make(id_)
-        except (ValueError, LookupError, TypeError, msgspec.ValidationError) as error:
-            self._fault(kind, id_, str(error))
-            cached = self._cache.get((kind, id_))
-            return cached.part if cached else None
+    def _make(self, key: Key) -> Any:
+        kind, id_ = key
+        maker = self._makers.get(kind)
+        present = self._objects.get("consumers" if kind == "own" else kind)
+        if maker is None or (present is not None and id_ not in present):
+            return None
+        return maker(id_)
 
-    def _reuse(self, kind: str, id_: str, sources: tuple[Any, ...], make: Callable[[], T]) -> T:
-        cached = self._cache.get((kind, id_))
-        if cached is not None and cached.made_from(*sources):
-            reused: T = cached.part
-            return reused
-        part = make()
-        self._cache[kind, id_] = _Cached(sources, part)
-        return part
+    def _changed(self, key: Key, before: Any, after: Any) -> None:
+        kind, id_ = key
+        if kind == "routes":
+            for entry in before or ():
+                self._edit.drop_route(*entry)
+            for entry in after or ():
+                self._edit.put_route(*entry)
+        elif kind in ("credentials", "own"):
+            self._claims.replace(id_, before or (), after or ())
+        elif kind == "globals":
+            self._edit.set_globals(after)
 
     def _linked(self, kind: str, id_: Any) -> Any:
         if id_ is None:
             return None
+        self._parts.read((kind, str(id_)))
         found = self._objects[kind].get(str(id_))
         if found is None:
             raise LookupError(f"{KINDS[kind].singular} {str(id_)!r}: expected an existing one, found none")
         return found
+
+    def _plugin_metadata(self, name: str) -> Any:
+        plugin = order.get(name)
+        if plugin is None or plugin.metadata_conf is None:
+            return None
+        return msgspec.convert(self._objects["plugin_metadata"][name], plugin.metadata_conf)
 
     # -- plugins -----------------------------------------------------------------------------------
 
@@ -247,113 +259,120 @@ class Compiler:
 
     def _globals(self, _: str) -> _core.Steps:
         rules = self._objects["global_rules"]
-        layers = [(f"global_rules/{id_}", rule.plugins) for id_, rule in rules.items()]
-        return self._reuse("globals", "", tuple(rules.values()), lambda: self._steps(layers))
+        ids = sorted(rules, key=lambda id_: self._created["global_rules", id_])
+        return self._steps((f"global_rules/{id_}", rules[id_].plugins) for id_ in ids)
 
     # -- consumers ---------------------------------------------------------------------------------
 
     def _consumer(self, id_: str) -> _core.Consumer:
         consumer: Consumer = self._objects["consumers"][id_]
         group = self._linked("consumer_groups", consumer.group_id)
+        layers = [(f"consumers/{id_}", self._but_auth(consumer.plugins))]
+        if group is not None:
+            layers.append((f"consumer_groups/{consumer.group_id}", self._but_auth(group.plugins)))
+        name = str(consumer.group_id) if consumer.group_id is not None else ""
+        return _core.Consumer(consumer.username.encode(), self._steps(layers), name.encode())
 
-        def make() -> _core.Consumer:
-            own = {n: c for n, c in (consumer.plugins or {}).items() if _plugin(n).kind != "auth"}
-            layers = [(f"consumers/{id_}", own)]
-            if group is not None:
-                layers.append((f"consumer_groups/{consumer.group_id}", group.plugins))
-            name = str(consumer.group_id) if consumer.group_id is not None else ""
-            return _core.Consumer(consumer.username.encode(), self._steps(layers), name.encode())
-
-        return self._reuse("consumers", id_, (consumer, group), make)
+    @staticmethod
+    def _but_auth(plugins: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Who it is has been found when a consumer's plugins run: its auth plugins are credentials, a group's mean nothing."""
+        return {name: raw for name, raw in (plugins or {}).items() if _plugin(name).kind != "auth"}
 
     @staticmethod
     def _custom_id(consumer: Consumer) -> bytes:
         return (consumer.labels or {}).get("custom_id", "").encode()
 
-    def _credential(self, id_: str) -> tuple[str, _core.Credential] | None:
+    def _credential(self, id_: str) -> Keys:
         credential: Credential = self._objects["credentials"][id_]
         username, _, own_id = id_.partition("/")
-        owner = self._linked("consumers", username)
-        consumer = self._consumer(username)
-        return self._reuse(
-            "credentials",
-            id_,
-            (credential, owner, consumer),
-            lambda: next(iter(self._keys(credential.plugins, owner, consumer, own_id)), None),
-        )
+        return self._keys(credential.plugins, username, own_id)[:1]
 
-    def _own_credentials(self, id_: str) -> list[tuple[str, _core.Credential]]:
+    def _own_credentials(self, id_: str) -> Keys:
         owner: Consumer = self._objects["consumers"][id_]
-        consumer = self._consumer(id_)
-        return self._reuse("own", id_, (owner, consumer), lambda: self._keys(owner.plugins, owner, consumer, ""))
+        return self._keys(owner.plugins, id_, "")
 
-    def _keys(
-        self, plugins: Mapping[str, Any] | None, owner: Consumer, consumer: _core.Consumer, id_: str
-    ) -> list[tuple[str, _core.Credential]]:
+    def _keys(self, plugins: Mapping[str, Any] | None, username: str, id_: str) -> Keys:
+        """The credentials that these plugins are for this consumer, who must be there: nobody is let in for one who is not."""
+        sides = [(each, raw) for name, raw in (plugins or {}).items() if (each := _plugin(name)).consumer_conf is not None]
+        if not sides:
+            return []
+        consumer = self._parts.get(("consumers", username))
+        if consumer is None:
+            raise Withdrawn(f"consumer {username!r}: expected an existing one that compiles, found none")
+        custom_id = self._custom_id(self._objects["consumers"][username])
         found = []
-        for name, raw in (plugins or {}).items():
-            plugin = _plugin(name)
-            if plugin.kind != "auth" or plugin.consumer_conf is None:
-                continue
+        for plugin, raw in sides:
             key = plugin.credential(msgspec.convert(raw, plugin.consumer_conf))
             credential = _core.Credential(
-                consumer, key.key, id_.encode(), self._custom_id(owner), key.secret, key.leeway, key.proof
+                consumer, key.key, id_.encode(), custom_id, key.secret, key.leeway, key.proof
             )
             found.append((key.kind, credential))
         return found
 
     # -- routes ------------------------------------------------------------------------------------
 
-    def _route(self, id_: str) -> list[tuple[_core.Plan, bytes, bytes]]:
+    def _route(self, id_: str) -> list[Entry]:
         route: Route = self._objects["routes"][id_]
         if route.status == 0:
             return []
         service = self._linked("services", route.service_id)
         config = self._linked("plugin_configs", route.plugin_config_id)
-        upstream_id = route.upstream_id
-        if upstream_id is None and route.upstream is None and service is not None:
-            upstream_id = service.upstream_id
-        upstream = self._linked("upstreams", upstream_id)
-        if upstream is None:
-            upstream = route.upstream or (service.upstream if service is not None else None)
-        fallbacks = [
-            self._objects["consumers"].get(conf["anonymous_consumer"])
-            for plugins in (route.plugins, config and config.plugins, service and service.plugins)
-            for conf in (plugins or {}).values()
-            if isinstance(conf.get("anonymous_consumer"), str)
+        layers = [
+            (f"routes/{id_}", route.plugins),
+            (f"plugin_configs/{route.plugin_config_id}", config and config.plugins),
+            (f"services/{route.service_id}", service and service.plugins),
         ]
+        timeout = route.timeout
+        plan = _core.Plan(
+            id_.encode(),
+            self._steps(layers),
+            self._upstream_of(route, service),
+            methods=route.methods,
+            priority=route.priority,
+            connect=timeout.connect if timeout else 0,
+            send=timeout.send if timeout else 0,
+            read=timeout.read if timeout else 0,
+            remote_addrs=route.remote_addrs or ((route.remote_addr,) if route.remote_addr else ()),
+            order=self._created["routes", id_],
+        )
+        hosts = route.hosts or ((route.host,) if route.host else None) or (service and service.hosts) or ("",)
+        uris = route.uris or (route.uri,)
+        return [(plan, host.lower().encode(), _pattern(uri)) for host in hosts for uri in uris if uri]
 
-        def make() -> list[tuple[_core.Plan, bytes, bytes]]:
-            layers = [
-                (f"routes/{id_}", route.plugins),
-                (f"plugin_configs/{route.plugin_config_id}", config and config.plugins),
-                (f"services/{route.service_id}", service and service.plugins),
-            ]
-            timeout = route.timeout
-            plan = _core.Plan(
-                id_.encode(),
-                self._steps(layers),
-                self._upstream(upstream) if upstream is not None else None,
-                methods=route.methods,
-                priority=route.priority,
-                connect=timeout.connect if timeout else 0,
-                send=timeout.send if timeout else 0,
-                read=timeout.read if timeout else 0,
-                remote_addrs=route.remote_addrs or ((route.remote_addr,) if route.remote_addr else ()),
-            )
-            hosts = route.hosts or ((route.host,) if route.host else None) or (service and service.hosts) or ("",)
-            uris = route.uris or (route.uri,)
-            return [(plan, host.lower().encode(), _pattern(uri)) for host in hosts for uri in uris if uri]
+    def _upstream_of(self, route: Route, service: Any) -> _core.Upstream | None:
+        """Of several ways to say where requests go: the route's before the service's, a link before a description."""
+        if route.upstream_id is not None:
+            return self._shared("upstreams", route.upstream_id)
+        if route.upstream is not None:
+            return self._built(route.upstream)
+        if service is None:
+            return None
+        if service.upstream_id is not None:
+            return self._shared("upstreams", service.upstream_id)
+        return None if service.upstream is None else self._shared("services", route.service_id)
 
-        return self._reuse("routes", id_, (route, service, config, upstream, *fallbacks), make)
+    def _shared(self, kind: str, id_: Any) -> _core.Upstream:
+        """The one upstream of all routes that lead to it by this object."""
+        self._linked(kind, id_)
+        upstream: _core.Upstream | None = self._parts.get((kind, str(id_)))
+        if upstream is None:
+            raise LookupError(f"{KINDS[kind].singular} {str(id_)!r}: expected one that compiles, found none")
+        return upstream
 
-    def _upstream(self, upstream: Upstream) -> _core.Upstream:
+    def _upstream(self, id_: str) -> _core.Upstream:
+        return self._built(self._objects["upstreams"][id_])
+
+    def _service_upstream(self, id_: str) -> _core.Upstream | None:
+        upstream = self._objects["services"][id_].upstream
+        return None if upstream is None else self._built(upstream)
+
+    def _built(self, upstream: Upstream) -> _core.Upstream:
         port = DEFAULT_PORTS[upstream.scheme]
         nodes = []
         for node in nodes_of(upstream):
             number = node.port or port
             named = node.host if number == port else f"{node.host}:{number}"
-            nodes.append((self._pool(node.host, number), node.weight, node.priority, named.encode()))
+            nodes.append((self._pools.at(node.host, number), node.weight, node.priority, named.encode()))
         pool, timeout = upstream.keepalive_pool, upstream.timeout
         return _core.Upstream(
             nodes,
@@ -367,17 +386,3 @@ class Compiler:
             keepalive_idle=pool.idle_timeout if pool else 60,
             keepalive_requests=pool.requests if pool else 1000,
         )
-
-    def _pool(self, host: str, port: int) -> _core.Pool:
-        address = f"{host}:{port}"
-        pool = self._pools.get(address)
-        if pool is None:
-            pool = self._pools[address] = _core.Pool(address)
-            self._resolve(pool, *_split(address))
-        return pool
-
-    def _resolve(self, pool: _core.Pool, host: str, port: int) -> None:
-        """Gives the pool its address: the host itself, or the first that its name stands for, once that is known."""
-        known = self._addresses.get(host, ()) if _is_name(host) else (host,)
-        if known:
-            pool.resolve(known[0], port)

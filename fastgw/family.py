@@ -14,6 +14,7 @@ from fastgw.admin import process as admin_process
 from fastgw.admin.auth import Key, own_key
 from fastgw.compile import Compiler
 from fastgw.datadir import DataDir
+from fastgw.process import stand_back
 from fastgw.schema.settings import ErrorLog, Settings, SharedMemory
 from fastgw.slots import Kind, Slots
 from fastgw.sockets import Listener
@@ -108,6 +109,7 @@ class Family:
 
     def _run_admin(self, slot: int) -> int:
         self._begin("admin", {self.admin_listener: 0})
+        stand_back()  # a write may take a little longer, traffic may not
         self.slots.enter(slot, Kind.ADMIN)
         self.slots.serve(slot)
         setup = admin_process.Setup(

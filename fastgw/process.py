@@ -15,10 +15,11 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["HANDLED", "fork", "raise_descriptor_limit", "set_title"]
+__all__ = ["HANDLED", "fork", "raise_descriptor_limit", "set_title", "stand_back"]
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_NAME: Final = 15
+STAND_BACK_NICE: Final = 10  # a tenth of a worker's share (sched(7)) when both want the same core
 HANDLED: Final = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -105,3 +106,12 @@ def raise_descriptor_limit() -> int:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def stand_back() -> None:
+    """From now on other processes go first where cores are short: a smaller share, and no preempting of others on waking."""
+    os.nice(STAND_BACK_NICE)
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except (AttributeError, OSError):  # not this system; the smaller share remains
+        log.info("this system has no SCHED_BATCH for us")

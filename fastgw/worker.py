@@ -1,7 +1,7 @@
 """A worker: one uvloop that drives the native reactor, follows the store, and drains when told to.
 
-Owns: the worker's start, the steps from a change in the store to a snapshot that serves, the drain. Must not
-know: connections, requests, what a snapshot holds, the admin process; they meet in the store.
+Owns: the worker's start, when the store is looked at, the drain. Must not know: connections, requests, how a change
+becomes a snapshot, the admin process; they meet in the store.
 
 Start: enter the slot, apply everything up to the store's revision, say "serving", look at the target again
 and catch up, and only then accept: whoever publishes meanwhile either sees this worker serving and waits
@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -23,10 +23,11 @@ import uvloop
 from fastgw import logs
 from fastgw._core import Region
 from fastgw.compile import Compiler
+from fastgw.follow import Follower
 from fastgw.resolve import Addresses, Resolver
 from fastgw.schema.settings import Settings
 from fastgw.slots import Kind, Slots
-from fastgw.store import Change, Store, StoreError
+from fastgw.store import Store, StoreError
 
 __all__ = ["DRAIN", "MakeReactor", "Reactor", "Setup", "run"]
 
@@ -126,6 +127,7 @@ class _Worker:
         self._slots.enter(self._slot, Kind.WORKER)
         try:
             self._store = Store(self._setup.database)
+            self._follower = Follower(self._store, self._compiler, self._resolve, self._reactor.install)
             await self._start()
             await self._run()
         except (StoreError, sqlite3.Error) as exc:
@@ -186,24 +188,11 @@ class _Worker:
                 self._loop.call_later(RETRY_S, self._woken.set)
 
     async def _catch_up(self) -> None:
-        revision, changes = self._store.changes(self._applied)
-        if changes or not self._serving:
-            try:
-                await self._apply(changes)
-            except Exception:
-                if not self._serving:
-                    raise
-                # A fault of ours, not of an object. To end here would end every worker, and each new one too.
-                log.exception("cannot apply changes: the last good ones go on serving", extra={"to": revision})
-        self._applied = revision
-        self._slots.applied(self._slot, revision)
+        self._applied = await self._follower.catch_up()
+        self._slots.applied(self._slot, self._applied)
 
-    async def _apply(self, changes: Sequence[Change]) -> None:
-        build = self._compiler.apply(changes)
-        for fault in build.faults:
-            log.error("%s: its previous version goes on serving", fault)
-        await self._resolver.follow(build.names, DNS_PATIENCE_S)
-        self._reactor.install(build.snapshot)
+    async def _resolve(self, names: Collection[str]) -> None:
+        await self._resolver.follow(names, DNS_PATIENCE_S)
 
     # ---- time and signals ----
 

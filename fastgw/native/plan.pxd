@@ -109,9 +109,7 @@ cdef struct PlanC:              # a route with everything merged into it but the
     uint32_t id_len
     uint64_t methods            # bit per llhttp method number; 0 = any
     int32_t priority
-    uint32_t order              # insertion order, the last tie-break
-    const char* pattern         # for candidates of one prefix: longer patterns first
-    uint32_t pattern_len
+    uint64_t order              # among equal priorities the lower comes first
     UpstreamC* upstream
     Cidrs remote                # client addresses admitted; none: any
     uint32_t connect_ms, send_ms, read_ms   # 0: the upstream's
@@ -130,7 +128,7 @@ cdef struct PathIndex:          # the routes of one host
 cdef struct RouteIndex:
     Map hosts                   # exact host -> PathIndex
     PathIndex* any_host         # routes without a host
-    Map suffixes                # ".example.com" for *.example.com -> PathIndex
+    Map suffixes                # ".example.com" reversed, for *.example.com -> PathIndex
     uint32_t* suffix_lengths    # ascending
     uint64_t* suffix_hashes
     uint32_t n_suffix_lengths
@@ -192,10 +190,3 @@ cdef class Plan:
     cdef bytes id
     cdef Steps steps
     cdef Upstream upstream
-
-cdef class Snapshot:
-    cdef SnapshotC c
-    cdef list held
-    cdef list paths             # _PathIndex owners, with the host bytes that key them
-    cdef int index_routes(self, routes) except -1
-    cdef int index_credentials(self, Map* m, list_) except -1

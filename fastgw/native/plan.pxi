@@ -214,10 +214,13 @@ cdef class Credential:
 
 
 cdef class Plan:
-    """A route with everything but the consumer merged into it. `methods`: names, `remote_addrs`: CIDRs; empty means any."""
+    """A route with everything but the consumer merged into it. `methods`: names, `remote_addrs`: CIDRs; empty means any.
+
+    Of plans that could take the same request the one of higher `priority` does, then the one of lower `order`.
+    """
 
     def __cinit__(self, bytes id not None, Steps steps not None, Upstream upstream=None, methods=(), int priority=0,
-                  double connect=0, double send=0, double read=0, remote_addrs=()):
+                  double connect=0, double send=0, double read=0, remote_addrs=(), unsigned long long order=0):
         self.id = id
         self.steps = steps
         self.upstream = upstream
@@ -225,6 +228,7 @@ cdef class Plan:
         self.c.id_len = len(id)
         self.c.chain = steps.chain
         self.c.priority = priority
+        self.c.order = order
         if upstream is not None:
             self.c.upstream = &upstream.c
         for name in methods:
@@ -236,134 +240,6 @@ cdef class Plan:
 
     def __dealloc__(self):
         free(self.c.remote.list)
-
-
-cdef class _PathIndex:
-    # Owner of one host's index: `entries` are (Plan, pattern bytes) in insertion order.
-    cdef PathIndex c
-    cdef list held
-
-    def __cinit__(self, entries):
-        exact, prefix = {}, {}
-        for order, (plan, pattern) in enumerate(entries):
-            star = pattern.endswith(b"*")
-            (prefix if star else exact).setdefault(pattern.removesuffix(b"*"), []).append((plan, pattern, order))
-        self.held = []
-        self.fill(&self.c.exact, exact)
-        self.fill(&self.c.prefix, prefix)
-        lengths = sorted({len(p) for p in prefix})
-        self.c.lengths = <uint32_t*>calloc(len(lengths) or 1, sizeof(uint32_t))
-        self.c.hashes = <uint64_t*>calloc(len(lengths) or 1, sizeof(uint64_t))
-        if self.c.lengths == NULL or self.c.hashes == NULL:
-            raise MemoryError
-        for i, n in enumerate(lengths):
-            self.c.lengths[i] = n
-        self.c.n_lengths = len(lengths)
-
-    cdef int fill(self, Map* m, dict by_path) except -1:
-        cdef Candidates* c
-        cdef Plan plan
-        cdef bytes path
-        map_init(m, len(by_path))
-        for path, entries in by_path.items():
-            entries.sort(key=lambda e: (-(<Plan>e[0]).c.priority, -len(e[1]), e[2]))
-            c = <Candidates*>calloc(1, sizeof(Candidates) + len(entries) * sizeof(PlanC*))
-            if c == NULL:
-                raise MemoryError
-            c.plans = <PlanC**>(c + 1)
-            for plan, _, _ in entries:
-                c.plans[c.n] = &plan.c
-                c.n += 1
-            map_set(m, path, len(path), c)
-            self.held.append((path, entries))
-        return 0
-
-    cdef void drop(self, Map* m):
-        cdef uint32_t i
-        if m.entries != NULL:
-            for i in range(m.mask + 1):
-                free(m.entries[i].value)
-        map_free(m)
-
-    def __dealloc__(self):
-        self.drop(&self.c.exact)
-        self.drop(&self.c.prefix)
-        free(self.c.lengths)
-        free(self.c.hashes)
-
-
-cdef class Snapshot:
-    """One whole configuration, immutable.
-
-    `routes`: sequence of (Plan, host, pattern): host b"" (any), b"www.a.com", or b"*.a.com"; pattern b"/x" (exact) or b"/x*"
-    (prefix). `credentials`: mapping of kind ("jwt", "key", "basic", "hmac") to Credentials. `globals`: Steps.
-    """
-
-    def __cinit__(self, routes, credentials, Steps globals not None, unsigned long long revision=0):
-        self.held = [globals]
-        self.paths = []
-        self.c.globals = globals.chain
-        self.c.revision = revision
-        self.index_routes(routes)
-        for kind, list_ in credentials.items():
-            self.index_credentials(&self.c.credentials[CREDENTIAL_KINDS.index(kind)], list_)
-
-    cdef int index_routes(self, routes) except -1:
-        cdef _PathIndex index
-        cdef bytes host
-        by_host = {}
-        for plan, host, pattern in routes:
-            by_host.setdefault(host, []).append((plan, pattern))
-        exact = {h: e for h, e in by_host.items() if h and not h.startswith(b"*")}
-        suffixes = {bytes(reversed(h[1:])): e for h, e in by_host.items() if h.startswith(b"*") and h != b"*"}
-        map_init(&self.c.routes.hosts, len(exact))
-        map_init(&self.c.routes.suffixes, len(suffixes))
-        for group, m in ((exact, 0), (suffixes, 1)):
-            for host, entries in group.items():
-                index = _PathIndex(entries)
-                self.paths.append((index, host))
-                map_set(&self.c.routes.suffixes if m else &self.c.routes.hosts, host, len(host), &index.c)
-        anywhere = by_host.get(b"", []) + by_host.get(b"*", [])
-        if anywhere:
-            index = _PathIndex(anywhere)
-            self.paths.append((index, b""))
-            self.c.routes.any_host = &index.c
-        lengths = sorted({len(s) for s in suffixes})
-        self.c.routes.suffix_lengths = <uint32_t*>calloc(len(lengths) or 1, sizeof(uint32_t))
-        self.c.routes.suffix_hashes = <uint64_t*>calloc(len(lengths) or 1, sizeof(uint64_t))
-        if self.c.routes.suffix_lengths == NULL or self.c.routes.suffix_hashes == NULL:
-            raise MemoryError
-        for i, n in enumerate(lengths):
-            self.c.routes.suffix_lengths[i] = n
-        self.c.routes.n_suffix_lengths = len(lengths)
-        return 0
-
-    cdef int index_credentials(self, Map* m, list_) except -1:
-        cdef Credential credential
-        map_init(m, len(list_))
-        for credential in list_:
-            map_set(m, credential.key, len(credential.key), &credential.c)
-            self.held.append(credential)
-        return 0
-
-    @property
-    def revision(self) -> int:
-        """Revision of the store that it was compiled from."""
-        return self.c.revision
-
-    @property
-    def inflight(self) -> int:
-        """Exchanges that run on it now."""
-        return self.c.inflight
-
-    def __dealloc__(self):
-        cdef int i
-        map_free(&self.c.routes.hosts)
-        map_free(&self.c.routes.suffixes)
-        free(self.c.routes.suffix_lengths)
-        free(self.c.routes.suffix_hashes)
-        for i in range(4):
-            map_free(&self.c.credentials[i])
 
 
 CREDENTIAL_KINDS = ("jwt", "key", "basic", "hmac")

@@ -6,6 +6,10 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from msgspec.json import encode as _json_encode
 
 
+cdef enum:
+    BURY_NS = 200000            # freeing old snapshots: as long as some ten requests take, then they get their turn
+
+
 cdef class Reactor:
     """One worker's data plane.
 
@@ -17,7 +21,8 @@ cdef class Reactor:
     cdef object loop
     cdef Region region
     cdef Snapshot current
-    cdef list retired
+    cdef list retired           # snapshots that requests may still run on
+    cdef list debris            # shards of snapshots that are gone
     cdef set tasks
     cdef object error_sink
     cdef bint scheduled
@@ -28,6 +33,7 @@ cdef class Reactor:
         self.loop = loop
         self.region = region
         self.retired = []
+        self.debris = []
         self.tasks = set()
         self.error_sink = on_error
         core.reactor = <PyObject*>self
@@ -88,7 +94,7 @@ cdef class Reactor:
         if self.core.ready != NULL:
             self.drain()
         if self.retired:
-            self.retired = [s for s in self.retired if (<Snapshot>s).c.inflight]
+            self.release()
 
     def listen(self, int fd) -> None:
         """Accepts connections from a listening, non-blocking socket. The descriptor stays the caller's."""
@@ -144,6 +150,35 @@ cdef class Reactor:
             self.retired.append(self.current)
         self.current = snapshot
         self.core.snapshot = &snapshot.c
+
+    cdef int release(self) except -1:
+        # What a snapshot shares with the next one is only let go of; the rest, which may be thousands of plans, is freed in
+        # pieces, because each takes a microsecond or two that no request should wait for.
+        cdef Snapshot snapshot
+        cdef bint idle = not self.debris
+        kept = []
+        for snapshot in self.retired:
+            if snapshot.c.inflight:
+                kept.append(snapshot)
+            else:
+                self.debris += snapshot.replaced
+        self.retired = kept
+        if idle:
+            self._bury()
+        return 0
+
+    def _bury(self) -> None:
+        """Frees some of what old snapshots left, and comes back for the rest."""
+        cdef timespec a
+        cdef timespec b
+        cdef int64_t spent = 0
+        clock_gettime(CLOCK_MONOTONIC, &a)
+        while self.debris and (spent < BURY_NS or self.loop is None):
+            self.debris.pop()
+            clock_gettime(CLOCK_MONOTONIC, &b)
+            spent = (b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec
+        if self.debris:
+            self.loop.call_soon(self._bury)
 
     def access_log(self, int fd) -> None:
         """Lines go to this descriptor; -1 switches the log off."""

@@ -47,6 +47,13 @@ def test_titles_and_pid_file(directory: Path, echo: Address) -> None:
     assert not pid_file.exists()
 
 
+def test_the_admin_process_stands_back_behind_the_workers(directory: Path, echo: Address) -> None:
+    with Gateway(directory, one_route(echo)) as gateway:
+        (admin,), (worker,) = gateway.pids("admin"), gateway.workers()
+        assert os.getpriority(os.PRIO_PROCESS, admin) > os.getpriority(os.PRIO_PROCESS, worker)
+        assert os.sched_getscheduler(admin) == os.SCHED_BATCH
+
+
 def test_children_hold_only_their_own_listening_sockets(directory: Path, echo: Address) -> None:
     with Gateway(directory, one_route(echo) | {"workers": 3}) as gateway:
         for worker in gateway.workers():

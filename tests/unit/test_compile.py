@@ -15,6 +15,7 @@ class Change(NamedTuple):
     kind: str
     id: str
     value: dict[str, Any] | None
+    created: int = 0
 
 
 def route(id_: str, uri: str = "/", **fields: Any) -> Change:

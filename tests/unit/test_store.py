@@ -181,9 +181,38 @@ def test_changes_tell_each_id_once_with_its_last_value(store: Store) -> None:
         store.put("routes", "a", {"v": value})
     store.put("routes", "b", {})
     store.delete("routes", "b")
-    assert store.changes(1) == (5, [("routes", "a", {"v": 2}, 3), ("routes", "b", None, 5)])
-    assert store.changes(0) == (5, [("routes", "a", {"v": 2}, 3)]), "a first load needs no tombstones"
+    assert store.changes(1) == (5, [("routes", "a", {"v": 2}, 3, 1), ("routes", "b", None, 5, 0)])
+    assert store.changes(0) == (5, [("routes", "a", {"v": 2}, 3, 1)]), "a first load needs no tombstones"
     assert store.changes(5) == (5, [])
+
+
+def test_an_object_keeps_the_time_of_its_creation_while_any_layer_has_it(store: Store) -> None:
+    store.replace_file_layer({("routes", "a"): {}, ("routes", "b"): {}})
+    store.put("routes", "a", {"v": 1})
+    store.delete("routes", "a")
+    store.put("routes", "c", {})
+    store.delete("routes", "c")
+    store.put("routes", "c", {})
+    assert {change.id: change.created for change in store.changes(0)[1]} == {"a": 1, "b": 2, "c": 7}
+
+
+def test_who_read_all_pages_has_the_state_of_the_last(store: Store) -> None:
+    """Writes between the pages change what was read and what was not; none is lost, none stays half seen."""
+    count = 3 * store_module.FEED_ROWS
+    for number in range(count):
+        store.put("routes", f"{number}", {"v": 0})
+    feed = store_module.Feed(store, 0)
+    seen: dict[str, dict[str, int] | None] = {}
+    for number, change in enumerate(feed):
+        seen[change.id] = change.value
+        if number == store_module.FEED_ROWS + 1:
+            store.put("routes", "0", {"v": 1})
+            store.delete("routes", "1")
+            store.put("routes", f"{count - 1}", {"v": 1})
+            store.delete("routes", f"{count - 2}")
+            store.put("routes", "new", {"v": 1})
+    assert feed.revision == store.revision()
+    assert {id: value for id, value in seen.items() if value is not None} == {row.id: row.value for row in store.list("routes")}
 
 
 def test_old_tombstones_go_and_a_subscriber_behind_them_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

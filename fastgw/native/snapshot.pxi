@@ -1,0 +1,164 @@
+# snapshot: one whole configuration, and how the next one is made of it. A request runs on one snapshot from start to end, so
+# a snapshot never changes; an Edit derives another, in a time that depends on the change and not on the size.
+
+cdef uint64_t edits             # serial numbers of Edits; 0 is nobody's
+
+
+cdef class Snapshot:
+    """One whole configuration, immutable.
+
+    `routes`: sequence of (Plan, host, pattern): host b"" (any), b"www.a.com", or b"*.a.com"; pattern b"/x" (exact) or b"/x*"
+    (prefix). `credentials`: mapping of kind ("jwt", "key", "basic", "hmac") to Credentials. `globals`: Steps.
+    """
+
+    def __cinit__(self):
+        self.hosts = _Map()
+        self.suffixes = _Map()
+        self.lengths = {}
+        self.credentials = [_Map() for _ in CREDENTIAL_KINDS]
+        self.replaced = []
+
+    def __init__(self, routes, credentials, Steps globals not None, unsigned long long revision=0):
+        edit = Edit()
+        edit.next = self
+        for plan, host, pattern in routes:
+            edit.put_route(plan, host, pattern)
+        for kind, list_ in credentials.items():
+            for credential in list_:
+                edit.put_credential(kind, credential)
+        edit.set_globals(globals)
+        edit.finish(revision)
+
+    cdef int seal(self) except -1:
+        # Once whole, the tables are copied to where requests read them.
+        cdef int i
+        cdef RouteIndex* routes = &self.c.routes
+        routes.hosts = self.hosts.c
+        routes.suffixes = self.suffixes.c
+        routes.any_host = NULL if self.any_host is None else &self.any_host.c
+        lengths_lay(self.lengths, &routes.suffix_lengths, &routes.suffix_hashes)
+        routes.n_suffix_lengths = len(self.lengths)
+        for i in range(len(CREDENTIAL_KINDS)):
+            self.c.credentials[i] = (<_Map>self.credentials[i]).c
+        if self.globals is not None:
+            self.c.globals = self.globals.chain
+        return 0
+
+    @property
+    def revision(self) -> int:
+        """Revision of the store that it was compiled from."""
+        return self.c.revision
+
+    @property
+    def inflight(self) -> int:
+        """Exchanges that run on it now."""
+        return self.c.inflight
+
+    def __dealloc__(self):
+        free(self.c.routes.suffix_lengths)
+        free(self.c.routes.suffix_hashes)
+
+
+cdef class Edit:
+    """The next snapshot in the making, derived from `base`, which stays as it is. Arguments are as in Snapshot.
+
+    It may take its time, and requests may run on `base` meanwhile; `finish` gives the snapshot and ends the edit.
+    """
+
+    def __init__(self, Snapshot base=None):
+        global edits
+        edits += 1
+        self.serial = edits
+        self.base = base
+        self.replaced = []
+        self.next = Snapshot.__new__(Snapshot)
+        if base is not None:
+            self.next.hosts = base.hosts
+            self.next.suffixes = base.suffixes
+            self.next.any_host = base.any_host
+            self.next.lengths = base.lengths.copy()
+            self.next.credentials = base.credentials.copy()
+            self.next.globals = base.globals
+
+    cdef Snapshot open(self):
+        if self.next is None:
+            raise ValueError("expected an edit that is not finished")
+        return self.next
+
+    def put_route(self, Plan plan not None, bytes host not None, bytes pattern not None) -> None:
+        """The plan also takes requests of this host and path."""
+        cdef _PathIndex index = paths_own(self.paths(host), self)
+        index.put(self, plan, pattern)
+        self.store_paths(host, index)
+
+    def drop_route(self, Plan plan not None, bytes host not None, bytes pattern not None) -> None:
+        """Undoes put_route of the same arguments."""
+        cdef _PathIndex index = paths_own(self.paths(host), self)
+        index.drop(self, plan, pattern)
+        self.store_paths(host, index)
+
+    def put_credential(self, str kind, Credential credential not None) -> None:
+        """The credential is found by its key, in place of one that was before."""
+        cdef int i = CREDENTIAL_KINDS.index(kind)
+        cdef _Map m = map_own(self.open().credentials[i], self)
+        m.put(self, credential.key, credential, &credential.c)
+        self.next.credentials[i] = m
+
+    def drop_credential(self, str kind, bytes key not None) -> None:
+        """No credential is found by this key."""
+        cdef int i = CREDENTIAL_KINDS.index(kind)
+        cdef _Map m = map_own(self.open().credentials[i], self)
+        if m.find(key) is None:
+            raise KeyError(f"expected a {kind} credential with the key {key!r} in the snapshot, found none")
+        m.drop(self, key)
+        self.next.credentials[i] = m
+
+    def set_globals(self, Steps steps not None) -> None:
+        """The steps that every request takes."""
+        self.open().globals = steps
+
+    def finish(self, unsigned long long revision=0) -> Snapshot:
+        """The snapshot."""
+        cdef Snapshot made = self.open()
+        made.c.revision = revision
+        made.seal()
+        self.next = None
+        if self.base is not None:
+            self.base.replaced += self.replaced
+            self.base = None
+        return made
+
+    cdef _PathIndex paths(self, bytes host):
+        cdef Snapshot into = self.open()
+        if host == b"" or host == b"*":
+            return into.any_host
+        if host.startswith(b"*"):
+            return into.suffixes.find(suffix_key(host))
+        return into.hosts.find(host)
+
+    cdef int store_paths(self, bytes host, _PathIndex index) except -1:
+        cdef Snapshot into = self.next
+        cdef bint empty = index.c.exact.used == 0 and index.c.prefix.used == 0
+        cdef bint star = host.startswith(b"*")
+        cdef bytes key = suffix_key(host) if star else host
+        cdef _Map m
+        if host == b"" or host == b"*":
+            into.any_host = None if empty else index
+            return 0
+        m = map_own(into.suffixes if star else into.hosts, self)
+        if star and (empty or m.find(key) is None):
+            lengths_count(into.lengths, len(key), -1 if empty else 1)
+        if empty:
+            m.drop(self, key)
+        else:
+            m.put(self, key, index, &index.c)
+        if star:
+            into.suffixes = m
+        else:
+            into.hosts = m
+        return 0
+
+
+cdef bytes suffix_key(bytes host):
+    # "*.a.com" as the router looks for it: from its end.
+    return bytes(reversed(host.removeprefix(b"*")))
