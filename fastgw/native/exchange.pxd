@@ -236,6 +236,7 @@ cdef struct Loop:
     uint64_t log_dropped        # lines
     JwtScratch* jwt             # one token at a time
     JwtHeaderCache jwt_headers
+    TokenCache tokens
     Cidrs trusted               # peers whose X-Forwarded-* are believed
     Head answer_head            # the upstream's head being handled (scratch)
     MetricsBlock* metrics

@@ -291,15 +291,18 @@ cdef class _PathIndex:
 cdef class Snapshot:
     """One whole configuration, immutable.
 
+    `revocations` differs between two snapshots of which one revokes what the other does not.
     `routes`: sequence of (Plan, host, pattern): host b"" (any), b"www.a.com", or b"*.a.com"; pattern b"/x" (exact) or b"/x*"
     (prefix). `credentials`: mapping of kind ("jwt", "key", "basic", "hmac") to Credentials. `globals`: Steps.
     """
 
-    def __cinit__(self, routes, credentials, Steps globals not None, unsigned long long revision=0):
+    def __cinit__(self, routes, credentials, Steps globals not None, unsigned long long revision=0,
+                  unsigned long long revocations=0):
         self.held = [globals]
         self.paths = []
         self.c.globals = globals.chain
         self.c.revision = revision
+        self.c.revocations = revocations
         self.index_routes(routes)
         for kind, list_ in credentials.items():
             self.index_credentials(&self.c.credentials[CREDENTIAL_KINDS.index(kind)], list_)

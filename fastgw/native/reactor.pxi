@@ -11,7 +11,7 @@ cdef class Reactor:
 
     `loop` is the running event loop; `region` and `slot` give the shared table and this process's metrics; `limits` maps the
     names of the config's `limits` to numbers (bytes, seconds, counts); `trusted` are the CIDRs of trusted_addresses;
-    `on_error(plugin, phase, exception)` is told what Python plugins raise.
+    `token_cache` is how many verified tokens are remembered; `on_error(plugin, phase, exception)` is told what Python plugins raise.
     """
     cdef Loop core
     cdef object loop
@@ -23,7 +23,7 @@ cdef class Reactor:
     cdef bint scheduled
 
     def __cinit__(self, *, loop, Region region not None, int slot, limits=None, trusted=(), bint server_tokens=True,
-                  on_error=None):
+                  uint32_t token_cache=0, on_error=None):
         cdef Loop* core = &self.core
         self.loop = loop
         self.region = region
@@ -48,6 +48,7 @@ cdef class Reactor:
         if core.jwt == NULL:
             raise MemoryError
         jwt_scratch_init(core.jwt, &core.jwt_headers, JWT_DEFAULT_MAX)
+        token_cache_init(&core.tokens, token_cache)
         core.table = region.limit_table()
         core.metrics = region.metrics_block(slot)
         loop_limits(&core.limits, limits or {})
@@ -219,6 +220,7 @@ cdef class Reactor:
             close(self.core.epfd)
         free(self.core.rbuf)
         free(self.core.jwt)
+        token_cache_free(&self.core.tokens)
         free(self.core.trusted.list)
         buf_free(&self.core.wbuf)
         buf_free(&self.core.log)

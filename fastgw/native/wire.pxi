@@ -99,9 +99,10 @@ cdef class Wire:
     cdef Reactor reactor
     cdef MemNet net
 
-    def __cinit__(self, Snapshot snapshot=None, *, limits=None, trusted=(), Region region=None, loop=None, on_error=None):
+    def __cinit__(self, Snapshot snapshot=None, *, limits=None, trusted=(), Region region=None, loop=None, uint32_t token_cache=0,
+                  on_error=None):
         self.reactor = Reactor(loop=loop, region=Region.create(1024) if region is None else region, slot=0, limits=limits,
-                               trusted=trusted, on_error=on_error)
+                               trusted=trusted, token_cache=token_cache, on_error=on_error)
         self.reactor.core.net = &self.net
         self.reactor.core.io.recv = mem_recv
         self.reactor.core.io.send = mem_send
@@ -114,6 +115,19 @@ cdef class Wire:
     def install(self, Snapshot snapshot not None):
         """As Reactor.install."""
         self.reactor.install(snapshot)
+
+    def access_log(self, int fd):
+        """As Reactor.access_log."""
+        self.reactor.access_log(fd)
+
+    @property
+    def wall(self) -> int:
+        """CLOCK_REALTIME as the core sees it, in s."""
+        return self.reactor.core.wall
+
+    @wall.setter
+    def wall(self, int64_t seconds):
+        self.reactor.core.wall = seconds
 
     cdef MemConn* line(self, int i) except NULL:
         if not 0 <= i < self.net.n:
