@@ -11,7 +11,8 @@ cdef class Reactor:
 
     `loop` is the running event loop; `region` and `slot` give the shared table and this process's metrics; `limits` maps the
     names of the config's `limits` to numbers (bytes, seconds, counts); `trusted` are the CIDRs of trusted_addresses;
-    `token_cache` is how many verified tokens are remembered; `on_error(plugin, phase, exception)` is told what Python plugins raise.
+    `token_cache` is how many verified tokens are remembered; `on_error(plugin, phase, exception)` is told what Python plugins
+    raise.
     """
     cdef Loop core
     cdef object loop
@@ -81,8 +82,12 @@ cdef class Reactor:
             conn_bury(&self.core)
         if self.core.ready != NULL:
             self.drain()
+        self.drop_retired()
+
+    cdef int drop_retired(self) except -1:
         if self.retired:
             self.retired = [s for s in self.retired if (<Snapshot>s).c.inflight]
+        return 0
 
     def listen(self, int fd) -> None:
         """Accepts connections from a listening, non-blocking socket. The descriptor stays the caller's."""

@@ -216,7 +216,7 @@ cdef class Wire:
         return self.line(i).finished
 
     def advance(self, double seconds) -> None:
-        """Time goes by; timers run."""
+        """Time goes by; timers run, and retired snapshots go."""
         cdef Loop* loop = &self.reactor.core
         loop.now_ns += <uint64_t>(seconds * 1e9)
         loop.now_ms = loop.now_ns // 1000000
@@ -226,6 +226,7 @@ cdef class Wire:
             while loop.ready != NULL:
                 loop_ready(loop)
             conn_bury(loop)
+        self.reactor.drop_retired()
 
     def held(self) -> int:
         """Bytes of bodies that the core holds for all lines: what backpressure must bound."""
