@@ -130,17 +130,17 @@ def test_no_verdict_differs_on_a_long_course(seed: int) -> None:
     chance, play = random.Random(seed), Course()
     for _ in range(4000):
         act = chance.random()
-        if act < 0.9:
-            play.ask(chance.choice(TOKENS[:24] if act < 0.7 else TOKENS), chance.randrange(len(STEPS)))
-        elif act < 0.94:
+        if act < 0.94:
+            play.ask(chance.choice(TOKENS[:24] if act < 0.8 else TOKENS), chance.randrange(len(STEPS)))
+        elif act < 0.97:
             play.at(NOW + chance.randint(-8, 8))
-        elif act < 0.99:
+        elif act < 0.998:
             what = chance.choice(["signer", "leeway", "name", "gone", "anew"])
             values = {"signer": SIGNERS, "leeway": [0, 1, 3, DAY], "name": [b"john", b"jane"]}.get(what, [None])
             play.edit(chance.choice(KEYS), (what, chance.choice(values)))
         else:
             play.revoke()
-    assert play.judges[-1].counts()[0] > 500
+    assert play.judges[-1].counts()[0] > 100
 
 
 def test_courses_hit() -> None:
