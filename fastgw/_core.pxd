@@ -27,6 +27,7 @@ cdef struct Up
 include "native/cells.pxd"
 include "native/limits.pxd"
 include "native/shm.pxd"
+include "native/token_cache.pxd"
 include "native/plan.pxd"
 include "native/index.pxd"
 include "native/exchange.pxd"

@@ -37,6 +37,7 @@ class DataPlane:
             limits=msgspec.structs.asdict(settings.limits),
             trusted=settings.trusted_addresses,
             server_tokens=settings.server_tokens,
+            token_cache=settings.token_cache,
             on_error=self._on_plugin_error,
         )
         self.fileno = self._reactor.fileno

@@ -47,7 +47,7 @@ GRACE_S: Final = 5.0  # beyond the drain timeout, which the workers keep themsel
 MOST_WORKERS: Final = 120
 
 # What a reload can change, and how; the rest of the settings waits for the next start.
-BY_NEW_WORKERS: Final = ("limits", "access_log", "trusted_addresses", "server_tokens")
+BY_NEW_WORKERS: Final = ("limits", "access_log", "trusted_addresses", "server_tokens", "token_cache")
 
 log = logging.getLogger("fastgw.master")
 

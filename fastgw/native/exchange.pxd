@@ -265,6 +265,7 @@ cdef struct Loop:
     JwtScratch* jwt             # one token at a time
     RandomPool random
     JwtHeaderCache jwt_headers
+    TokenCache tokens
     Cidrs trusted               # peers whose X-Forwarded-* are believed
     Head answer_head            # the upstream's head being handled (scratch)
     MetricsBlock* metrics

@@ -16,6 +16,9 @@ from libc.time cimport time_t, tm
 cdef extern from "<sys/types.h>" nogil:
     ctypedef long ssize_t
 
+cdef extern from "<stdlib.h>" nogil:
+    void* aligned_alloc(size_t alignment, size_t size)
+
 cdef extern from "<time.h>" nogil:
     struct timespec:
         time_t tv_sec

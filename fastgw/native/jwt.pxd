@@ -57,6 +57,10 @@ cdef struct JwtTime:
     int64_t seconds             # least whole second not before the claim's: see json_number_ceil
     int32_t state               # a JwtTimeState
 
+cdef struct JwtTimes:
+    JwtTime exp
+    JwtTime nbf
+
 cdef struct JwtSpan:
     const uint8_t* at
     size_t length
@@ -67,8 +71,7 @@ cdef struct JwtToken:           # its spans live as long as the token's bytes an
     JwtSpan payload             # decoded: JSON
     JwtSpan key                 # the key claim, unescaped; never empty after JWT_OK
     JwtSpan kid                 # unescaped; at is NULL when the header has none
-    JwtTime exp
-    JwtTime nbf
+    JwtTimes times
     int32_t alg                 # a JwtAlg
 
 cdef struct JwtHeader:          # one header segment found good
@@ -99,7 +102,7 @@ cdef int jwt_parse(
 ) noexcept nogil
 cdef int jwt_verify_hs(const JwtToken* token, const HmacKey* key) noexcept nogil
 cdef int jwt_check_times(
-    const JwtToken* token, int64_t now, int64_t leeway, uint32_t required, bint listed_only
+    const JwtTimes* times, int64_t now, int64_t leeway, uint32_t required, bint listed_only
 ) noexcept nogil
 cdef const char* jwt_reason(int verdict) noexcept nogil
 cdef const char* jwt_message(int verdict) noexcept nogil

@@ -230,8 +230,8 @@ cdef int jwt_parse(
     json_want(&wants[2], b"nbf", 3)
     if json_scan(token.payload.at, token.payload.length, wants, 3, &scratch.json) != JSON_OK:
         return JWT_BAD_PAYLOAD
-    jwt_read_time(&wants[1], &token.exp)
-    jwt_read_time(&wants[2], &token.nbf)
+    jwt_read_time(&wants[1], &token.times.exp)
+    jwt_read_time(&wants[2], &token.times.nbf)
     if wants[0].kind == JSON_ABSENT:
         return JWT_NO_KEY_CLAIM
     if wants[0].kind != JSON_STRING or wants[0].value.length == 0:
@@ -253,24 +253,24 @@ cdef int jwt_verify_hs(const JwtToken* token, const HmacKey* key) noexcept nogil
 
 
 cdef int jwt_check_times(
-    const JwtToken* token, int64_t now, int64_t leeway, uint32_t required, bint listed_only
+    const JwtTimes* times, int64_t now, int64_t leeway, uint32_t required, bint listed_only
 ) noexcept nogil:
     """Judge exp and nbf at `now`, in whole seconds: exp > now - leeway and nbf <= now + leeway.
 
     required: JwtClaim bits that must be present. listed_only: what is not required is not looked at either.
     """
-    cdef bint exp = (required & JWT_EXP) != 0 or (not listed_only and token.exp.state != JWT_TIME_ABSENT)
-    cdef bint nbf = (required & JWT_NBF) != 0 or (not listed_only and token.nbf.state != JWT_TIME_ABSENT)
+    cdef bint exp = (required & JWT_EXP) != 0 or (not listed_only and times.exp.state != JWT_TIME_ABSENT)
+    cdef bint nbf = (required & JWT_NBF) != 0 or (not listed_only and times.nbf.state != JWT_TIME_ABSENT)
     cdef int64_t bound = <int64_t>1 << 60       # far beyond any claim, far from overflow
     now = max(min(now, bound), -bound)
     leeway = max(min(leeway, bound), 0)
-    if (exp and token.exp.state == JWT_TIME_ABSENT) or (nbf and token.nbf.state == JWT_TIME_ABSENT):
+    if (exp and times.exp.state == JWT_TIME_ABSENT) or (nbf and times.nbf.state == JWT_TIME_ABSENT):
         return JWT_MISSING_CLAIM
-    if (exp and token.exp.state == JWT_TIME_BAD) or (nbf and token.nbf.state == JWT_TIME_BAD):
+    if (exp and times.exp.state == JWT_TIME_BAD) or (nbf and times.nbf.state == JWT_TIME_BAD):
         return JWT_BAD_CLAIM
-    if exp and token.exp.seconds <= now - leeway:
+    if exp and times.exp.seconds <= now - leeway:
         return JWT_EXPIRED
-    if nbf and token.nbf.seconds > now + leeway:
+    if nbf and times.nbf.seconds > now + leeway:
         return JWT_NOT_YET
     return JWT_OK
 

@@ -18,6 +18,9 @@ cdef struct JwtAuthConf:
     CredentialC* anonymous      # NULL: refuse
 
 
+cdef uint64_t secret_serial     # of the SecretKey made last
+
+
 cdef class SecretKey:
     """What a credential's secret was made into: midstates for HMAC, or a Python verifier for the other algorithms.
 
@@ -30,7 +33,10 @@ cdef class SecretKey:
     cdef object verifier
 
     def __cinit__(self, str algorithm not None, bytes secret=b"", verifier=None):
+        global secret_serial
         cdef bytes name = algorithm.encode()
+        secret_serial += 1
+        self.key.serial = secret_serial
         self.algorithm = algorithm
         self.verifier = verifier
         self.key.alg = jwt_alg_id(<const uint8_t*><const char*>name, len(name))
@@ -113,31 +119,71 @@ cdef int jwt_locate(Exchange* x, const JwtAuthConf* c, Span* token) noexcept nog
     return JWT_OK if cookie_find(x, c.cookie, c.cookie_len, token) else JWT_NO_TOKEN
 
 
-cdef int jwt_judge(Exchange* x, const JwtAuthConf* c) noexcept nogil:
-    cdef Loop* loop = x.loop
-    cdef JwtToken token
-    cdef Span span
+cdef inline CredentialC* jwt_holds(const SnapshotC* snapshot, const TokenEntry* entry) noexcept nogil:
+    # The credential that a remembered token proves on this snapshot; NULL: it must be verified afresh. A secret is told by its
+    # serial, which no other ever bears, and not by its address, which another may get.
+    cdef CredentialC* credential = <CredentialC*>map_get_hashed(
+        &snapshot.credentials[CREDENTIAL_JWT], entry.key_hash, token_key(entry), entry.key_len)
+    if credential == NULL or credential.secret.serial != entry.secret or snapshot.revocations != entry.revocations:
+        return NULL
+    return credential
+
+
+cdef int jwt_verify(Exchange* x, const JwtAuthConf* c, const Span* span, JwtToken* token, CredentialC** found) noexcept nogil:
+    # All but the times.
     cdef CredentialC* credential
-    cdef const VerifyKey* key
-    cdef int verdict = jwt_locate(x, c, &span)
-    if verdict != JWT_OK:
-        return verdict
-    verdict = jwt_parse(span.p, span.n, c.key_claim, c.key_claim_len, &token, loop.jwt)
+    cdef int verdict = jwt_parse(span.p, span.n, c.key_claim, c.key_claim_len, token, x.loop.jwt)
     if verdict != JWT_OK:
         return verdict
     credential = <CredentialC*>map_get(
         &x.snapshot.credentials[CREDENTIAL_JWT], <const char*>token.key.at, token.key.length)
     if credential == NULL:
         return JWT_UNKNOWN_KEY
-    key = credential.secret
-    if token.alg != key.alg:    # the credential fixes the algorithm, never the token
+    if token.alg != credential.secret.alg:      # the credential fixes the algorithm, never the token
         return JWT_BAD_ALG
-    if not verify_signature(&token, key):
+    if not verify_signature(token, credential.secret):
         return JWT_BAD_SIGNATURE
-    verdict = jwt_check_times(&token, loop.wall, credential.leeway, c.required, c.listed_only)
+    found[0] = credential
+    return JWT_OK
+
+
+cdef inline int jwt_admit(Exchange* x, const JwtAuthConf* c, CredentialC* credential, const JwtTimes* times) noexcept nogil:
+    cdef int verdict = jwt_check_times(times, x.loop.wall, credential.leeway, c.required, c.listed_only)
     if verdict == JWT_OK:
         x.credential = credential
         x.consumer = credential.consumer
+    return verdict
+
+
+cdef int jwt_judge(Exchange* x, const JwtAuthConf* c) noexcept nogil:
+    cdef TokenCache* cache = &x.loop.tokens
+    cdef Span span
+    cdef TokenName name
+    cdef TokenEntry* entry
+    cdef JwtToken token
+    cdef CredentialC* credential = NULL
+    cdef bint nameable
+    cdef int verdict = jwt_locate(x, c, &span)
+    if verdict != JWT_OK:
+        return verdict
+    nameable = token_name(cache, c.key_claim, c.key_claim_len, span.p, span.n, &name)
+    entry = token_recall(cache, &name) if nameable else NULL
+    if entry != NULL:
+        credential = jwt_holds(x.snapshot, entry)
+        if credential != NULL:
+            metric_add(x.loop, M_TOKEN_HITS, 1)
+            token_used(cache, &name)
+            return jwt_admit(x, c, credential, &entry.times)
+        token_forget(cache, &name)
+    if cache.n_sets:
+        metric_add(x.loop, M_TOKEN_MISSES, 1)
+    verdict = jwt_verify(x, c, &span, &token, &credential)
+    if verdict != JWT_OK:
+        return verdict
+    verdict = jwt_admit(x, c, credential, &token.times)
+    if verdict == JWT_OK and nameable:
+        token_remember(
+            cache, &name, &token, credential.secret.serial, x.snapshot.revocations, x.loop.wall, credential.leeway)
     return verdict
 
 

@@ -183,7 +183,7 @@ def _test_jwt_verify(
             hmac_key_init(&key, jwt_hmac_alg(alg_id), <const uint8_t*>secret, len(secret))
             verdict = jwt_verify_hs(&parsed, &key)
         if verdict == JWT_OK:
-            verdict = jwt_check_times(&parsed, now, leeway, required, listed_only)
+            verdict = jwt_check_times(&parsed.times, now, leeway, required, listed_only)
         return jwt_reason(verdict).decode(), parsed.key.at[:parsed.key.length]
     finally:
         free(copy)
@@ -216,7 +216,7 @@ def _bench_jwt(bytes token, bytes secret, size_t rounds, bint headers=False):
                 break
             if jwt_verify_hs(&parsed, &key) != JWT_OK:
                 break
-            if jwt_check_times(&parsed, 0, 0, 0, False) != JWT_OK:
+            if jwt_check_times(&parsed.times, 0, 0, 0, False) != JWT_OK:
                 break
             good += 1
     spent = perf_counter_ns() - started

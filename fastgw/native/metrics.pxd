@@ -20,6 +20,8 @@ cdef enum:                      # indexes of counters; METRIC_NAMES in metrics.p
     M_CLIENT_LEFT
     M_LOG_DROPPED               # access log lines
     M_EVICTIONS                 # limiter cells taken from a live key
+    M_TOKEN_HITS                # tokens whose verification was remembered
+    M_TOKEN_MISSES              # tokens looked at afresh while the cache is on
     M_COUNT
     METRICS_COUNTERS = 64
     METRICS_BUCKETS = 128       # of latency: exact below 16 µs, then four per power of two

@@ -3,7 +3,7 @@
 METRIC_NAMES = ("requests", "responses_1xx", "responses_2xx", "responses_3xx", "responses_4xx", "responses_5xx", "bytes_in",
                 "bytes_out", "connections_accepted", "upstream_connects", "upstream_failures", "upstream_retries",
                 "refused_auth", "refused_limit", "refused_framing", "client_left", "log_lines_dropped",
-                "limit_evictions")
+                "limit_evictions", "token_cache_hits", "token_cache_misses")
 
 
 cdef inline void metric_add(Loop* loop, int id, uint64_t n) noexcept nogil:

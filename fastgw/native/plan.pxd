@@ -81,6 +81,7 @@ cdef struct ConsumerC:
     uint32_t group_len
 
 cdef struct VerifyKey:          # what a credential's secret was made into
+    uint64_t serial             # of the SecretKey; no two in a process's life have the same
     int32_t alg                 # JwtAlg
     const HmacKey* hmac         # HS*: midstates
     PyObject* verifier          # the others: a Python callable, borrowed
@@ -138,6 +139,7 @@ cdef struct SnapshotC:
     Map credentials[4]          # per credential index, see CredentialKind
     Chain globals
     uint64_t revision
+    uint64_t revocations        # generation of what is revoked: a token remembered under another is verified afresh
     uint32_t inflight           # exchanges that run on it
 
 cdef enum:                      # CredentialKind

@@ -15,7 +15,8 @@ cdef class Reactor:
 
     `loop` is the running event loop; `region` and `slot` give the shared table and this process's metrics; `limits` maps the
     names of the config's `limits` to numbers (bytes, seconds, counts); `trusted` are the CIDRs of trusted_addresses;
-    `on_error(plugin, phase, exception)` is told what Python plugins raise.
+    `token_cache` is how many verified tokens are remembered; `on_error(plugin, phase, exception)` is told what Python plugins
+    raise.
     """
     cdef Loop core
     cdef object loop
@@ -28,7 +29,7 @@ cdef class Reactor:
     cdef bint scheduled
 
     def __cinit__(self, *, loop, Region region not None, int slot, limits=None, trusted=(), bint server_tokens=True,
-                  on_error=None):
+                  uint32_t token_cache=0, on_error=None):
         cdef Loop* core = &self.core
         self.loop = loop
         self.region = region
@@ -59,6 +60,7 @@ cdef class Reactor:
         if core.jwt == NULL:
             raise MemoryError
         jwt_scratch_init(core.jwt, &core.jwt_headers, JWT_DEFAULT_MAX)
+        token_cache_init(&core.tokens, token_cache)
         core.table = region.limit_table()
         core.metrics = region.metrics_block(slot)
         loop_limits(&core.limits, limits or {})
@@ -93,8 +95,12 @@ cdef class Reactor:
             conn_bury(&self.core)
         if self.core.ready != NULL:
             self.drain()
+        self.drop_retired()
+
+    cdef int drop_retired(self) except -1:
         if self.retired:
             self.release()
+        return 0
 
     def listen(self, int fd) -> None:
         """Accepts connections from a listening, non-blocking socket. The descriptor stays the caller's."""
@@ -262,6 +268,7 @@ cdef class Reactor:
             close(self.core.epfd)
         free(self.core.rbuf)
         free(self.core.jwt)
+        token_cache_free(&self.core.tokens)
         free(self.core.trusted.list)
         buf_free(&self.core.wbuf)
         buf_free(&self.core.log)

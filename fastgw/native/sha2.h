@@ -162,12 +162,19 @@ static inline Sha2Blocks256 sha2_best_256(void) {
 }
 
 /* Equal or not, in time that depends on len alone. The empty asm makes the difference opaque after each
- * byte, so that no compiler may leave the loop early or turn it into a call of memcmp. */
+ * step, so that no compiler may leave the loop early or turn it into a call of memcmp. */
 static inline int ct_equal(const void *a, const void *b, size_t len) {
     const uint8_t *x = (const uint8_t *)a, *y = (const uint8_t *)b;
-    unsigned difference = 0;
-    for (size_t i = 0; i < len; i++) {
-        difference |= x[i] ^ y[i];
+    uint64_t difference = 0, v, w;
+    size_t i = 0;
+    for (; len - i >= sizeof v; i += sizeof v) {
+        memcpy(&v, x + i, sizeof v);
+        memcpy(&w, y + i, sizeof w);
+        difference |= v ^ w;
+        __asm__("" : "+r"(difference));
+    }
+    for (; i < len; i++) {
+        difference |= (uint64_t)(x[i] ^ y[i]);
         __asm__("" : "+r"(difference));
     }
     return difference == 0;

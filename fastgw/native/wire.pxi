@@ -125,10 +125,10 @@ cdef class Wire:
     cdef Reactor reactor
     cdef MemNet net
 
-    def __cinit__(self, Snapshot snapshot=None, *, limits=None, trusted=(), Region region=None, loop=None, on_error=None,
-                  long long splice_least=SPLICE_LEAST):
+    def __cinit__(self, Snapshot snapshot=None, *, limits=None, trusted=(), Region region=None, loop=None, uint32_t token_cache=0,
+                  on_error=None, long long splice_least=SPLICE_LEAST):
         self.reactor = Reactor(loop=loop, region=Region.create(1024) if region is None else region, slot=0, limits=limits,
-                               trusted=trusted, on_error=on_error)
+                               trusted=trusted, token_cache=token_cache, on_error=on_error)
         self.reactor.core.net = &self.net
         self.reactor.core.io.recv = mem_recv
         self.reactor.core.io.send = mem_send
@@ -150,6 +150,15 @@ cdef class Wire:
     def access_log(self, int fd):
         """As Reactor.access_log."""
         self.reactor.access_log(fd)
+
+    @property
+    def wall(self) -> int:
+        """CLOCK_REALTIME as the core sees it, in s."""
+        return self.reactor.core.wall
+
+    @wall.setter
+    def wall(self, int64_t seconds):
+        self.reactor.core.wall = seconds
 
     cdef MemConn* line(self, int i) except NULL:
         if not 0 <= i < self.net.n:
@@ -238,7 +247,7 @@ cdef class Wire:
         return self.line(i).finished
 
     def advance(self, double seconds) -> None:
-        """Time goes by; timers run."""
+        """Time goes by; timers run, and retired snapshots go."""
         cdef Loop* loop = &self.reactor.core
         loop.now_ns += <uint64_t>(seconds * 1e9)
         loop.now_ms = loop.now_ns // 1000000
@@ -248,6 +257,7 @@ cdef class Wire:
             while loop.ready != NULL:
                 loop_ready(loop)
             conn_bury(loop)
+        self.reactor.drop_retired()
 
     def held(self) -> int:
         """Bytes of bodies that the core holds for all lines: what backpressure must bound."""

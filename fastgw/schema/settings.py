@@ -127,6 +127,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     error_log: what the gateway says about itself
     trusted_addresses: peers whose X-Forwarded headers are believed
     server_tokens: whether answers of the data plane carry the Server header
+    token_cache: how many verified tokens each worker remembers; 0: none
     """
 
     listen: Annotated[tuple[Address, ...], Meta(min_length=1), unique] = ("127.0.0.1:9080",)
@@ -142,3 +143,5 @@ class Settings(Strict, frozen=True, kw_only=True):
     error_log: ErrorLog = ErrorLog()
     trusted_addresses: Annotated[tuple[IpRange, ...], unique] = ()
     server_tokens: bool = True
+    # About 2 KiB each in every worker, taken as they are needed.
+    token_cache: Annotated[int, Meta(ge=0, le=2**20)] = 4096

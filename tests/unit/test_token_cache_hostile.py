@@ -1,0 +1,129 @@
+"""The token cache under attack: a remembered token helps nobody but its bearer, and nobody pushes it out with bad ones.
+
+Owns: forged and spoilt tokens beside remembered ones, and tokens at the edges of what an entry holds.
+"""
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+from fastgw import _core
+from tests.support.judge import GOOD, JOHN, NOW, OTHER, PRIVATE, SECRET, credential, hs256, judge, public_secret, token
+from tests.unit.test_jwt_attacks import GOOD as HONEST
+from tests.unit.test_jwt_attacks import NOW as ATTACKED_AT
+from tests.unit.test_jwt_attacks import SECRET as ATTACKED
+from tests.unit.test_jwt_attacks import attacks
+
+TEXT = 2048  # bytes of an entry
+
+
+# -- bad tokens ------------------------------------------------------------------------------------
+
+
+def test_no_attack_is_better_off_beside_a_remembered_token() -> None:
+    john = credential(_core.SecretKey("HS256", secret=ATTACKED))
+    warm, cold = judge(john, now=ATTACKED_AT), judge(john, entries=0, now=ATTACKED_AT)
+    refused = 0
+    for name, text, reason in attacks:
+        assert warm.ask(HONEST) == JOHN
+        if len(text) < 16384:
+            found = warm.ask(text)
+            assert found == cold.ask(text), name
+            if text.strip() not in (HONEST, b"Bearer " + HONEST):
+                assert found.reason != GOOD, name
+            refused += found.reason == reason
+    assert refused > 0.8 * len(attacks)  # the others are no field values, or honest as ones
+
+
+def test_every_byte_of_a_remembered_token_counts() -> None:
+    john = credential(_core.SecretKey("HS256", secret=ATTACKED))
+    one = judge(john, now=ATTACKED_AT)
+    for place in range(len(HONEST)):
+        for change in (1, 2, 0x20):
+            text = bytearray(HONEST)
+            text[place] ^= change
+            assert one.ask(HONEST) == JOHN
+            assert one.ask(bytes(text)).reason != GOOD, (place, change)
+    for length in range(len(HONEST)):
+        assert one.ask(HONEST[:length]).reason != GOOD, length
+        assert one.ask(HONEST[length + 1 :]).reason != GOOD, length
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+def test_another_signature_under_a_remembered_payload(name: str) -> None:
+    one = judge(credential(public_secret(name, [])))
+    text = token(name)
+    assert one.ask(text) == JOHN
+    head, signature = text.rsplit(b".", 1)
+    stranger = token(name, sub="x").rsplit(b".", 1)[1]
+    for wrong in (stranger, signature[::-1], signature[:-4], signature + b"AAAA", b"A" * len(signature)):
+        assert one.ask(head + b"." + wrong).reason in ("jwt.bad_signature", "jwt.malformed"), wrong
+    assert one.counts() == (0, 6)
+    assert one.ask(text) == JOHN
+
+
+def test_the_second_good_signature_of_ecdsa_is_verified_for_itself() -> None:
+    """(r, n - s) is as good as (r, s) to every library; it is another token, never the remembered one."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    asked: list[int] = []
+    one, text = judge(credential(public_secret("ES256", asked))), token("ES256")
+    head, signature = text.rsplit(b".", 1)
+    raw = jwt.utils.base64url_decode(signature)
+    r, s = decode_dss_signature(encode_dss_signature(int.from_bytes(raw[:32], "big"), order - int.from_bytes(raw[32:], "big")))
+    twin = head + b"." + jwt.utils.base64url_encode(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+    assert [one.ask(text), one.ask(twin), one.ask(text), one.ask(twin)] == [JOHN] * 4
+    assert (len(asked), one.counts()) == (2, (2, 2))
+
+
+def test_a_flood_of_bad_tokens_pushes_nobody_out() -> None:
+    one = judge(entries=4)
+    good = [token(jti=i) for i in range(4)]
+    for text in good:
+        one.ask(text)
+    for i in range(500):
+        one.ask(token(OTHER, jti=i))
+        one.ask(token(jti=i, exp=NOW))
+        one.ask(good[0][:-8] + b"%08d" % i)
+    assert all(one.hit(text) for text in good)
+
+
+# -- at the edges ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_only_what_fits_is_remembered(over: int) -> None:
+    key = "j" * 100
+
+    def of(size: int) -> bytes:
+        return jwt.encode({"key": key, "x": "y" * size}, SECRET, "HS256").encode()
+
+    size = next(size for size in range(1200, 1600) if len("key") + len(of(size)) + len(key) >= TEXT - 1)
+    claim = "key"
+    while len(claim) + len(of(size)) + len(key) < TEXT + over:  # base64 makes steps, the name of the claim does not
+        claim += "y"
+    text = jwt.encode({claim: key, "x": "y" * (size - len(claim) + 3)}, SECRET, "HS256").encode()
+    assert len(claim) + len(text) + len(key) == TEXT + over
+    one = judge(credential(hs256(), key.encode()), steps=[_core.JwtAuthStep(key_claim=claim)])
+    assert one.ask(text).reason == GOOD
+    assert one.hit(text) is not bool(over)
+
+
+def test_long_tokens_and_keys_are_judged_all_the_same() -> None:
+    keys = ["k" * n for n in (1, 1000, 1500, 2048, 2049, 3000)]
+    one = judge(*(credential(hs256(), key.encode()) for key in keys))
+    for key in keys:
+        text = jwt.encode({"key": key}, SECRET, "HS256").encode()
+        assert [one.ask(text).reason, one.ask(text).reason] == [GOOD, GOOD]
+    assert one.counts() == (1, 11)
+    assert one.ask(token(x="y" * 8192)).reason == "jwt.too_large"
+
+
+def test_the_key_claim_may_hold_any_bytes() -> None:
+    """A zero byte ends nothing: john's key is not the beginning of another's."""
+    plain, longer = credential(hs256()), credential(hs256(), b"john-key\0x", name=b"jane")
+    one = judge(plain, longer)
+    for _ in range(2):
+        assert one.ask(token()).consumer == "john"
+        assert one.ask(jwt.encode({"key": "john-key\0x"}, SECRET, "HS256").encode()).consumer == "jane"
+        assert one.ask(jwt.encode({"key": "john-key\0"}, SECRET, "HS256").encode()).reason == "jwt.unknown_key"
+    assert one.counts() == (2, 4)
