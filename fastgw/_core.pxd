@@ -24,6 +24,7 @@ cdef struct Up
 
 include "native/cells.pxd"
 include "native/limits.pxd"
+include "native/holds.pxd"
 include "native/shm.pxd"
 include "native/plan.pxd"
 include "native/exchange.pxd"

@@ -14,6 +14,7 @@
 #define LIM_NEVER UINT64_MAX
 #define LIM_HORIZON_MS (UINT64_C(1) << 39)       /* 17 years: now and any time ahead of it fit 40 bits together */
 #define LIM_SKEW_NS UINT64_C(10000000000)        /* no process hits with a clock reading older than this: 10 s */
+#define LIM_HELD_MS (UINT64_C(0xff) << 32)       /* times from here on mark cells that count what is held, see holds.h */
 #define LIM_MS UINT64_C(1000000)                 /* ns */
 
 typedef unsigned __int128 lim_u128;

@@ -21,6 +21,9 @@ cdef extern from "<time.h>" nogil:
         long tv_nsec
     int CLOCK_MONOTONIC
     int CLOCK_REALTIME
+    struct itimerspec:
+        timespec it_interval
+        timespec it_value
     int clock_gettime(int clock, timespec* ts)
     tm* gmtime_r(const time_t* t, tm* out)
 
@@ -96,6 +99,11 @@ cdef extern from "<sys/epoll.h>" nogil:
     int epoll_create1(int flags)
     int epoll_ctl(int epfd, int op, int fd, epoll_event* event)
     int epoll_wait(int epfd, epoll_event* events, int most, int timeout_ms)
+
+cdef extern from "<sys/timerfd.h>" nogil:
+    int TFD_NONBLOCK, TFD_CLOEXEC, TFD_TIMER_ABSTIME
+    int timerfd_create(int clock, int flags)
+    int timerfd_settime(int fd, int flags, const itimerspec* when, itimerspec* before)
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)

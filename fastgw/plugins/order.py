@@ -8,7 +8,9 @@ from typing import Final
 
 from fastgw.plugins.contract import Plugin
 from fastgw.plugins.jwt_auth import JwtAuth
+from fastgw.plugins.limit_conn import LimitConn
 from fastgw.plugins.limit_count import LimitCount
+from fastgw.plugins.limit_req import LimitReq
 
 __all__ = ["SHIPPED", "get", "group_fields", "key_fields", "names", "number"]
 
@@ -16,7 +18,9 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     # Who is it: 2600 to 2400. All in `rewrite`, so that everything later may depend on the consumer.
     JwtAuth,  # 2510
     # How much may they: 1003 to 1001. After every check that may refuse, as a refused request must not count.
+    LimitConn,  # 1003
     LimitCount,  # 1002
+    LimitReq,  # 1001
 )
 
 _BY_NAME: Final = {plugin.name: plugin() for plugin in SHIPPED}
