@@ -59,7 +59,7 @@ cdef void exchange_log(Exchange* x) noexcept nogil:
     if x.snapshot != NULL:
         chain_on_answer(x, PHASE_LOG)
     if x.n_holds:
-        limit_conn_leave(x, now)
+        limit_conn_leave(x)
     metrics_exchange(x, now)
     if loop.log_on:
         log_line(x, now)

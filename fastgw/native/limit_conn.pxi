@@ -58,9 +58,10 @@ cdef int step_limit_conn(Exchange* x, void* p) noexcept nogil:
     return STEP_REPLY
 
 
-cdef void limit_conn_leave(Exchange* x, uint64_t now) noexcept nogil:
+cdef void limit_conn_leave(Exchange* x) noexcept nogil:
     # Gives back what the exchange holds, and learns from what it took: the upstream's time, else the request's own.
     cdef LimitConnConf* c
+    cdef uint64_t now = x.loop.now_ns
     cdef uint64_t took
     while x.n_holds:
         x.n_holds -= 1

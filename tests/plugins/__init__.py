@@ -1,0 +1,1 @@
+"""Plugins from outside: a real gateway with several workers, one module per plugin."""
