@@ -51,12 +51,20 @@ cdef inline LimCell* lim_cell(const LimTable* t, const LimKey* k, int i) noexcep
     return &t.cells[(k.home + <uint32_t>i) & t.mask]
 
 
+cdef inline bint lim_shows(const LimTable* t, const LimKey* k, int i, pair16* s) noexcept nogil:
+    # Whether cell i is the key's, and then its state. The fingerprint is in the first half: one load tells of the others.
+    cdef LimCell* cell = lim_cell(t, k, i)
+    if at_load(&cell.state.lo) >> 16 != k.fp:
+        return False
+    s[0] = at_read16(&cell.state)
+    return lim_fp(s[0]) == k.fp
+
+
 cdef inline int lim_seek(const LimTable* t, const LimKey* k, pair16* s) noexcept nogil:
     # Index of the first cell of the key, with its state; -1 where there is none.
     cdef int i
     for i in range(LIM_WINDOW):
-        s[0] = at_read16(&lim_cell(t, k, i).state)
-        if lim_fp(s[0]) == k.fp:
+        if lim_shows(t, k, i, s):
             return i
     return -1
 
@@ -101,10 +109,7 @@ cdef bint lim_resolve(LimTable* t, const LimKey* k, int at, pair16 own) noexcept
     cdef pair16 s
     cdef pair16 empty = lim_pack(0, 0, 0)
     for i in range(LIM_WINDOW):
-        if i == at:
-            continue
-        s = at_read16(&lim_cell(t, k, i).state)
-        if lim_fp(s) != k.fp:
+        if i == at or not lim_shows(t, k, i, &s):
             continue
         if lim_time(s) != 0 or i < at:
             at_cas16(&lim_cell(t, k, at).state, own, empty)
