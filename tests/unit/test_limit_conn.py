@@ -30,7 +30,9 @@ def steps(**conf: object) -> list[_core.Step]:
 class Scene:
     """A wire over one region whose counts can be looked at."""
 
-    def __init__(self, *more: _core.Step, to: _core.Upstream | None = None, limits: dict[str, float] | None = None, **conf: object):
+    def __init__(
+        self, *more: _core.Step, to: _core.Upstream | None = None, limits: dict[str, float] | None = None, **conf: object
+    ):
         self.region = _core.Region.create(1024, slots=4)
         self.wire = _core.Wire(snapshot(*steps(**conf), *more, to=to), region=self.region, limits=limits)
 
