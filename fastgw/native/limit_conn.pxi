@@ -7,27 +7,55 @@ cdef enum:
 
 cdef struct LimitConnConf:
     const LimitedConf* who
-    uint64_t conn
-    uint64_t burst
+    const VarPart* conn         # text of a whole number, of variables where it has any
+    uint32_t conn_n
+    const VarPart* burst
+    uint32_t burst_n
+    bint is_rule                # one of several: does not count a request for which it has no key or no numbers
     uint64_t delay_ns           # the usual time of a request, in this worker
     bint learns
     bint pass_on_failure
 
 
 cdef class LimitConnStep(LimitedStep):
-    """limit-conn for one owner. `delay` in seconds."""
+    """limit-conn for one owner. `conn` and `burst` are templates of whole numbers, `delay` is in seconds."""
     cdef LimitConnConf conf
+    cdef Template conn
+    cdef Template burst
 
-    def __init__(self, bytes identity not None, Template key not None, *, unsigned long long conn, unsigned long long burst,
-                 double delay, bint learns=True, int rejected_code=503, bytes rejected_body=b"", bint pass_on_failure=False):
+    def __init__(self, bytes identity not None, Template key not None, *, Template conn not None, Template burst not None,
+                 double delay, bint learns=True, bint is_rule=False, int rejected_code=503, bytes rejected_body=b"",
+                 bint pass_on_failure=False):
         self.count_by(identity, key, rejected_code, rejected_body)
+        self.conn = conn
+        self.burst = burst
         self.conf.who = &self.who
-        self.conf.conn = conn
-        self.conf.burst = burst
+        self.conf.conn = conn.parts
+        self.conf.conn_n = conn.n
+        self.conf.burst = burst.parts
+        self.conf.burst_n = burst.n
         self.conf.delay_ns = <uint64_t>(delay * 1e9)
         self.conf.learns = learns
+        self.conf.is_rule = is_rule
         self.conf.pass_on_failure = pass_on_failure
         self.bind(step_limit_conn, &self.conf, "access")
+
+
+cdef bint limited_number(Exchange* x, const VarPart* parts, uint32_t n, uint64_t least, uint64_t* out) noexcept nogil:
+    # Whether the text is a whole number from `least` on, of at most 15 digits: clients may have a say in it, and what is no
+    # such number must not switch the limit off.
+    cdef Buf* text = &x.loop.wbuf
+    cdef uint32_t i
+    buf_reset(text)
+    parts_eval(parts, n, x, text)
+    out[0] = 0
+    if text.failed or not 0 < text.len < 16:
+        return False
+    for i in range(text.len):
+        if not 48 <= text.p[i] <= 57:
+            return False
+        out[0] = out[0] * 10 + <uint64_t>(text.p[i] - 48)
+    return out[0] >= least
 
 
 cdef int step_limit_conn(Exchange* x, void* p) noexcept nogil:
@@ -36,17 +64,21 @@ cdef int step_limit_conn(Exchange* x, void* p) noexcept nogil:
     cdef Hold* hold = &x.holds[x.n_holds]
     cdef LimKey key
     cdef LimKey k
+    cdef uint64_t conn, burst
     cdef int64_t n = -1
-    limited_key(x, c.who, &key)
-    k = lim_variant(loop.table, &key, LIM_SALT_HOLD)
-    if x.n_holds < HOLDS_MAX:
-        n = hold_take(&loop.holds, &k, loop.now_ms, c.conn + c.burst, hold)
+    cdef bint known = (limited_number(x, c.conn, c.conn_n, 1, &conn) and limited_number(x, c.burst, c.burst_n, 0, &burst))
+    if not limited_key(x, c.who, &key) or not known:
+        if c.is_rule:
+            return STEP_NEXT
+    if known and x.n_holds < HOLDS_MAX:
+        k = lim_variant(loop.table, &key, LIM_SALT_HOLD)
+        n = hold_take(&loop.holds, &k, loop.now_ms, conn + burst, hold)
     if n == 0:
         # When a slot becomes free nobody knows: it may be at once, and a second is the least that can be said.
         return limited_refuse(x, c.who, 0, "limit-conn.exceeded")
     if n > 0:
         hold.conf = c
-        hold.delay_ns = c.delay_ns * ((<uint64_t>n - 1) // c.conn) if <uint64_t>n > c.conn else 0
+        hold.delay_ns = c.delay_ns * ((<uint64_t>n - 1) // conn) if <uint64_t>n > conn else 0
         x.n_holds += 1
         if hold.delay_ns < DELAY_LEAST_NS:
             return STEP_NEXT

@@ -34,14 +34,17 @@ cdef class LimitedStep(Step):
         return 0
 
 
-cdef inline void limited_key(Exchange* x, const LimitedConf* c, LimKey* out) noexcept nogil:
-    # The key is evaluated into the loop's scratch and hashed there.
+cdef inline bint limited_key(Exchange* x, const LimitedConf* c, LimKey* out) noexcept nogil:
+    # The key is evaluated into the loop's scratch and hashed there. False where it has no value: the client's address stands in.
     cdef Buf* value = &x.loop.wbuf
+    cdef bint found
     buf_reset(value)
-    if parts_eval(c.key, c.key_n, x, value) == 0 and c.key_needs_value:
+    found = parts_eval(c.key, c.key_n, x, value) > 0 or not c.key_needs_value
+    if not found:
         buf_reset(value)
         buf_put(value, x.down.address, x.down.address_len)
     lim_key(x.loop.table, <const uint8_t*>c.identity, c.identity_len, <const uint8_t*>value.p, value.len, out)
+    return found
 
 
 cdef inline uint64_t retry_seconds(uint64_t ns) noexcept nogil:

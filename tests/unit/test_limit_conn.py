@@ -20,11 +20,16 @@ class _Env(Env):
 
 def steps(**conf: object) -> list[_core.Step]:
     plugin = order.get("limit-conn")
-    whole = {"conn": 1, "burst": 0, "default_conn_delay": 0.1, "key": "remote_addr", **conf}
+    one = {} if "rules" in conf else {"conn": 1, "burst": 0, "key": "remote_addr"}
+    whole = {"default_conn_delay": 0.1, **one, **conf}
     decoded, faults = faults_of(whole, limit_conn.Conf)
     assert plugin is not None
     assert faults == []
     return plugin.provision(decoded, _Env())
+
+
+class _Global(Env):
+    owner = "global_rules/1"
 
 
 class Scene:
@@ -223,9 +228,12 @@ def test_one_that_leaves_while_it_waits_gives_its_slot_back_at_once() -> None:
 
 def test_a_route_and_a_global_rule_count_apart() -> None:
     region = _core.Region.create(1024)
-    everywhere = _core.LimitConnStep(b"global", _core.Template("remote_addr"), conn=5, burst=0, delay=1)
+    plugin = order.get("limit-conn")
+    decoded, _ = faults_of({"conn": 5, "burst": 0, "default_conn_delay": 1, "key": "remote_addr"}, limit_conn.Conf)
+    assert plugin is not None
+    everywhere = plugin.provision(decoded, _Global())
     plan = _core.Plan(b"r", chain(*steps(conn=2)), upstream())
-    wire = _core.Wire(_core.Snapshot([(plan, b"", b"/*")], {}, chain(everywhere)), region=region)
+    wire = _core.Wire(_core.Snapshot([(plan, b"", b"/*")], {}, chain(*everywhere)), region=region)
     lines = [wire.open() for _ in range(3)]
     for line in lines:
         wire.push(line, GET)
@@ -269,14 +277,73 @@ def test_wires_of_one_region_count_together() -> None:
     ("conf", "message"),
     [
         ({"conn": 0}, "conn: expected more than 0, found 0"),
-        ({"conn": "2"}, "conn: expected int, found str"),
+        ({"conn": 2.5}, "conn: expected int or str, found float"),
+        ({"conn": None}, "conn: expected int or str, found null"),
         ({"burst": -1}, "burst: expected at least 0, found -1"),
         ({"default_conn_delay": 0}, "default_conn_delay: expected more than 0, found 0"),
         ({"default_conn_delay": 1e9}, "default_conn_delay: expected at most 3600 seconds"),
         ({"policy": "redis-cluster"}, 'policy: expected "local", found "redis-cluster"'),
-        ({"rules": []}, "rules: not supported; give conn, burst and key"),
     ],
 )
 def test_faults_are_named(conf: dict[str, object], message: str) -> None:
     whole = {"conn": 1, "burst": 0, "default_conn_delay": 1, "key": "remote_addr", **conf}
     assert [str(fault) for fault in faults_of(whole, limit_conn.Conf)[1]] == [message]
+
+
+def test_it_is_one_limit_or_several() -> None:
+    def faults(**conf: object) -> list[str]:
+        return [str(fault) for fault in faults_of({"default_conn_delay": 1, **conf}, limit_conn.Conf)[1]]
+
+    rule = {"conn": 1, "burst": 0, "key": "$remote_addr"}
+    assert faults(rules=[rule]) == []
+    assert faults(conn=1) == [
+        "burst: missing; rules would be the other way",
+        "key: missing; rules would be the other way",
+    ]
+    assert faults(rules=[rule], conn=1) == ["conn: expected none beside rules"]
+    assert faults(rules=[]) == ["rules: expected at least 1 item, found 0"]
+    assert faults(rules=[{"conn": 1, "burst": -1}]) == ["rules[0].burst: expected at least 0, found -1", "rules[0].key: missing"]
+    assert faults(rules=[rule] * 7) == ["rules: expected at most 6 items, found 7"]
+
+
+# -- numbers that depend on the request, and several rules -----------------------------------------
+
+
+def with_headers(**fields: str) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"GET / HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "good"),
+    [("2", True), ("002", True), ("0", False), ("-1", False), ("1.5", False), ("", False), ("9" * 16, False), ("two", False)],
+)
+def test_a_number_from_the_request_must_be_one(value: str, good: bool) -> None:
+    """What a client makes of a variable may narrow a limit or fail it, never switch it off."""
+    scene = Scene(conn="$http_most", burst="${http_more}", default_conn_delay=10)
+    line = scene.ask(with_headers(Most=value, More="1"))
+    assert scene.held() == good
+    if not good:
+        assert scene.wire.pull(line).startswith(b"HTTP/1.1 500 ")
+        return
+    lines = [scene.ask(with_headers(Most=value, More="1")) for _ in range(3)]
+    assert scene.held() == 3
+    assert [scene.wire.pull(each)[9:12] for each in lines] == [b"", b"", b"503"]
+
+
+def test_rules_count_apart_and_the_first_that_is_exceeded_refuses() -> None:
+    rules = [
+        {"conn": 5, "burst": 0, "key": "$remote_addr"},
+        {"conn": "$http_most", "burst": 0, "key": "$http_tenant"},
+    ]
+    scene = Scene(rules=rules)
+    tenant = with_headers(Tenant="a", Most="2")
+    lines = [scene.ask(tenant) for _ in range(3)]
+    assert scene.wire.pull(lines[2]).startswith(b"HTTP/1.1 503 ")
+    assert sorted(_core._test_held(scene.region).values()) == [2, 2]  # the third gave back what it had of the first rule
+    for request in (with_headers(Most="1"), with_headers(Tenant="a")):  # no key, no number: the second rule is not theirs
+        scene.ask(request)
+    assert sorted(_core._test_held(scene.region).values()) == [2, 4]
+    scene.ask()
+    line = scene.ask()
+    assert scene.wire.pull(line).startswith(b"HTTP/1.1 503 ")
