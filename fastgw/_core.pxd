@@ -26,6 +26,7 @@ cdef struct Up
 
 include "native/cells.pxd"
 include "native/limits.pxd"
+include "native/holds.pxd"
 include "native/shm.pxd"
 include "native/token_cache.pxd"
 include "native/plan.pxd"

@@ -157,6 +157,16 @@ class Limiter:
 
 def _test_cells(table: Table) -> list[tuple[int, int, int, int]]: ...
 def _test_siphash(key: bytes, first: bytes, last: bytes) -> bytes: ...
+
+@final
+class _TestHolder:
+    def __init__(self, region: Region, slot: int) -> None: ...
+    def take(self, key: bytes, most: int) -> int: ...
+    def give(self, which: int = -1) -> None: ...
+
+def _test_held(region: Region) -> dict[int, int]: ...
+def _test_words(region: Region) -> list[tuple[int, int, int]]: ...
+def _bench_hold(holder: _TestHolder, key: bytes, rounds: int) -> float: ...
 def _bench_limit(limiter: Limiter, key: bytes, rounds: int, distinct: int = 1, first: int = 0) -> float: ...
 
 # -- the configuration, compiled -------------------------------------------------------------------
@@ -356,6 +366,40 @@ class LimitCountStep(Step):
         rejected_body: bytes = b"",
         quota_headers: bool = True,
         header_names: tuple[str, str, str] = ...,
+    ) -> None: ...
+
+@final
+class LimitReqStep(Step):
+    def __init__(
+        self,
+        identity: bytes,
+        key: Template,
+        *,
+        count: int,
+        window: float,
+        burst: int,
+        parts: int = 1,
+        nodelay: bool = False,
+        rejected_code: int = 503,
+        rejected_body: bytes = b"",
+        pass_on_failure: bool = False,
+    ) -> None: ...
+
+@final
+class LimitConnStep(Step):
+    def __init__(
+        self,
+        identity: bytes,
+        key: Template,
+        *,
+        conn: Template,
+        burst: Template,
+        delay: float,
+        learns: bool = True,
+        is_rule: bool = False,
+        rejected_code: int = 503,
+        rejected_body: bytes = b"",
+        pass_on_failure: bool = False,
     ) -> None: ...
 
 # -- Python plugins --------------------------------------------------------------------------------

@@ -126,6 +126,13 @@ def test_the_native_core_imports_only_errors(path: Path) -> None:
     assert set(found) <= {"errors"}
 
 
+def test_the_interpreter_is_entered_from_few_rooms() -> None:
+    """A request of native plugins never takes the GIL: only Python plugins and signatures by `cryptography` do, and a map
+    that finds no memory while a configuration is built."""
+    entering = {path.name for path in files(*NATIVE, under=["fastgw"]) if re.search(r"\bwith gil\b", text(path))}
+    assert entering == {"jwt_auth.pxi", "map.pxi", "pyrequest.pxi"}
+
+
 def test_every_module_can_be_imported_alone() -> None:
     """A cycle hides behind import order: so each is the first one of a fresh interpreter."""
     modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files(".py", under=["fastgw"])]

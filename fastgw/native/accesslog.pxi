@@ -58,6 +58,8 @@ cdef void exchange_log(Exchange* x) noexcept nogil:
     now = <uint64_t>t.tv_sec * 1000000000 + <uint64_t>t.tv_nsec
     if x.snapshot != NULL:
         chain_on_answer(x, PHASE_LOG)
+    if x.n_holds:
+        limit_conn_leave(x)
     metrics_exchange(x, now)
     if loop.log_on:
         log_line(x, now)

@@ -15,6 +15,10 @@ static inline uint64_t at_add(uint64_t *p, uint64_t v) { return __atomic_fetch_a
 static inline uint64_t at_load_relaxed(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline void at_store_relaxed(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
 
+static inline int at_cas(uint64_t *p, uint64_t expected, uint64_t desired) {
+    return __atomic_compare_exchange_n(p, &expected, desired, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
 static inline void at_max(uint64_t *p, uint64_t v) {
     uint64_t seen = at_load(p);
     while (seen < v && !__atomic_compare_exchange_n(p, &seen, v, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) { }

@@ -4,6 +4,7 @@ cdef extern from "cells.h" nogil:
     uint64_t LIM_COUNT_MAX "LIM_BITS40"     # what a cell can count to
     uint64_t LIM_NEVER
     uint64_t LIM_HORIZON_MS
+    uint64_t LIM_HELD_MS
     uint64_t LIM_MS
     ctypedef struct lim_bucket_hit:
         uint64_t now_ns, count, window_ns, burst, cost, left, full_ns, retry_ns

@@ -51,19 +51,28 @@ cdef inline LimCell* lim_cell(const LimTable* t, const LimKey* k, int i) noexcep
     return &t.cells[(k.home + <uint32_t>i) & t.mask]
 
 
+cdef inline bint lim_shows(const LimTable* t, const LimKey* k, int i, pair16* s) noexcept nogil:
+    # Whether cell i is the key's, and then its state. The fingerprint is in the first half: one load tells of the others.
+    cdef LimCell* cell = lim_cell(t, k, i)
+    if at_load(&cell.state.lo) >> 16 != k.fp:
+        return False
+    s[0] = at_read16(&cell.state)
+    return lim_fp(s[0]) == k.fp
+
+
 cdef inline int lim_seek(const LimTable* t, const LimKey* k, pair16* s) noexcept nogil:
     # Index of the first cell of the key, with its state; -1 where there is none.
     cdef int i
     for i in range(LIM_WINDOW):
-        s[0] = at_read16(&lim_cell(t, k, i).state)
-        if lim_fp(s[0]) == k.fp:
+        if lim_shows(t, k, i, s):
             return i
     return -1
 
 
 cdef int lim_place(LimTable* t, const LimKey* k, uint64_t now_ms, pair16* placed) noexcept nogil:
     # A provisional cell for a key that has none: the first empty or expired one; else one that another key has only placed; else
-    # the one nearest to its end gives way (the documented policy of a full window). -1: somebody was faster.
+    # the one nearest to its end gives way (the documented policy of a full window). What is held has no end and never gives
+    # way. -1: somebody was faster. -2: all are held.
     cdef int i
     cdef int best = -1
     cdef uint64_t best_time = LIM_COUNT_MAX + 1
@@ -84,6 +93,8 @@ cdef int lim_place(LimTable* t, const LimKey* k, uint64_t now_ms, pair16* placed
             best_time = 0
             victim = s
             break
+    if best_time >= LIM_HELD_MS:
+        return -2
     placed[0] = lim_pack(k.fp, 0, (at_add(t.nonce, 1) + 1) & LIM_COUNT_MAX)
     if not at_cas16(&lim_cell(t, k, best).state, victim, placed[0]):
         return -1
@@ -98,10 +109,7 @@ cdef bint lim_resolve(LimTable* t, const LimKey* k, int at, pair16 own) noexcept
     cdef pair16 s
     cdef pair16 empty = lim_pack(0, 0, 0)
     for i in range(LIM_WINDOW):
-        if i == at:
-            continue
-        s = at_read16(&lim_cell(t, k, i).state)
-        if lim_fp(s) != k.fp:
+        if i == at or not lim_shows(t, k, i, &s):
             continue
         if lim_time(s) != 0 or i < at:
             at_cas16(&lim_cell(t, k, at).state, own, empty)
@@ -111,15 +119,18 @@ cdef bint lim_resolve(LimTable* t, const LimKey* k, int at, pair16 own) noexcept
     return True
 
 
-cdef LimCell* lim_claim(LimTable* t, const LimKey* k, int at, uint64_t now_ms, pair16* s) noexcept nogil:
-    # From what lim_seek found to a cell that may be counted on by a swap from s. NULL: a race was lost, seek again.
+cdef int lim_claim(LimTable* t, const LimKey* k, int at, uint64_t now_ms, pair16* s, LimCell** cell) noexcept nogil:
+    # From what lim_seek found to a cell that may be counted on by a swap from s. 0: a race was lost, seek again. -1: there is
+    # no cell for this key.
     if at < 0:
         at = lim_place(t, k, now_ms, s)
         if at < 0:
-            return NULL
+            return at + 1
     elif lim_time(s[0]) != 0:
-        return lim_cell(t, k, at)
-    return lim_cell(t, k, at) if lim_resolve(t, k, at, s[0]) else NULL
+        cell[0] = lim_cell(t, k, at)
+        return 1
+    cell[0] = lim_cell(t, k, at)
+    return lim_resolve(t, k, at, s[0])
 
 
 cdef bint lim_drop(LimTable* t, const LimKey* k, uint64_t now_ms) noexcept nogil:

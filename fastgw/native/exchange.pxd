@@ -10,6 +10,7 @@ ctypedef int (*io_pipe)(Pipe* p) noexcept nogil
 ctypedef ssize_t (*io_fill)(Conn* c, Pipe* p, size_t n) noexcept nogil
 ctypedef ssize_t (*io_spill)(Conn* c, Pipe* p) noexcept nogil
 ctypedef void (*io_unpipe)(Pipe* p) noexcept nogil
+ctypedef void (*io_wake)(Loop* loop, uint64_t due_ns) noexcept nogil
 
 cdef struct Io:                 # where bytes come from and go to: sockets in life, memory in tests
     io_recv recv                # bytes, 0 at the end of input, -errno
@@ -21,11 +22,13 @@ cdef struct Io:                 # where bytes come from and go to: sockets in li
     io_fill fill                # bytes moved from the connection into an empty pipe, 0 at the end of input, -errno
     io_spill spill              # bytes moved from the pipe to the connection, -errno
     io_unpipe unpipe
+    io_wake wake                # delay_run is wanted at that time, or soon after
 
 cdef enum ConnKind:
     CONN_LISTENER = 1
     CONN_DOWN = 2
     CONN_UP = 3
+    CONN_TIMER = 4              # no connection: the descriptor that says a delay is over
 
 cdef enum ConnState:
     DOWN_IDLE = 0               # between requests, nothing of the next head read
@@ -173,6 +176,8 @@ cdef struct Exchange:
     const char* refused         # reason for the log, e.g. "jwt.expired"; static text
     # times, ns of CLOCK_MONOTONIC
     uint64_t t_start, t_up, t_up_head
+    uint8_t n_holds             # concurrency slots that this request holds, see holds.pxi
+    Hold holds[HOLDS_MAX]
     PyObject* py                # the Request object while Python plugins know this exchange (a strong reference)
 
 cdef enum Method:               # llhttp's numbers
@@ -226,6 +231,16 @@ cdef enum:
     PIPES_KEPT = 64             # empty ones held for reuse, two descriptors each
     CHUNK_EXT_MAX = 1024        # bytes of chunk extensions per chunk
 
+cdef struct Delayed:
+    uint64_t due                # ns of CLOCK_MONOTONIC
+    Exchange* x
+
+cdef struct DelayQueue:         # suspended for a time, the earliest first (a binary heap)
+    Delayed* heap
+    uint32_t n
+    uint32_t cap
+    Conn timer                  # CONN_TIMER; its descriptor is made when it is first needed
+
 cdef struct Loop:
     Io io
     int epfd
@@ -270,6 +285,8 @@ cdef struct Loop:
     Head answer_head            # the upstream's head being handled (scratch)
     MetricsBlock* metrics
     LimTable* table             # limiter cells, shared by all processes
+    HoldLedger holds            # what this process holds of concurrency counts
+    DelayQueue delays
     Listener* listeners
     void* net                   # in tests: the memory that stands for the network
     PyObject* reactor           # borrowed: the Reactor that owns this

@@ -25,6 +25,9 @@ cdef extern from "<time.h>" nogil:
         long tv_nsec
     int CLOCK_MONOTONIC
     int CLOCK_REALTIME
+    struct itimerspec:
+        timespec it_interval
+        timespec it_value
     int clock_gettime(int clock, timespec* ts)
     tm* gmtime_r(const time_t* t, tm* out)
 
@@ -109,6 +112,11 @@ cdef extern from "<fcntl.h>" nogil:
     unsigned int SPLICE_F_MOVE, SPLICE_F_NONBLOCK
     int fcntl(int fd, int command, ...)
     ssize_t splice(int source, void* source_offset, int sink, void* sink_offset, size_t n, unsigned int flags)
+
+cdef extern from "<sys/timerfd.h>" nogil:
+    int TFD_NONBLOCK, TFD_CLOEXEC, TFD_TIMER_ABSTIME
+    int timerfd_create(int clock, int flags)
+    int timerfd_settime(int fd, int flags, const itimerspec* when, itimerspec* before)
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)

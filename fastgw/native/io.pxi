@@ -104,6 +104,28 @@ cdef ssize_t sock_spill(Conn* c, Pipe* p) noexcept nogil:
             return -errno
 
 
+cdef void sock_wake(Loop* loop, uint64_t due_ns) noexcept nogil:
+    # One timer per worker, in the worker's own set, so that the end of a delay enters no interpreter beyond the wake-up.
+    # Edge-triggered: each expiry is an edge, so it needs no read. Without a descriptor delays end at the next tick.
+    cdef Conn* c = &loop.delays.timer
+    cdef itimerspec when
+    cdef epoll_event e
+    if c.fd < 0:
+        c.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
+        if c.fd < 0:
+            return
+        e.events = EPOLLIN | EPOLLET
+        e.data.ptr = c
+        if epoll_ctl(loop.epfd, EPOLL_CTL_ADD, c.fd, &e) != 0:
+            close(c.fd)
+            c.fd = -1
+            return
+    memset(&when, 0, sizeof(when))
+    when.it_value.tv_sec = <time_t>(due_ns // 1000000000)
+    when.it_value.tv_nsec = <long>(due_ns % 1000000000)
+    timerfd_settime(c.fd, TFD_TIMER_ABSTIME, &when, NULL)
+
+
 cdef void address_text(Down* d, const sockaddr_storage* a, Loop* loop) noexcept nogil:
     # The peer as text; an IPv4 address that came through an IPv6 socket is written as IPv4.
     cdef const uint8_t* six
@@ -209,6 +231,8 @@ cdef void conn_on_event(Conn* c, uint32_t events) noexcept nogil:
         up_on_event(<Up*>c, events)
     elif c.kind == CONN_LISTENER:
         listener_on_event(<Listener*>c)
+    elif c.kind == CONN_TIMER:
+        delay_run(c.loop)
 
 
 cdef void loop_ready(Loop* loop) noexcept nogil:

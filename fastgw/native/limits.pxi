@@ -6,7 +6,8 @@
 
 cdef enum:
     LIM_SALT_BUCKET = 1         # of lim_variant: one identity's windows and buckets are different keys
-    LIM_SALT_SLIDE = 2          # and above: one number per window
+    LIM_SALT_HOLD = 2
+    LIM_SALT_SLIDE = 3          # and above: one number per window
 
 
 cdef inline void lim_say(LimResult* out, bint allowed, uint64_t remaining, uint64_t reset_ns, uint64_t retry_ns) noexcept nogil:
@@ -30,7 +31,7 @@ cdef void lim_fixed(LimTable* t, const LimKey* k, uint64_t now_ns, uint64_t coun
     cdef bint live
     cdef LimCell* cell
     cdef pair16 s
-    cdef int at, attempt
+    cdef int at, claimed, attempt
     out.limit = <int64_t>count
     for attempt in range(LIM_TRIES):
         at = lim_seek(t, k, &s)
@@ -46,12 +47,15 @@ cdef void lim_fixed(LimTable* t, const LimKey* k, uint64_t now_ns, uint64_t coun
         if cost == 0:
             lim_say(out, True, count - used, reset, 0)
             return
-        cell = lim_claim(t, k, at, now_ms, &s)
-        if cell != NULL and at_cas16(&cell.state, s, lim_pack(k.fp, end, used + cost)):
+        claimed = lim_claim(t, k, at, now_ms, &s, &cell)
+        if claimed < 0:
+            break
+        if claimed and at_cas16(&cell.state, s, lim_pack(k.fp, end, used + cost)):
             lim_say(out, True, count - used - cost, reset, 0)
             return
         at_pause()
-    lim_say(out, False, 0, longest, longest)            # lost LIM_TRIES races: closed rather than uncounted
+    # Lost LIM_TRIES races, or all cells of the window are held: closed rather than uncounted.
+    lim_say(out, False, 0, longest, longest)
 
 
 cdef void lim_bucket(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t count, uint64_t window_ns, uint64_t burst,
@@ -64,7 +68,7 @@ cdef void lim_bucket(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t c
     cdef bint live, allowed
     cdef LimCell* cell
     cdef pair16 s
-    cdef int at, attempt
+    cdef int at, claimed, attempt
     out.limit = <int64_t>burst
     hit.now_ns, hit.count, hit.window_ns, hit.burst = now_ns, count, window_ns, burst
     for attempt in range(LIM_TRIES):
@@ -80,8 +84,10 @@ cdef void lim_bucket(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t c
                 at_cas16(&lim_cell(t, &k, at).state, s, hit.state)
             lim_say(out, allowed, hit.left, hit.full_ns, hit.retry_ns)
             return
-        cell = lim_claim(t, &k, at, now_ms, &s)
-        if cell != NULL and at_cas16(&cell.state, s, lim_pack(k.fp, lim_time(hit.state), lim_count(hit.state))):
+        claimed = lim_claim(t, &k, at, now_ms, &s, &cell)
+        if claimed < 0:
+            break
+        if claimed and at_cas16(&cell.state, s, lim_pack(k.fp, lim_time(hit.state), lim_count(hit.state))):
             lim_say(out, True, hit.left, hit.full_ns, 0)
             return
         at_pause()
@@ -110,7 +116,7 @@ cdef void lim_sliding(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t 
     cdef uint64_t before, used, reset, wait
     cdef LimCell* cell
     cdef pair16 s
-    cdef int at, attempt
+    cdef int at, claimed, attempt
     reset = left_ms * LIM_MS - now_ns % LIM_MS
     out.limit = <int64_t>count
     for attempt in range(LIM_TRIES):
@@ -126,8 +132,10 @@ cdef void lim_sliding(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t 
         if cost == 0:
             lim_say(out, True, lim_slides_left(before, used, most, left_ms, window_ms), reset, 0)
             return
-        cell = lim_claim(t, &k, at, now_ms, &s)
-        if cell != NULL and at_cas16(&cell.state, s, lim_pack(k.fp, (index + 2) * window_ms, used + cost)):
+        claimed = lim_claim(t, &k, at, now_ms, &s, &cell)
+        if claimed < 0:
+            break
+        if claimed and at_cas16(&cell.state, s, lim_pack(k.fp, (index + 2) * window_ms, used + cost)):
             lim_say(out, True, lim_slides_left(before, used + cost, most, left_ms, window_ms), reset, 0)
             return
         at_pause()

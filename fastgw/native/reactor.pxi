@@ -48,6 +48,10 @@ cdef class Reactor:
         core.io.spill = sock_spill
         core.io.unpipe = sock_unpipe
         core.splice_least = SPLICE_LEAST
+        core.io.wake = sock_wake
+        core.delays.timer.loop = core
+        core.delays.timer.kind = CONN_TIMER
+        core.delays.timer.fd = -1
         core.server_tokens = server_tokens
         core.log_fd = -1
         core.epfd = epoll_create1(EPOLL_CLOEXEC)
@@ -62,6 +66,7 @@ cdef class Reactor:
         jwt_scratch_init(core.jwt, &core.jwt_headers, JWT_DEFAULT_MAX)
         token_cache_init(&core.tokens, token_cache)
         core.table = region.limit_table()
+        region.open_ledger(slot, &core.holds)
         core.metrics = region.metrics_block(slot)
         loop_limits(&core.limits, limits or {})
         cidrs_set(&core.trusted, trusted)
@@ -89,6 +94,7 @@ cdef class Reactor:
         with nogil:
             loop_clock(&self.core)
             timer_advance(&self.core)
+            delay_run(&self.core)
             self.resume_listeners()
             if self.core.log_on:
                 log_flush(&self.core)
@@ -251,6 +257,7 @@ cdef class Reactor:
             while self.core.ups != NULL:
                 up_close(self.core.ups)
             self.core.ready = self.core.ready_tail = NULL
+            delay_close(&self.core)
             conn_bury_all(&self.core)
             pipe_drop_all(&self.core)
             if self.core.log_on:
@@ -262,8 +269,10 @@ cdef class Reactor:
             self.core.n_free = 0
 
     def __dealloc__(self):
-        if self.core.ups != NULL or self.core.downs != NULL:
+        if self.core.ups != NULL or self.core.downs != NULL or self.core.delays.n:
             self.close()        # pools may outlive the loop that their idle connections name
+        delay_close(&self.core)
+        hold_ledger_close(&self.core.holds)
         if self.core.epfd > 0:
             close(self.core.epfd)
         free(self.core.rbuf)

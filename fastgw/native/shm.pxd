@@ -1,9 +1,9 @@
 # Shared memory: one region, mapped by every process. Drawn in docs/shared-memory.md; what changes here changes SHM_VERSION.
 
 cdef enum:
-    SHM_VERSION = 1
+    SHM_VERSION = 2
     SHM_PAGE = 4096             # the header
-    SHM_SLOTS = 256             # processes: workers, old ones that drain, the admin process
+    SHM_SLOTS = 256             # processes: workers, old ones that drain, the admin process. 8 bits in holds.h
     SHM_SECTIONS_MAX = 32
     SHM_CELLS_MAX = 1 << 26     # 4 GiB
 
@@ -11,6 +11,7 @@ cdef enum:                      # section kinds
     SECTION_SLOTS = 1
     SECTION_METRICS = 2
     SECTION_CELLS = 3
+    SECTION_HOLDS = 4
 
 cdef enum:                      # SlotState
     SLOT_FREE = 0
@@ -54,6 +55,7 @@ cdef class Region:
     cdef ShmSlot* slots
     cdef MetricsBlock* metrics_first
     cdef LimTable table
+    cdef HoldLedgers ledgers
     cdef uint64_t slots_n
     cdef int map(self, int fd) except -1
     cdef int lay_out(self, list layout) except -1
@@ -61,6 +63,7 @@ cdef class Region:
     cdef int find_all(self) except -1
     cdef int clear_other_boot(self) except -1
     cdef LimTable* limit_table(self)
+    cdef int open_ledger(self, int slot, HoldLedger* ledger) except -1
     cdef MetricsBlock* metrics_block(self, int slot) except NULL
     cdef ShmSlot* slot_at(self, int i) except NULL
     cdef look(self, ShmSlot* s)

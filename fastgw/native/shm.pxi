@@ -20,6 +20,7 @@ _SECTIONS = {
     SECTION_SLOTS: ("slots", sizeof(ShmSlot)),
     SECTION_METRICS: ("metrics", sizeof(MetricsBlock)),
     SECTION_CELLS: ("cells", sizeof(LimCell)),
+    SECTION_HOLDS: ("holds", sizeof(HoldLine)),
 }
 
 
@@ -71,8 +72,22 @@ cdef void check_head(bytes raw, size_t size, where) except *:
     cells = counts[SECTION_CELLS]
     if not LIM_WINDOW <= cells <= SHM_CELLS_MAX or cells & (cells - 1):
         raise RegionError(f"{where}: section cells: expected a power of two from {LIM_WINDOW}, found {cells}")
-    if counts[SECTION_METRICS] != counts[SECTION_SLOTS]:
-        raise RegionError(f"{where}: section metrics: expected {counts[SECTION_SLOTS]} entries, found {counts[SECTION_METRICS]}")
+    slots = counts[SECTION_SLOTS]
+    if not 1 <= slots <= SHM_SLOTS:
+        raise RegionError(f"{where}: section slots: expected 1 to {SHM_SLOTS} entries, found {slots}")
+    if counts[SECTION_METRICS] != slots:
+        raise RegionError(f"{where}: section metrics: expected {slots} entries, found {counts[SECTION_METRICS]}")
+    if counts[SECTION_HOLDS] != slots * hold_lines(cells):
+        raise RegionError(
+            f"{where}: section holds: expected {slots * hold_lines(cells)} entries, found {counts[SECTION_HOLDS]}")
+
+
+cdef uint64_t hold_lines(uint64_t cells):
+    # Cache lines of each slot's ledger: a word for each 32 cells, within bounds.
+    cdef uint64_t words = cells // 32
+    if words < HOLD_WORDS_LEAST:
+        words = HOLD_WORDS_LEAST
+    return min(words, HOLD_WORDS_MAX) // HOLD_LINE
 
 
 cdef class Region:
@@ -92,11 +107,12 @@ cdef class Region:
         cdef int cells = LIM_WINDOW
         if not 1 <= counters <= SHM_CELLS_MAX:
             raise ValueError(f"counters: expected 1 to {SHM_CELLS_MAX}, found {counters}")
-        if not 1 <= slots <= 65536:
-            raise ValueError(f"slots: expected 1 to 65536, found {slots}")
+        if not 1 <= slots <= SHM_SLOTS:
+            raise ValueError(f"slots: expected 1 to {SHM_SLOTS}, found {slots}")
         while cells < counters:
             cells *= 2
-        layout = [(SECTION_SLOTS, slots), (SECTION_METRICS, slots), (SECTION_CELLS, cells)]
+        layout = [(SECTION_SLOTS, slots), (SECTION_METRICS, slots), (SECTION_CELLS, cells),
+                  (SECTION_HOLDS, slots * hold_lines(cells))]
         size = SHM_PAGE + sum(_SECTIONS[kind][1] * count for kind, count in layout)
         if path is None:
             fd = _os.memfd_create("fastgw", _os.MFD_CLOEXEC | _os.MFD_ALLOW_SEALING)
@@ -202,6 +218,10 @@ cdef class Region:
         self.table.nonce = &self.header.nonce
         self.table.evictions = &self.header.evictions
         memcpy(self.table.seed, self.header.seed, 16)
+        self.ledgers.table = &self.table
+        self.ledgers.words = <uint64_t*>(self.base + self.find(SECTION_HOLDS).offset)
+        self.ledgers.slots = <uint32_t>self.slots_n
+        self.ledgers.per_slot = <uint32_t>(hold_lines(s.count) * HOLD_LINE)
         return 0
 
     cdef int clear_other_boot(self) except -1:
@@ -223,6 +243,10 @@ cdef class Region:
 
     cdef LimTable* limit_table(self):
         return &self.table
+
+    cdef int open_ledger(self, int slot, HoldLedger* ledger) except -1:
+        self.slot_at(slot)
+        return hold_ledger_open(ledger, &self.ledgers, slot)
 
     cdef MetricsBlock* metrics_block(self, int slot) except NULL:
         self.slot_at(slot)
@@ -275,9 +299,11 @@ cdef class Region:
         return SlotView(0, 0, SLOT_FREE, 0, generation)
 
     def set_slot(self, int i, unsigned long long pid, int kind, int state) -> None:
-        """Gives the slot to a new process, or frees it (pid 0, state 0)."""
+        """Gives the slot to a new process, or frees it (pid 0, state 0). What the one before held is given back."""
         cdef ShmSlot* s = self.slot_at(i)
         at_store(&s.state, SLOT_FREE)
+        with nogil:
+            hold_give_all(&self.ledgers, i)
         at_add(&s.generation, 1)
         at_store(&s.applied, 0)
         at_store(&s.pid, pid)

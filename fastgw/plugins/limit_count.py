@@ -6,12 +6,12 @@ Owns the configuration. Must not know where the counts lie or how they are taken
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta
 
 from fastgw import _core
 from fastgw.errors import Fault
 from fastgw.plugins.contract import Env, Plugin, PluginConf
+from fastgw.plugins.limited import rejected_body
 from fastgw.schema.base import HeaderName, Text
 from fastgw.schema.rules import broken, unsupported
 
@@ -86,7 +86,6 @@ class LimitCount(Plugin):
     def provision(self, conf: Conf, env: Env) -> list[_core.Step]:
         """One native step. What is counted belongs to the owner (or the group), never to a version of either."""
         names: Metadata = env.metadata(self)
-        body = msgspec.json.encode({"error_msg": conf.rejected_msg}) + b"\n" if conf.rejected_msg else b""
         step = _core.LimitCountStep(
             (f"group/{conf.group}" if conf.group else env.owner).encode() + b"/limit-count",
             _core.Template(conf.key, conf.key_type),
@@ -95,7 +94,7 @@ class LimitCount(Plugin):
             algorithm=conf.window_type,
             burst=conf.burst,
             rejected_code=conf.rejected_code,
-            rejected_body=body,
+            rejected_body=rejected_body(conf.rejected_msg),
             quota_headers=conf.show_limit_quota_header,
             header_names=(names.limit_header, names.remaining_header, names.reset_header),
         )

@@ -11,7 +11,9 @@ from fastgw.plugins.contract import Plugin
 from fastgw.plugins.ip_restriction import IpRestriction
 from fastgw.plugins.jwt_auth import JwtAuth
 from fastgw.plugins.key_auth import KeyAuth
+from fastgw.plugins.limit_conn import LimitConn
 from fastgw.plugins.limit_count import LimitCount
+from fastgw.plugins.limit_req import LimitReq
 from fastgw.plugins.request_id import RequestId
 
 __all__ = ["SHIPPED", "get", "group_fields", "key_fields", "names", "number"]
@@ -26,7 +28,9 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     JwtAuth,  # 2510
     KeyAuth,  # 2500
     # How much may they: 1003 to 1001. After every check that may refuse, as a refused request must not count.
+    LimitConn,  # 1003
     LimitCount,  # 1002
+    LimitReq,  # 1001
 )
 
 _BY_NAME: Final = {plugin.name: plugin() for plugin in SHIPPED}

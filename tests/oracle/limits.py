@@ -49,6 +49,22 @@ class Bucket:
         return True, floor((burst * token - debt) / token), ceil(debt), 0
 
 
+class Leaky:
+    """`rate` requests a second flow out; up to `burst` wait in the bucket. What APISIX's limit-req does, without its rounding."""
+
+    def __init__(self, rate: Fraction, burst: Fraction) -> None:
+        self.rate, self.burst = rate, burst
+        self.excess, self.last = Fraction(-1), Fraction(0)
+
+    def hit(self, now: Fraction) -> Fraction | None:
+        """Seconds that the request has to wait; None when it flows over."""
+        excess = max(self.excess - self.rate * (now - self.last) + 1, Fraction(0))
+        if excess > self.burst:
+            return None
+        self.excess, self.last = excess, now
+        return excess / self.rate
+
+
 class Sliding:
     """Windows aligned to the clock; the one before counts by the share of it that a window ending now would see."""
 

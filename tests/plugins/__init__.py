@@ -1,1 +1,1 @@
-"""Plugins from outside: a real gateway, real sockets, and an upstream that shows what reached it."""
+"""Plugins from outside: a real gateway with several workers, real sockets, one module per plugin."""

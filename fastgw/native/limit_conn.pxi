@@ -1,0 +1,106 @@
+# limit_conn: the limit-conn plugin's step: how many requests run at once under a key. A slot is taken here and given back by
+# exchange_log, which every exchange passes once however it ends. Delays are lua-resty-limit-traffic's: above `conn` a request
+# waits for the usual time of a request per `conn` that are before it; that time follows what requests are seen to take.
+
+cdef enum:
+    TOOK_MOST_S = 3600          # what a request is seen to take counts up to here: one stream must not teach a day's delay
+
+cdef struct LimitConnConf:
+    const LimitedConf* who
+    const VarPart* conn         # text of a whole number, of variables where it has any
+    uint32_t conn_n
+    const VarPart* burst
+    uint32_t burst_n
+    bint is_rule                # one of several: does not count a request for which it has no key or no numbers
+    uint64_t delay_ns           # the usual time of a request, in this worker
+    bint learns
+    bint pass_on_failure
+
+
+cdef class LimitConnStep(LimitedStep):
+    """limit-conn for one owner. `conn` and `burst` are templates of whole numbers, `delay` is in seconds."""
+    cdef LimitConnConf conf
+    cdef Template conn
+    cdef Template burst
+
+    def __init__(self, bytes identity not None, Template key not None, *, Template conn not None, Template burst not None,
+                 double delay, bint learns=True, bint is_rule=False, int rejected_code=503, bytes rejected_body=b"",
+                 bint pass_on_failure=False):
+        self.count_by(identity, key, rejected_code, rejected_body)
+        self.conn = conn
+        self.burst = burst
+        self.conf.who = &self.who
+        self.conf.conn = conn.parts
+        self.conf.conn_n = conn.n
+        self.conf.burst = burst.parts
+        self.conf.burst_n = burst.n
+        self.conf.delay_ns = <uint64_t>(delay * 1e9)
+        self.conf.learns = learns
+        self.conf.is_rule = is_rule
+        self.conf.pass_on_failure = pass_on_failure
+        self.bind(step_limit_conn, &self.conf, "access")
+
+
+cdef bint limited_number(Exchange* x, const VarPart* parts, uint32_t n, uint64_t least, uint64_t* out) noexcept nogil:
+    # Whether the text is a whole number from `least` on, of at most 15 digits: clients may have a say in it, and what is no
+    # such number must not switch the limit off.
+    cdef Buf* text = &x.loop.wbuf
+    cdef uint32_t i
+    buf_reset(text)
+    parts_eval(parts, n, x, text)
+    out[0] = 0
+    if text.failed or not 0 < text.len < 16:
+        return False
+    for i in range(text.len):
+        if not 48 <= text.p[i] <= 57:
+            return False
+        out[0] = out[0] * 10 + <uint64_t>(text.p[i] - 48)
+    return out[0] >= least
+
+
+cdef int step_limit_conn(Exchange* x, void* p) noexcept nogil:
+    cdef LimitConnConf* c = <LimitConnConf*>p
+    cdef Loop* loop = x.loop
+    cdef Hold* hold = &x.holds[x.n_holds]
+    cdef LimKey key
+    cdef LimKey k
+    cdef uint64_t conn, burst
+    cdef int64_t n = -1
+    cdef bint known = (limited_number(x, c.conn, c.conn_n, 1, &conn) and limited_number(x, c.burst, c.burst_n, 0, &burst))
+    if not limited_key(x, c.who, &key) or not known:
+        if c.is_rule:
+            return STEP_NEXT
+    if known and x.n_holds < HOLDS_MAX:
+        k = lim_variant(loop.table, &key, LIM_SALT_HOLD)
+        n = hold_take(&loop.holds, &k, loop.now_ms, conn + burst, hold)
+    if n == 0:
+        # When a slot becomes free nobody knows: it may be at once, and a second is the least that can be said.
+        return limited_refuse(x, c.who, 0, "limit-conn.exceeded")
+    if n > 0:
+        hold.conf = c
+        hold.delay_ns = c.delay_ns * ((<uint64_t>n - 1) // conn) if <uint64_t>n > conn else 0
+        x.n_holds += 1
+        if hold.delay_ns < DELAY_LEAST_NS:
+            return STEP_NEXT
+        if delay_start(x, hold.delay_ns) == 0:
+            return STEP_WAIT
+    if c.pass_on_failure:
+        return STEP_NEXT
+    reply_error(x, 500, "failed to limit conn", "limit-conn.failed")
+    return STEP_REPLY
+
+
+cdef void limit_conn_leave(Exchange* x) noexcept nogil:
+    # Gives back what the exchange holds, and learns from what it took: the upstream's time, else the request's own.
+    cdef LimitConnConf* c
+    cdef uint64_t now = x.loop.now_ns
+    cdef uint64_t took
+    while x.n_holds:
+        x.n_holds -= 1
+        hold_give(&x.loop.holds, &x.holds[x.n_holds])
+        c = <LimitConnConf*>x.holds[x.n_holds].conf
+        if c.learns:
+            took = now - (x.t_up if x.t_up else x.t_start)
+            if not x.t_up:
+                took = took - x.holds[x.n_holds].delay_ns if took > x.holds[x.n_holds].delay_ns else 0
+            c.delay_ns = (min(took, <uint64_t>TOOK_MOST_S * 1000000000) + c.delay_ns) // 2

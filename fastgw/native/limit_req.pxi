@@ -1,0 +1,55 @@
+# limit_req: the limit-req plugin's step: a leaky bucket that lets requests pass evenly. What flows over is refused; what has to
+# wait for its turn is suspended until then. Counted as a token bucket of burst + 1 (GCRA, the same arithmetic seen from the
+# other side): the time until it is full again, less one request's share, is how long this request has to wait.
+
+cdef enum:
+    DELAY_LEAST_NS = 1000000    # shorter waits are not worth it (APISIX 3.18, limit-req: below 1 ms it does not sleep)
+
+cdef struct LimitReqConf:
+    const LimitedConf* who
+    uint64_t count              # parts per window
+    uint64_t window_ns
+    uint64_t burst              # parts that the bucket holds, with the request itself
+    uint64_t cost               # parts per request: above 1 only where burst is no whole number
+    uint64_t share_ns           # a request's share of the time: 1 / rate
+    bint nodelay
+    bint pass_on_failure
+
+
+cdef class LimitReqStep(LimitedStep):
+    """limit-req for one owner. `count` requests per `window` seconds, as `parts` each, of which `burst` (with the request
+    itself, in parts) may flow together."""
+    cdef LimitReqConf conf
+
+    def __init__(self, bytes identity not None, Template key not None, *, unsigned long long count, double window,
+                 unsigned long long burst, unsigned long long parts=1, bint nodelay=False, int rejected_code=503,
+                 bytes rejected_body=b"", bint pass_on_failure=False):
+        self.count_by(identity, key, rejected_code, rejected_body)
+        self.conf.who = &self.who
+        self.conf.count = count * parts
+        self.conf.window_ns = <uint64_t>(window * 1e9 + 0.5)
+        self.conf.burst = burst
+        self.conf.cost = parts
+        self.conf.share_ns = self.conf.window_ns // count
+        self.conf.nodelay = nodelay
+        self.conf.pass_on_failure = pass_on_failure
+        self.bind(step_limit_req, &self.conf, "access")
+
+
+cdef int step_limit_req(Exchange* x, void* p) noexcept nogil:
+    cdef LimitReqConf* c = <LimitReqConf*>p
+    cdef Loop* loop = x.loop
+    cdef LimKey key
+    cdef LimResult r
+    limited_key(x, c.who, &key)
+    lim_bucket(loop.table, &key, loop.now_ns, c.count, c.window_ns, c.burst, c.cost, &r)
+    if not r.allowed:
+        return limited_refuse(x, c.who, r.retry_after_ns, "limit-req.exceeded")
+    if c.nodelay or r.reset_ns < c.share_ns + DELAY_LEAST_NS:
+        return STEP_NEXT
+    if delay_start(x, r.reset_ns - c.share_ns) == 0:
+        return STEP_WAIT
+    if c.pass_on_failure:
+        return STEP_NEXT
+    reply_error(x, 500, "failed to limit req", "limit-req.failed")
+    return STEP_REPLY

@@ -1,0 +1,69 @@
+# limited: what the limiting steps share: whose count a request is, and the answer to one that is over it. Must not know how
+# anything is counted.
+
+cdef struct LimitedConf:
+    const char* identity        # the owner object and the plugin (DESIGN section 3), never a version
+    uint32_t identity_len
+    const VarPart* key
+    uint32_t key_n
+    bint key_needs_value        # falls back to remote_addr where no variable resolves
+    uint16_t rejected_code
+    const char* rejected_body
+    uint32_t rejected_len
+
+
+cdef class LimitedStep(Step):
+    """A step that counts by a key. `identity`: bytes that name the owner of the count."""
+    cdef LimitedConf who
+    cdef bytes identity
+    cdef bytes body
+    cdef Template key
+
+    cdef int count_by(self, bytes identity, Template key, int rejected_code, bytes rejected_body) except -1:
+        self.identity = identity
+        self.key = key
+        self.body = rejected_body
+        self.who.identity = self.identity
+        self.who.identity_len = len(identity)
+        self.who.key = key.parts
+        self.who.key_n = key.n
+        self.who.key_needs_value = any(part[0] != VAR_LITERAL for part in key.held)
+        self.who.rejected_code = rejected_code
+        self.who.rejected_body = self.body
+        self.who.rejected_len = len(rejected_body)
+        return 0
+
+
+cdef inline bint limited_key(Exchange* x, const LimitedConf* c, LimKey* out) noexcept nogil:
+    # The key is evaluated into the loop's scratch and hashed there. False where it has no value: the client's address stands in.
+    cdef Buf* value = &x.loop.wbuf
+    cdef bint found
+    buf_reset(value)
+    found = parts_eval(c.key, c.key_n, x, value) > 0 or not c.key_needs_value
+    if not found:
+        buf_reset(value)
+        buf_put(value, x.down.address, x.down.address_len)
+    lim_key(x.loop.table, <const uint8_t*>c.identity, c.identity_len, <const uint8_t*>value.p, value.len, out)
+    return found
+
+
+cdef inline uint64_t retry_seconds(uint64_t ns) noexcept nogil:
+    # Whole seconds, rounded up from the hundredths that a reset header shows (RFC 9110 section 10.2.3); at least 1.
+    cdef uint64_t hundredths = ns // 10000000
+    return (hundredths + 99) // 100 if hundredths > 100 else 1
+
+
+cdef int limited_refuse(Exchange* x, const LimitedConf* c, uint64_t retry_ns, const char* reason) noexcept nogil:
+    cdef Buf* out = &x.down_extra
+    buf_put(out, b"Retry-After: ", 13)
+    buf_int(out, retry_seconds(retry_ns))
+    buf_put(out, b"\r\n", 2)
+    x.status = c.rejected_code
+    x.refused = reason
+    buf_reset(&x.reply_body)
+    x.reply_type = NULL
+    if c.rejected_len:
+        buf_put(&x.reply_body, c.rejected_body, c.rejected_len)
+    else:
+        reply_error(x, c.rejected_code, NULL, reason)
+    return STEP_REPLY
