@@ -96,15 +96,10 @@ def _list() -> int:
     return 0
 
 
-def _missing(name: str) -> list[str]:
-    peer = PEERS.get(name)
-    return peer.missing() if peer else ["its folder under bench/peers"]
-
-
 def _available(scenario: Scenario, wanted: Sequence[str] | None) -> list[Entry]:
     """The scenario's entries whose peers this machine can run; what is left out is said."""
     chosen = [entry for entry in scenario.entries if wanted is None or entry.peer in wanted]
-    missing = {entry.peer: _missing(entry.peer) for entry in chosen}
+    missing = {entry.peer: PEERS[entry.peer].missing() for entry in chosen}
     for name, lacking in missing.items():
         if lacking:
             _say(f"  {name}: skipped: missing {', '.join(lacking)}")

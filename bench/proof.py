@@ -58,10 +58,10 @@ def checks_for(claims: frozenset[Claim], job: Job) -> Iterator[Check]:
                 yield Check(f"{consumer.name}, limited to {consumer.limit}", paths[0], good(consumer), statuses)
 
 
-def _ask(port: int, check: Check) -> tuple[int, bytes]:
+def _ask(port: int, check: Check, token: str | None) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     try:
-        headers = {"Authorization": f"Bearer {check.token}"} if check.token else {}
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         connection.request("POST" if check.body else "GET", check.path, check.body or None, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
@@ -79,10 +79,11 @@ def prove(peer: Peer, port: int, job: Job, answer: bytes) -> list[str]:
     faults: list[str] = []
     for check in checks_for(peer.claims_in(job), job):
         wanted = check.body or answer
+        token = peer.token(check.token, job) if check.token else None
         for turn, expected in enumerate(check.statuses, 1):
             where = f"{check.what}, request {turn}"
             try:
-                status, body = _ask(port, check)
+                status, body = _ask(port, check, token)
             except (OSError, http.client.HTTPException) as error:
                 faults.append(f"{where}: {type(error).__name__}: {error}")
                 continue

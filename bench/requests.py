@@ -46,10 +46,13 @@ def body_of(job: Job) -> bytes:
     return letters(job.upload_bytes, "upload")
 
 
-def of(job: Job, asking: Asking) -> list[bytes]:
-    """As many as the job has paths or tokens, whichever is more; the others begin again."""
+def of(job: Job, asking: Asking, given: Callable[[str], str]) -> list[bytes]:
+    """As many as the job has paths or tokens, whichever is more; the others begin again.
+
+    `given` turns a token into the one that the peer is given.
+    """
     paths = job.paths()
-    tokens = list(asking.tokens()) if asking.tokens else [None]
+    tokens = [given(token) for token in asking.tokens()] if asking.tokens else [None]
     body = body_of(job)
     pairs = islice(zip(cycle(paths), cycle(tokens), strict=False), max(len(paths), len(tokens)))
     return [raw(path, token, asking.keep_alive, body) for path, token in pairs]

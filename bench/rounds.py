@@ -113,7 +113,7 @@ class Match:
         except BenchError as error:
             faults = [str(error)]
         if not faults:
-            asked = requests.of(entry.job, entry.asking)
+            asked = requests.of(entry.job, entry.asking, lambda token: peer.token(token, entry.job))
             status = self._scenario.status_of(peer, entry.job)
             one = Contestant(entry, peer, place, program, asked, status, rig)
             try:

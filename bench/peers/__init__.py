@@ -2,6 +2,9 @@
 
 from bench.peers.aiohttp_proxy.peer import AiohttpProxy
 from bench.peers.base import Peer
+from bench.peers.caddy_plain.peer import CaddyPlain
+from bench.peers.envoy_jwt.peer import EnvoyJwt, EnvoyJwtCached
+from bench.peers.fastapi_proxy.peer import FastapiProxy
 from bench.peers.fastgw.peer import Fastgw
 from bench.peers.haproxy_jwt.peer import HaproxyJwt
 from bench.peers.haproxy_plain.peer import HaproxyPlain
@@ -11,7 +14,20 @@ from bench.peers.relay.peer import Relay
 
 REFERENCE = "nginx-plain"
 PEERS: dict[str, Peer] = {
-    peer.name: peer for peer in (Fastgw(), NginxPlain(), NginxLua(), HaproxyPlain(), HaproxyJwt(), Relay(), AiohttpProxy())
+    peer.name: peer
+    for peer in (
+        Fastgw(),
+        NginxPlain(),
+        NginxLua(),
+        HaproxyPlain(),
+        HaproxyJwt(),
+        EnvoyJwt(),
+        EnvoyJwtCached(),
+        CaddyPlain(),
+        Relay(),
+        AiohttpProxy(),
+        FastapiProxy(),
+    )
 }
 INSTALL = "apt-get install -y --no-install-recommends wrk nginx libnginx-mod-http-lua lua-cjson haproxy gcc libc6-dev util-linux"
 

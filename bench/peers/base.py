@@ -97,6 +97,10 @@ class Peer(ABC):
     def prepare(self, place: Place, job: Job) -> Sequence[str]:
         """Write the configuration into `place.folder` and return the command that starts the peer."""
 
+    def token(self, token: str, job: Job) -> str:
+        """A token as this peer is given it: the same claims, with what it needs beside them to find the secret."""
+        return token
+
     def growing_files(self, place: Place) -> Sequence[Path]:
         """Files the peer appends to for each request; emptied between rounds."""
         return ()

@@ -6,7 +6,9 @@ SCENARIO = Scenario(
     name="jwt-limit",
     about="HS256 token verified each time, request counted against a limit that is never reached, forwarded",
     entries=entries(
-        "fastgw nginx-plain nginx-lua haproxy-plain haproxy-jwt envoy-jwt caddy relay aiohttp fastapi", WITH_GATEWAYS, WITH_TOKEN
+        "fastgw nginx-plain nginx-lua haproxy-plain haproxy-jwt envoy-jwt caddy-plain relay aiohttp fastapi",
+        WITH_GATEWAYS,
+        WITH_TOKEN,
     ),
     targets=(
         at_most("nginx-plain", 1.00),

@@ -12,7 +12,7 @@ SCENARIO = Scenario(
     entries=(
         Entry("fastgw", "fastgw", REMEMBERING, WITH_TOKEN),
         Entry("fastgw-uncached", "fastgw", WITH_GATEWAYS, WITH_TOKEN),
-        *entries("nginx-plain", WITH_GATEWAYS, WITH_TOKEN),
+        *entries("nginx-plain envoy-jwt-cached", WITH_GATEWAYS, WITH_TOKEN),
     ),
     targets=(at_most("nginx-plain", 1.00), at_most("fastgw-uncached", None)),
 )

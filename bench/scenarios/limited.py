@@ -9,7 +9,9 @@ SCENARIO = Scenario(
     name="429",
     about="good token, limit used up, answered 429 (nginx-plain forwards it: the cost of a proxied request)",
     entries=entries(
-        "fastgw nginx-plain nginx-lua haproxy-jwt envoy-jwt aiohttp", WITH_GATEWAYS, Asking(tokens=lambda: [good(LIMITED)])
+        "fastgw nginx-plain nginx-lua haproxy-jwt envoy-jwt aiohttp fastapi",
+        WITH_GATEWAYS,
+        Asking(tokens=lambda: [good(LIMITED)]),
     ),
     status=429,
     refuses=Claim.LIMIT,

@@ -5,6 +5,6 @@ from bench.scenarios.base import PLAIN, WITHOUT_TOKEN, Scenario, at_most, entrie
 SCENARIO = Scenario(
     name="plain",
     about="no plugin; forwarded",
-    entries=entries("fastgw nginx-plain haproxy-plain caddy relay", PLAIN, WITHOUT_TOKEN),
+    entries=entries("fastgw nginx-plain haproxy-plain caddy-plain relay", PLAIN, WITHOUT_TOKEN),
     targets=(at_most("nginx-plain", 1.00),),
 )

@@ -9,7 +9,9 @@ SCENARIO = Scenario(
     name="401",
     about="wrong signature, answered 401 (nginx-plain forwards it: the cost of a proxied request)",
     entries=entries(
-        "fastgw nginx-plain nginx-lua haproxy-jwt envoy-jwt aiohttp", WITH_GATEWAYS, Asking(tokens=lambda: [tampered(ORDINARY)])
+        "fastgw nginx-plain nginx-lua haproxy-jwt envoy-jwt aiohttp fastapi",
+        WITH_GATEWAYS,
+        Asking(tokens=lambda: [tampered(ORDINARY)]),
     ),
     status=401,
     refuses=Claim.JWT,

@@ -1,12 +1,12 @@
 """A gateway in plain Python: aiohttp on uvloop with PyJWT. One process, whatever `workers` says."""
 
-import importlib.util
 import json
 import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from bench.peers import wheels
 from bench.peers.base import GATEWAY, Job, Peer, Place
 
 
@@ -16,8 +16,7 @@ class AiohttpProxy(Peer):
     claims = GATEWAY
 
     def missing(self) -> list[str]:
-        modules = {"aiohttp": "aiohttp", "jwt": "pyjwt", "uvloop": "uvloop"}
-        return [f"pip install {pip}" for name, pip in modules.items() if not importlib.util.find_spec(name)]
+        return wheels.missing({"aiohttp": "aiohttp", "jwt": "pyjwt", "uvloop": "uvloop"})
 
     def version(self) -> str:
         return metadata.version("aiohttp")

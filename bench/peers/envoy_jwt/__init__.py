@@ -1,0 +1,1 @@
+"""Peers envoy-jwt and envoy-jwt-cached."""
