@@ -3,8 +3,10 @@
 import importlib.util
 import json
 import secrets
+import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from bench.machine import first_line, number_in
@@ -12,6 +14,7 @@ from bench.peers.base import GATEWAY, Changes, Claim, Job, Peer, Place, render
 from bench.tokens import Consumer
 
 NATIVE = "fastgw._core"
+TOKEN_CACHE = "token_cache"
 
 
 def consumer_objects(consumers: Iterable[Consumer]) -> list[dict[str, object]]:
@@ -41,9 +44,16 @@ def route_objects(job: Job) -> list[dict[str, object]]:
     return [{"id": f"bench-{n}", "uri": uri, "plugins": plugins, "upstream_id": "origin"} for n, uri in enumerate(uris)]
 
 
+@lru_cache
+def known_settings() -> frozenset[str]:
+    """What the fastgw of this tree takes in its configuration file: an older one is measured without newer settings."""
+    done = subprocess.run([sys.executable, "-m", "fastgw", "schema"], capture_output=True, text=True, check=True)
+    return frozenset(json.loads(done.stdout)["$defs"]["Document"]["properties"])
+
+
 def settings_of(job: Job) -> dict[str, object]:
-    """Settings that only some jobs have. The one place that names the cache of verified tokens."""
-    return {"token_cache": job.token_cache} if job.token_cache else {}
+    """Settings that differ between jobs. The one place that names the cache of verified tokens: 0 switches it off."""
+    return {TOKEN_CACHE: job.token_cache} if job.token_cache or TOKEN_CACHE in known_settings() else {}
 
 
 class Fastgw(Peer):
