@@ -96,6 +96,8 @@ class Match:
             self.result.rows[row_name(entry.name, drive)] = row
 
     def _refuse(self, row: str, fault: str) -> None:
+        """Results are published: a fault names files by what they are called, not by where they were."""
+        fault = fault.replace(f"{self._folder}/", "")
         self.result.rows[row].faults.append(fault)
         self._plan.say(f"  {row}: refused: {fault}")
 

@@ -174,10 +174,8 @@ class TestFiling:
 
     def test_format_1_is_read(self, tmp_path: Path) -> None:
         peer = {"version": "1", "samples": [SAMPLE], "faults": []}
-        old = {
-            "commit": "a", "date": "d", "machine": {}, "method": {}, "format": 1,
-            "scenarios": {"plain": {"about": "", "targets": {"nginx-plain": 1.0}, "peers": {"fastgw": peer, "nginx-plain": peer}}},
-        }  # fmt: skip
+        plain = {"about": "", "targets": {"nginx-plain": 1.0}, "peers": {"fastgw": peer, "nginx-plain": peer}}
+        old = {"commit": "a", "date": "d", "machine": {}, "method": {}, "format": 1, "scenarios": {"plain": plain}}
         (tmp_path / "old.json").write_text(json.dumps(old))
         scenario = results.load(tmp_path / "old.json").scenarios["plain"]
         assert [str(verdict) for verdict in tables.verdicts(scenario)] == ["fastgw / nginx-plain: 1.000, target 1.00: met"]

@@ -3,10 +3,8 @@
 import importlib.util
 import json
 import secrets
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from bench.machine import first_line, number_in
@@ -14,7 +12,6 @@ from bench.peers.base import GATEWAY, Changes, Claim, Job, Peer, Place, render
 from bench.tokens import Consumer
 
 NATIVE = "fastgw._core"
-TOKEN_CACHE = "token_cache"
 
 
 def consumer_objects(consumers: Iterable[Consumer]) -> list[dict[str, object]]:
@@ -44,16 +41,9 @@ def route_objects(job: Job) -> list[dict[str, object]]:
     return [{"id": f"bench-{n}", "uri": uri, "plugins": plugins, "upstream_id": "origin"} for n, uri in enumerate(uris)]
 
 
-@lru_cache
-def known_settings() -> frozenset[str]:
-    """What the fastgw of this tree takes in its configuration file: an older one is measured without newer settings."""
-    done = subprocess.run([sys.executable, "-m", "fastgw", "schema"], capture_output=True, text=True, check=True)
-    return frozenset(json.loads(done.stdout)["$defs"]["Document"]["properties"])
-
-
 def settings_of(job: Job) -> dict[str, object]:
-    """Settings that differ between jobs. The one place that names the cache of verified tokens: 0 switches it off."""
-    return {TOKEN_CACHE: job.token_cache} if job.token_cache or TOKEN_CACHE in known_settings() else {}
+    """Settings that a job has beside those of the file. The one place that names the cache of verified tokens."""
+    return {"token_cache": job.token_cache} if job.token_cache else {}
 
 
 class Fastgw(Peer):
@@ -81,11 +71,11 @@ class Fastgw(Peer):
         values = {
             "spare_port": place.spare_port,
             "admin_key": self._admin_key,
-            "settings": "".join(f'"{name}": {json.dumps(value)},' for name, value in settings_of(job).items()),
             "consumers": json.dumps(consumer_objects(job.consumers) if guarded else []),
             "routes": json.dumps(route_objects(job)),
         }
         config = render(Path(__file__).with_name("config.json"), place, values)
+        config.write_text(json.dumps(json.loads(config.read_text()) | settings_of(job), indent=1))
         return [sys.executable, "-m", "fastgw", "--workers", str(place.workers), str(config)]
 
     def changes(self, place: Place, job: Job) -> Changes:
