@@ -13,14 +13,17 @@ from typing import NoReturn
 
 from bench import machine, report, results, tables
 from bench.compare import compare
-from bench.peers import INSTALL, PEERS, Peer
+from bench.peers import INSTALL, PEERS
 from bench.process import BenchError
-from bench.results import Result, ScenarioResult
-from bench.rounds import Plan, play, share_cores
+from bench.results import Result
+from bench.rounds import Plan, play
 from bench.scenarios import SCENARIOS, Scenario
+from bench.scenarios.base import Entry
 
-TOOLS = ("wrk", "nginx", "taskset", "setpriv")  # load, upstream and pinning: without them nothing runs
+TOOLS = ("wrk", "nginx", "cc", "taskset", "setpriv")  # load, upstream, building and pinning: without them nothing runs
 COMMANDS = ("run", "list", "compare", "report")
+DEFAULT = "jwt-limit"
+QUICK = {"rounds": 1, "seconds": 1}
 
 
 def _say(text: str) -> None:
@@ -47,19 +50,20 @@ def _peer_names(text: str) -> list[str]:
 
 
 def _scenario_names(text: str) -> list[str]:
-    return _names(list(SCENARIOS), "scenario", text)
+    return list(SCENARIOS) if text == "all" else _names(list(SCENARIOS), "scenario", text)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="measure (the default)")
-    run.add_argument("--rounds", type=_positive, default=5)
-    run.add_argument("--seconds", type=_positive, default=5, help="per peer and round")
+    run.add_argument("--rounds", type=_positive, help="default 5")
+    run.add_argument("--seconds", type=_positive, help="per peer and round; default 5")
+    run.add_argument("--quick", action="store_true", help="1 round of 1 s of all scenarios: does everything run?")
     run.add_argument("--connections", type=_positive, default=64)
     run.add_argument("--workers", type=_positive, default=1)
     run.add_argument("--peers", type=_peer_names, help="comma-separated; default all of the scenario")
-    run.add_argument("--scenario", type=_scenario_names, default=["jwt-limit"], help="comma-separated")
+    run.add_argument("--scenario", type=_scenario_names, help=f"comma-separated, or all; default {DEFAULT}")
     run.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
     run.add_argument("--save", action="store_true", help="file the result under bench/results by commit")
     commands.add_parser("list", help="scenarios and peers, and what is missing here")
@@ -79,49 +83,47 @@ def _absent_tools() -> list[str]:
 
 def _list() -> int:
     for name, scenario in SCENARIOS.items():
-        print(f"{name:14} {scenario.about}\n{'':14} peers: {', '.join(scenario.peers)}")
+        peers = dict.fromkeys(entry.peer for entry in scenario.entries)
+        print(f"{name:17} {scenario.about}\n{'':17} peers: {', '.join(peers)}")
     print()
     lacking = bool(_absent_tools())
     for name, peer in PEERS.items():
         missing = peer.missing()
         lacking |= bool(missing)
-        print(f"{name:14} {peer.about}" + (f"\n{'':14} MISSING: {', '.join(missing)}" if missing else ""))
+        print(f"{name:17} {peer.about}" + (f"\n{'':17} MISSING: {', '.join(missing)}" if missing else ""))
     if lacking:
         print(f"\nPrograms of peers: {INSTALL}")
     return 0
 
 
-def _available(scenario: Scenario, wanted: Sequence[str] | None) -> list[Peer]:
-    """The scenario's peers that this machine can run; what is left out is said."""
-    chosen = [PEERS[name] for name in scenario.peers if wanted is None or name in wanted]
-    missing = {peer.name: peer.missing() for peer in chosen}
+def _available(scenario: Scenario, wanted: Sequence[str] | None) -> list[Entry]:
+    """The scenario's entries whose peers this machine can run; what is left out is said."""
+    chosen = [entry for entry in scenario.entries if wanted is None or entry.peer in wanted]
+    missing = {entry.peer: PEERS[entry.peer].missing() for entry in chosen}
     for name, lacking in missing.items():
         if lacking:
             _say(f"  {name}: skipped: missing {', '.join(lacking)}")
     if any(missing.values()):
         _say(f"  programs of peers: {INSTALL}")
-    return [peer for peer in chosen if not missing[peer.name]]
+    return [entry for entry in chosen if not missing[entry.peer]]
 
 
 def _plan(options: argparse.Namespace) -> Plan:
-    gateway, rest = share_cores(options.workers)
-    if gateway == rest:
-        _say(
-            f"only {len(gateway)} core(s) here: gateway, load and upstream share them, "
-            "so no peer reaches saturation and the figures are rough"
-        )
-    return Plan(options.rounds, options.seconds, options.connections, options.workers, gateway, rest, _say)
+    usual = QUICK if options.quick else {"rounds": 5, "seconds": 5}
+    rounds, seconds = options.rounds or usual["rounds"], options.seconds or usual["seconds"]
+    return Plan(rounds, seconds, options.connections, options.workers, _say)
 
 
 def _method(plan: Plan) -> dict[str, str]:
+    gateway, rest = plan.cores()
     return {
         "rounds": str(plan.rounds),
         "seconds": str(plan.seconds),
         "connections": str(plan.connections),
         "workers": str(plan.workers),
-        "gateway cores": ",".join(map(str, plan.gateway_cores)),
-        "load and upstream cores": ",".join(map(str, plan.load_cores)),
-        "load": "wrk, closed loop, " + machine.number_in(machine.first_line(["wrk", "-v"])),
+        "gateway cores": ",".join(map(str, gateway)),
+        "load and upstream cores": ",".join(map(str, rest)),
+        "load": f"wrk {machine.number_in(machine.first_line(['wrk', '-v']))} (closed loop), bench.openloop (open loop)",
     }
 
 
@@ -131,13 +133,15 @@ def _run(options: argparse.Namespace) -> int:
     plan = _plan(options)
     date = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     result = Result(machine.commit(), date, machine.describe(), _method(plan))
-    for name in options.scenario:
+    for name in options.scenario or (list(SCENARIOS) if options.quick else [DEFAULT]):
         scenario = SCENARIOS[name]
         _say(f"{name}: {scenario.about}")
-        peers = _available(scenario, options.peers)
-        played: ScenarioResult = play(scenario, peers, plan)
-        result.scenarios[name] = played
-        _say("\n" + tables.in_text(name, played) + "\n")
+        entries = _available(scenario, options.peers)
+        if not entries:
+            _say("  nobody to measure")
+            continue
+        result.scenarios[name] = play(scenario, entries, plan)
+        _say("\n" + tables.in_text(name, result.scenarios[name]) + "\n")
     if options.json:
         result.save(options.json)
     if options.save:

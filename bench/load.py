@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from bench.process import BenchError, pinned
+from bench.requests import packed
 
-REPORT = Path(__file__).parent / "wrk" / "report.lua"
+SCRIPT = Path(__file__).parent / "wrk" / "load.lua"
 GRACE_SECONDS = 30
 
 
@@ -42,7 +44,7 @@ class Load:
 
 
 def parse(output: str) -> Load:
-    """The JSON line report.lua prints; wrk's own lines around it are passed over."""
+    """The JSON line load.lua prints; wrk's own lines around it are passed over."""
     for line in reversed(output.splitlines()):
         if line.startswith("{"):
             found = json.loads(line)
@@ -50,18 +52,19 @@ def parse(output: str) -> Load:
     raise BenchError(f"wrk: no result line in its output: {output.strip()[-400:]}")
 
 
-def run(url: str, headers: Mapping[str, str], seconds: float, connections: int, cores: Iterable[int]) -> Load:
+def run(port: int, requests: Sequence[bytes], *, seconds: float, connections: int, cores: Iterable[int]) -> Load:
     """wrk on one thread: a second one would compete with the upstream for the same core."""
-    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(REPORT)]
-    for name, value in headers.items():
-        argv += ["-H", f"{name}: {value}"]
-    done = subprocess.run(
-        pinned([*argv, url], cores),
-        capture_output=True,
-        text=True,
-        timeout=seconds + GRACE_SECONDS,
-        check=False,
-    )
+    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(SCRIPT), f"http://127.0.0.1:{port}/"]
+    with tempfile.NamedTemporaryFile(prefix="fastgw-bench-") as file:
+        file.write(packed(requests))
+        file.flush()
+        done = subprocess.run(
+            pinned([*argv, "--", file.name], cores),
+            capture_output=True,
+            text=True,
+            timeout=seconds + GRACE_SECONDS,
+            check=False,
+        )
     if done.returncode:
         raise BenchError(f"wrk: exited with {done.returncode}: {(done.stderr or done.stdout).strip()}")
     return parse(done.stdout)

@@ -7,12 +7,13 @@ started under `setpriv --pdeathsig`.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -92,6 +93,35 @@ def memory_of(pids: Iterable[int]) -> int:
     return total
 
 
+def entitled(pids: Iterable[int], title: str) -> frozenset[int]:
+    """Those whose command line begins with `title`."""
+    found = set()
+    for pid in pids:
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(title.encode()):
+                found.add(pid)
+    return frozenset(found)
+
+
+def resident_of(pid: int) -> int:
+    """Resident set of one process in bytes: every page it has touched counts whole, shared ones too."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def raise_open_files(wanted: int) -> int:
+    """Allow this process and those it starts so many descriptors; returns what there is now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limits in ((max(soft, wanted), max(hard, wanted)), (min(hard, max(soft, wanted)), hard)):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            break
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def core_busy(cores: Iterable[int]) -> float:
     """Seconds these cores have not been idle since boot; time stolen by the host counts as busy."""
     wanted = {f"cpu{core}" for core in cores}
@@ -102,6 +132,17 @@ def core_busy(cores: Iterable[int]) -> float:
             user, nice, system, _idle, _iowait, irq, softirq, steal = (int(v) for v in values[:8])
             ticks += user + nice + system + irq + softirq + steal
     return ticks / TICKS
+
+
+@contextmanager
+def staying_on(cores: Iterable[int]) -> Iterator[None]:
+    """Keep this process itself off the cores of what it measures."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def free_port() -> int:

@@ -9,17 +9,18 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from bench.peers import PEERS
-from bench.plot import Bar, chart
-from bench.results import Result, ScenarioResult
-from bench.tables import HEADER, SUBJECT, notes, rows
+from bench.plot import Bar, Span, chart, spans
+from bench.results import COST, Result, ScenarioResult
+from bench.tables import SUBJECT, header, lines, notes, verdicts
 
 TITLE = "Benchmarks"
 METHOD = (
     "CPU-us/request is user plus system time of all of a peer's processes, divided by the requests it "
     "answered. Medians over interleaved rounds; ratios are taken within rounds. `noise` is half the range "
     "over the rounds, `busy` the share of its cores the peer used, `others` what all else used of them, MiB "
-    "its proportional memory. Latencies are of a closed loop at saturation: they compare peers, they are not "
-    "what a user waits."
+    "its proportional memory, worker RSS the resident memory of its largest worker under load. Latencies of a closed loop "
+    "compare peers at saturation, they are not what a user waits; those of an open loop run from the moment a request was "
+    "due, and `late` beside each is the same percentile of the generator's own lateness."
 )
 STYLE = """
 :root{--ink:#1d2530;--pale:#66707c;--line:#dde2e8;--user:#9fb4cc;--system:#cfd9e4;
@@ -34,6 +35,8 @@ th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:right;w
 th:first-child,td:first-child{text-align:left}svg{width:100%;max-width:760px;font:13px system-ui,sans-serif}
 .label,.value{fill:var(--ink)}.strong{font-weight:600}.user{fill:var(--user)}.system{fill:var(--system)}
 .user.strong{fill:var(--own)}.system.strong{fill:var(--own2)}.range{stroke:var(--ink);fill:none}
+.span{stroke:var(--user);fill:var(--user);stroke-width:2}.span.strong{stroke:var(--own);fill:var(--own)}
+.late{stroke:var(--line);fill:var(--line);stroke-width:2}.grid{stroke:var(--line)}
 """
 
 
@@ -46,14 +49,24 @@ def _facts(result: Result) -> list[str]:
 def _versions(result: Result) -> list[str]:
     seen: dict[str, str] = {}
     for scenario in result.scenarios.values():
-        for name, peer in scenario.peers.items():
-            seen.setdefault(name, peer.version)
+        for row in scenario.rows.values():
+            seen.setdefault(row.peer, row.version)
     return [f"{name} {version}" for name, version in seen.items()]
 
 
 def _peers(result: Result) -> list[str]:
-    taking_part = {name for scenario in result.scenarios.values() for name in scenario.peers}
+    taking_part = {row.peer for scenario in result.scenarios.values() for row in scenario.rows.values()}
     return [f"{name}: {peer.about}" for name, peer in PEERS.items() if name in taking_part]
+
+
+def summary(result: Result) -> list[tuple[str, str]]:
+    """Every target of every scenario: scenario, verdict."""
+    return [
+        (name, str(verdict))
+        for name, scenario in result.scenarios.items()
+        for verdict in verdicts(scenario)
+        if verdict.target.bound is not None
+    ]
 
 
 def _table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
@@ -72,9 +85,11 @@ def markdown(result: Result) -> str:
         METHOD,
         _bullets(_facts(result)),
         _bullets(_peers(result)),
+        "## Targets",
+        _bullets(f"{name}: {said}" for name, said in summary(result)),
     ]
     for name, scenario in result.scenarios.items():
-        parts += [f"## {name}", f"{scenario.about}.", _table(HEADER, rows(scenario))]
+        parts += [f"## {name}", f"{scenario.about}.", _table(header(scenario), lines(scenario))]
         if said := notes(scenario):
             parts.append(_bullets(said))
     return "\n\n".join(parts) + "\n"
@@ -83,19 +98,43 @@ def markdown(result: Result) -> str:
 def bars(scenario: ScenarioResult) -> list[Bar]:
     """CPU per request, cheapest first."""
     found = []
-    for name, peer in scenario.peers.items():
-        if not peer.sound:
+    for name, row in scenario.rows.items():
+        if not row.sound:
             continue
-        costs = [sample.cpu_us for sample in peer.samples]
-        user, system = peer.median(lambda s: s.user_us), peer.median(lambda s: s.system_us)
-        note = f"{peer.median(lambda s: s.cpu_us):.1f} us"
-        found.append(Bar(name, (user, system), min(costs), max(costs), note, name == SUBJECT))
+        costs = row.values(COST)
+        parts = (row.median("user_us"), row.median("system_us"))
+        found.append(Bar(name, parts, min(costs), max(costs), f"{row.median(COST):.1f} us", row.peer == SUBJECT))
     return sorted(found, key=lambda bar: bar.total)
 
 
+def percentiles(scenario: ScenarioResult) -> list[Span]:
+    """p50, p99, p99.9 and the longest, in the rows' own order."""
+    names = ("p50_us", "p99_us", "p999_us", "max_us")
+    return [
+        Span(
+            name,
+            tuple(row.median(one) for one in names),
+            tuple(row.median(f"late_{one}") for one in names),
+            f"p99 {row.median('p99_us'):.0f} us",
+            row.peer == SUBJECT,
+        )
+        for name, row in scenario.rows.items()
+        if row.has("late_p99_us")
+    ]
+
+
+def _chart(scenario: ScenarioResult) -> tuple[str, str]:
+    """What the chart of a scenario shows, in words, and the chart."""
+    if scenario.figure == COST:
+        title = "CPU microseconds per request (dark: user, light: system, whisker: range over rounds)"
+        return title, chart(title, bars(scenario))
+    title = "Latency: p50, p99, p99.9 and longest, medians over rounds (pale: the generator's own lateness)"
+    return title, spans(title, percentiles(scenario))
+
+
 def _html_table(scenario: ScenarioResult) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in HEADER)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in rows(scenario))
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header(scenario))
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines(scenario))
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
@@ -106,15 +145,16 @@ def _html_list(lines: Iterable[str]) -> str:
 def html(result: Result) -> str:
     parts = []
     for name, scenario in result.scenarios.items():
-        title = f"{name}: CPU microseconds per request (dark: user, light: system, whisker: range over rounds)"
+        title, drawn = _chart(scenario)
         parts.append(
-            f"<h2>{escape(name)}</h2><p>{escape(scenario.about)}. {escape(title.partition(': ')[2])}.</p>"
-            f"{chart(title, bars(scenario))}{_html_table(scenario)}{_html_list(notes(scenario))}"
+            f"<h2>{escape(name)}</h2><p>{escape(scenario.about)}. {escape(title)}.</p>"
+            f"{drawn}{_html_table(scenario)}{_html_list(notes(scenario))}"
         )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{SUBJECT}: {TITLE.lower()}</title><style>{STYLE}</style></head><body>"
         f"<h1>{SUBJECT}: {TITLE.lower()}</h1><p>{escape(METHOD)}</p>{_html_list(_facts(result))}"
-        f"{_html_list(_peers(result))}{''.join(parts)}</body></html>\n"
+        f"{_html_list(_peers(result))}<h2>Targets</h2>"
+        f"{_html_list(f'{name}: {said}' for name, said in summary(result))}{''.join(parts)}</body></html>\n"
     )

@@ -1,26 +1,27 @@
-"""The measurement: peers of a scenario started together, proved, then timed in interleaved rounds.
+"""The measurement: contestants of a scenario started together, proved, then timed in interleaved rounds.
 
 Interleaving is the point. A shared host drifts by tens of percent within minutes; within one round all
-peers meet nearly the same machine, so ratios are taken within rounds and their median over rounds.
+contestants meet nearly the same machine, so ratios are taken within rounds and their median over rounds.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import load, machine
+from bench import idle, machine, requests
+from bench.contestant import Contestant, Rig
 from bench.origin import Origin
-from bench.peers.base import Peer, Place
-from bench.process import BenchError, Program, core_busy, cpu_of, free_port, memory_of
+from bench.peers import PEERS
+from bench.peers.base import Place
+from bench.process import BenchError, Program, free_port, staying_on
 from bench.proof import prove
-from bench.results import PeerResult, Sample, ScenarioResult
-from bench.scenarios import Scenario
+from bench.results import SHARED, Row, ScenarioResult
+from bench.scenarios.base import Drive, Entry, Open, Scenario, row_name
 
 WARM_SECONDS = 1
 
@@ -31,128 +32,145 @@ class Plan:
     seconds: int
     connections: int
     workers: int
-    gateway_cores: tuple[int, ...]
-    load_cores: tuple[int, ...]
     say: Callable[[str], None]
 
+    def of(self, scenario: Scenario) -> Plan:
+        """As the scenario wants it."""
+        return replace(self, connections=scenario.connections or self.connections, workers=scenario.workers or self.workers)
 
-def share_cores(workers: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def cores(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return share_cores(machine.cores(), self.workers)
+
+
+def share_cores(cores: Sequence[int], workers: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The first `workers` cores for the gateway, the rest for load and upstream; all for both if too few."""
-    cores = tuple(machine.cores())
     if len(cores) > workers:
-        return cores[:workers], cores[workers : workers + 2]
-    return cores, cores
+        return tuple(cores[:workers]), tuple(cores[workers : workers + 2])
+    return tuple(cores), tuple(cores)
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """A peer that runs."""
+def order(drives: Sequence[Drive], running: Sequence[Contestant], turn: int) -> Iterator[tuple[Drive, Contestant]]:
+    """All of one drive after each other, so that they meet the same machine; each round begins with another."""
 
-    peer: Peer
-    place: Place
-    program: Program
+    def rotated(items: Sequence, by: int) -> list:
+        shift = by % len(items) if items else 0
+        return [*items[shift:], *items[:shift]]
+
+    for drive in rotated(drives, turn):
+        for one in rotated(running, turn):
+            yield drive, one
 
 
 class Match:
     """One scenario being run."""
 
-    def __init__(self, scenario: Scenario, plan: Plan, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, scenario: Scenario, entries: Sequence[Entry], plan: Plan, folder: Path, stack: ExitStack) -> None:
         self._scenario = scenario
         self._plan = plan
         self._folder = folder
         self._stack = stack
-        self._origin = stack.enter_context(Origin(folder / "origin", plan.load_cores))
-        self.result = ScenarioResult(scenario.about, dict(scenario.targets))
+        gateway, rest = plan.cores()
+        origin = stack.enter_context(Origin(folder / "origin", rest, entries[0].job))
+        self._rig = Rig(origin, gateway, rest, plan.connections, plan.seconds)
+        self._contestants: dict[str, Contestant] = {}
+        self.result = ScenarioResult(scenario.about, list(scenario.targets), figure=scenario.figure)
+        self.result.conditions = self._conditions()
+        for drive in scenario.drives:
+            self._add_rows(drive, entries)
 
-    def enter(self, peer: Peer) -> Contestant | None:
-        """Start and prove a peer; one that fails is refused, visibly, and the others go on."""
-        outcome = self.result.peers[peer.name] = PeerResult(peer.version())
-        folder = self._folder / peer.name
+    def _conditions(self) -> dict[str, str]:
+        rig, scenario = self._rig, self._scenario
+        found = {"connections": str(rig.connections), "workers": str(self._plan.workers)}
+        if rig.gateway_cores == rig.load_cores:
+            found[SHARED] = "all shared by gateway, load and upstream, so that no peer reaches saturation and figures are rough"
+        if idle_ones := max(entry.job.idle for entry in scenario.entries):
+            found["open files allowed"] = str(idle.allow(idle_ones))
+        return found
+
+    def _add_rows(self, drive: Drive, entries: Sequence[Entry]) -> None:
+        known = {row_name(entry.name, drive) for entry in self._scenario.entries}
+        reference = row_name(self._scenario.reference, drive)
+        reference = reference if reference in known else self._scenario.reference
+        for entry in entries:
+            row = Row(entry.peer, PEERS[entry.peer].version(), reference=reference)
+            self.result.rows[row_name(entry.name, drive)] = row
+
+    def _refuse(self, row: str, fault: str) -> None:
+        """Results are published: a fault names files by what they are called, not by where they were."""
+        fault = fault.replace(f"{self._folder}/", "")
+        self.result.rows[row].faults.append(fault)
+        self._plan.say(f"  {row}: refused: {fault}")
+
+    def enter(self, entry: Entry) -> None:
+        """Start, prove and warm a contestant; one that fails is refused, visibly, and the others go on."""
+        peer, rig = PEERS[entry.peer], self._rig
+        folder = self._folder / entry.name
         folder.mkdir()
-        place = Place(folder, free_port(), free_port(), self._origin.port, self._plan.workers)
+        place = Place(folder, free_port(), free_port(), rig.origin.port, self._plan.workers)
         try:
-            command = peer.prepare(place, self._scenario.job)
-            program = self._stack.enter_context(Program(peer.name, command, self._plan.gateway_cores, folder))
+            command = peer.prepare(place, entry.job)
+            program = self._stack.enter_context(Program(entry.name, command, rig.gateway_cores, folder))
             program.wait_listening(place.port)
-            outcome.faults = prove(peer, place.port, self._scenario.job, self._origin.answer)
+            faults = prove(peer, place.port, entry.job, rig.origin.answer)
         except BenchError as error:
-            outcome.faults = [str(error)]
-        for fault in outcome.faults:
-            self._plan.say(f"  {peer.name}: refused: {fault}")
-        return None if outcome.faults else Contestant(peer, place, program)
+            faults = [str(error)]
+        if not faults:
+            asked = requests.of(entry.job, entry.asking, lambda token: peer.token(token, entry.job))
+            status = self._scenario.status_of(peer, entry.job)
+            one = Contestant(entry, peer, place, program, asked, status, rig)
+            try:
+                self._warm(one)
+                self._contestants[entry.name] = one
+            except BenchError as error:
+                faults = [f"warming up: {error}"]
+        for fault in faults:
+            for drive in self._scenario.drives:
+                self._refuse(row_name(entry.name, drive), fault)
 
-    def _drive(self, one: Contestant, seconds: int) -> load.Load:
-        url = f"http://127.0.0.1:{one.place.port}{self._scenario.job.path}"
-        headers = self._scenario.headers(one.peer)
-        return load.run(url, headers, seconds, self._plan.connections, self._plan.load_cores)
+    def _warm(self, one: Contestant) -> None:
+        """Also finds the capacity, if rates are to be shares of it."""
+        one.closed(WARM_SECONDS)
+        if any(isinstance(drive, Open) for drive in self._scenario.drives):
+            one.capacity = one.closed(self._plan.seconds)["requests_per_second"]
+            self._plan.say(f"  {one.entry.name}: capacity {one.capacity:.0f} requests/s")
 
-    def warm(self, one: Contestant) -> None:
-        self._drive(one, WARM_SECONDS)
+    def _rate(self, drive: Open, one: Contestant) -> float:
+        of = self._contestants.get(drive.capacity_of) if drive.capacity_of else one
+        if not of:
+            raise BenchError(f"no capacity of {drive.capacity_of} to take {drive.share:.0%} of")
+        return drive.share * of.capacity
 
-    def time(self, one: Contestant) -> Sample:
-        """One peer in one round. CPU is read around wrk's whole run: an idle peer adds nothing to it."""
-        cores = self._plan.gateway_cores
-        pids = one.program.pids()
-        forwarded = self._origin.served()
-        start, used, busy = time.monotonic(), cpu_of(pids), core_busy(cores)
-        got = self._drive(one, self._plan.seconds)
-        used, busy = cpu_of(pids) - used, core_busy(cores) - busy
-        wall = (time.monotonic() - start) * len(cores)
-        forwarded = self._origin.served() - forwarded - 1
-        if one.program.pids() != pids:
-            raise BenchError("its set of processes changed while it was timed")
-        self._check(one.peer, got, forwarded)
-        memory = memory_of(pids)
-        for path in one.peer.growing_files(one.place):
-            with suppress(FileNotFoundError):
-                os.truncate(path, 0)
-        each = 1e6 / got.requests
-        return Sample(
-            cpu_us=used.total * each,
-            user_us=used.user * each,
-            system_us=used.system * each,
-            requests_per_second=got.requests / (got.duration_us / 1e6),
-            p50_us=got.p50_us,
-            p99_us=got.p99_us,
-            p999_us=got.p999_us,
-            busy=used.total / wall,
-            others=max(0.0, (busy - used.total) / wall),
-            memory_mib=memory / 2**20,
-        )
+    def _time(self, drive: Drive, one: Contestant) -> dict[str, float]:
+        if isinstance(drive, Open):
+            return one.open(self._rate(drive, one), drive.changes)
+        return one.closed(self._rig.seconds)
 
-    def _check(self, peer: Peer, got: load.Load, forwarded: int) -> None:
-        """The claims must hold under load too: every answer of the right kind, nothing forwarded in vain."""
-        if not got.requests or got.broken:
-            raise BenchError(f"{got.requests} requests, {got.broken} connections failed or timed out")
-        passes = self._scenario.status_of(peer) == 200
-        if got.status != (0 if passes else got.requests):
-            raise BenchError(f"{got.status} of {got.requests} answers were errors, expected {0 if passes else 'all'}")
-        expected = got.requests if passes else 0
-        # wrk drops what is in flight when its time is up: at most one request per connection.
-        if abs(forwarded - expected) > self._plan.connections:
-            raise BenchError(f"{forwarded} requests reached the upstream, expected about {expected}")
+    def round(self, turn: int) -> None:
+        for drive, one in order(self._scenario.drives, list(self._contestants.values()), turn):
+            name = row_name(one.entry.name, drive)
+            row = self.result.rows[name]
+            if row.faults:
+                continue
+            try:
+                sample = self._time(drive, one)
+            except BenchError as error:
+                self._refuse(name, f"round {turn + 1}: {error}")
+                continue
+            row.samples.append(sample)
+            self._plan.say(f"  round {turn + 1}: {name:18} {sample[self.result.figure]:9.1f} us")
+            for path in one.peer.growing_files(one.place):
+                with suppress(FileNotFoundError):
+                    os.truncate(path, 0)
 
 
-def play(scenario: Scenario, peers: Sequence[Peer], plan: Plan) -> ScenarioResult:
+def play(scenario: Scenario, entries: Sequence[Entry], plan: Plan) -> ScenarioResult:
     """Run one scenario whole: start, prove, warm, `plan.rounds` interleaved rounds, stop."""
+    plan = plan.of(scenario)
     with tempfile.TemporaryDirectory(prefix="fastgw-bench-") as name, ExitStack() as stack:
-        match = Match(scenario, plan, Path(name), stack)
-        running = [one for one in map(match.enter, peers) if one]
-        for turn in range(-1, plan.rounds):
-            shift = turn % len(running) if running else 0
-            for one in running[shift:] + running[:shift]:
-                outcome = match.result.peers[one.peer.name]
-                if outcome.faults:
-                    continue
-                try:
-                    if turn < 0:
-                        match.warm(one)
-                        continue
-                    sample = match.time(one)
-                except BenchError as error:
-                    outcome.faults.append(f"round {turn + 1}: {error}")
-                    plan.say(f"  {one.peer.name}: refused: {outcome.faults[-1]}")
-                    continue
-                outcome.samples.append(sample)
-                plan.say(f"  round {turn + 1}: {one.peer.name:14} {sample.cpu_us:7.1f} us")
+        match = Match(scenario, entries, plan, Path(name), stack)
+        stack.enter_context(staying_on(plan.cores()[1]))
+        for entry in entries:
+            match.enter(entry)
+        for turn in range(plan.rounds):
+            match.round(turn)
         return match.result

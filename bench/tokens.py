@@ -30,6 +30,15 @@ class Consumer:
 # Secrets are 32 bytes, the least RFC 7518 section 3.2 allows for HS256.
 ORDINARY = Consumer("bench", "bench-key", "bench-secret-of-exactly-32-bytes", UNREACHABLE_LIMIT)
 LIMITED = Consumer("bench-limited", "bench-limited-key", "other-secret-of-exactly-32-bytes", TINY_LIMIT)
+LIMITED_TOO = Consumer("bench-limited-too", "bench-limited-too-key", "third-secret-of-exactly-32-bytes", TINY_LIMIT)
+
+
+def crowd(count: int) -> tuple[Consumer, ...]:
+    """Consumers that share nothing: each its own key, secret and limit."""
+    return tuple(
+        Consumer(f"bench-{n}", f"bench-{n}-key", f"secret-{n:05}-of-exactly-32-bytes", UNREACHABLE_LIMIT + n)
+        for n in range(count)
+    )
 
 
 def _segment(raw: bytes) -> str:
@@ -44,8 +53,8 @@ def sign(claims: dict[str, object], secret: str, **head_fields: str) -> str:
     return f"{head}.{body}.{_segment(signature)}"
 
 
-def good(consumer: Consumer) -> str:
-    return sign({"key": consumer.key, "exp": int(time.time()) + YEAR}, consumer.secret)
+def good(consumer: Consumer, **more: object) -> str:
+    return sign({"key": consumer.key, "exp": int(time.time()) + YEAR, **more}, consumer.secret)
 
 
 def expired(consumer: Consumer) -> str:

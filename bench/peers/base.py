@@ -15,7 +15,7 @@ import pwd
 import re
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -34,13 +34,28 @@ PROXY: frozenset[Claim] = frozenset()
 GATEWAY = frozenset(Claim)
 
 
+ANSWER_BYTES = 100
+
+
 @dataclass(frozen=True)
 class Job:
-    """What a scenario asks of the peers that can: the claims to make good, and for whom."""
+    """What a scenario asks of the peers that can: the claims to make good, for whom, and how large all is.
+
+    Only fastgw knows tables of routes and a cache of tokens: others are not asked to take part where those matter.
+    """
 
     claims: frozenset[Claim]
     consumers: tuple[Consumer, ...] = (ORDINARY, LIMITED)
     path: str = "/bench"
+    routes: int = 1
+    token_cache: int = 0  # verified tokens a worker may remember
+    idle: int = 0  # client connections held open besides those that ask
+    upload_bytes: int = 0
+    answer_bytes: int = ANSWER_BYTES
+
+    def paths(self) -> list[str]:
+        """What is asked for: one path of every route."""
+        return [self.path] if self.routes == 1 else [f"{self.path}/{n}/item" for n in range(self.routes)]
 
 
 @dataclass(frozen=True)
@@ -54,12 +69,22 @@ class Place:
     workers: int
 
 
+@dataclass(frozen=True)
+class Changes:
+    """How a peer's configuration is changed while it runs: PUTs to its API; `request` gives path and body of the nth."""
+
+    port: int
+    headers: Mapping[str, str]
+    request: Callable[[int], tuple[str, bytes]]
+
+
 class Peer(ABC):
     name: ClassVar[str]
     about: ClassVar[str]
     claims: ClassVar[frozenset[Claim]] = PROXY
     optional_claims: ClassVar[bool] = False  # can also run as a plain proxy
     programs: ClassVar[tuple[str, ...]] = ()
+    worker_title: ClassVar[str] = ""  # how the command line of its serving processes begins; "": all serve
 
     def missing(self) -> list[str]:
         """What this machine lacks to run the peer, in words; empty when it can run."""
@@ -79,6 +104,10 @@ class Peer(ABC):
     def growing_files(self, place: Place) -> Sequence[Path]:
         """Files the peer appends to for each request; emptied between rounds."""
         return ()
+
+    def changes(self, place: Place, job: Job) -> Changes | None:
+        """None: its configuration cannot be changed piece by piece while it runs."""
+        return None
 
     def claims_in(self, job: Job) -> frozenset[Claim]:
         """What this peer must do in `job`: a plain proxy takes part as the reference and claims nothing."""

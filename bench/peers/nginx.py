@@ -7,6 +7,9 @@ import subprocess
 from pathlib import Path
 
 from bench.machine import first_line, number_in
+from bench.peers.base import Job
+
+WORKER_TITLE = "nginx: worker"
 
 
 def version() -> str:
@@ -25,3 +28,8 @@ def modules_path() -> Path | None:
 
 def command(config: Path) -> list[str]:
     return ["nginx", "-p", str(config.parent), "-c", str(config), "-e", "stderr"]
+
+
+def connections(job: Job) -> int:
+    """Room for the busy ones on both sides, and for the idle."""
+    return 10_000 + job.idle

@@ -1,41 +1,32 @@
-"""The bench's pure parts: tokens, parsing, medians and ratios, filing, what the pages say. No peer is run."""
+"""The bench's pure parts: tokens, requests, parsing, scenarios as data, proof, the command line. No peer is run."""
 
+import hashlib
 import json
+import struct
 from dataclasses import replace
 from pathlib import Path
 
 import jwt
 import pytest
 
-from bench import cli, load, process, report, results, tables, tokens
-from bench.compare import compare, judge
-from bench.peers import PEERS, REFERENCE
-from bench.peers.base import GATEWAY, PROXY, Claim, Place, fill
+from bench import cli, load, process, requests, rounds, tokens
+from bench.contestant import Contestant, Rig
+from bench.peers import PEERS
+from bench.peers.base import GATEWAY, PROXY, Claim, Job, Place, fill
 from bench.peers.nginx_lua.peer import consumers_module
-from bench.proof import checks_for
-from bench.results import PeerResult, Result, Sample, ScenarioResult, UnknownResultError
+from bench.process import BenchError
+from bench.proof import checks_for, described
+from bench.requests import Asking
+from bench.results import ScenarioResult
 from bench.scenarios import SCENARIOS
-
-SAMPLE = Sample(10.0, 3.0, 7.0, 100_000.0, 500.0, 900.0, 2000.0, 0.99, 0.01, 12.0)
-
-
-def peer_result(*costs: float) -> PeerResult:
-    return PeerResult("1.0", [replace(SAMPLE, cpu_us=cost) for cost in costs])
-
-
-def scenario_result(**peers: PeerResult) -> ScenarioResult:
-    named = {name.replace("_", "-"): peer for name, peer in peers.items()}
-    return ScenarioResult("about it", {"nginx-plain": 1.0, "relay": 1.35}, named)
-
-
-def result(scenario: ScenarioResult, commit: str = "aaaa1111", date: str = "2026-01-01 00:00 UTC") -> Result:
-    return Result(commit, date, {"cpu": "one"}, {"rounds": "3"}, {"jwt-limit": scenario})
+from bench.scenarios.base import PLAIN, WITH_GATEWAYS, Closed, Open, row_name
 
 
 class TestTokens:
     def test_a_good_token_verifies_with_another_implementation(self) -> None:
-        claims = jwt.decode(tokens.good(tokens.ORDINARY), tokens.ORDINARY.secret, algorithms=["HS256"])
+        claims = jwt.decode(tokens.good(tokens.ORDINARY, jti="7"), tokens.ORDINARY.secret, algorithms=["HS256"])
         assert claims["key"] == tokens.ORDINARY.key
+        assert claims["jti"] == "7"
 
     @pytest.mark.parametrize(
         ("make", "fault"),
@@ -44,6 +35,39 @@ class TestTokens:
     def test_a_bad_token_is_bad_in_the_way_it_says(self, make, fault) -> None:
         with pytest.raises(fault):
             jwt.decode(make(tokens.ORDINARY), tokens.ORDINARY.secret, algorithms=["HS256"])
+
+    def test_a_crowd_shares_nothing(self) -> None:
+        crowd = tokens.crowd(1000)
+        for field in ("name", "key", "secret"):
+            assert len({getattr(one, field) for one in crowd}) == 1000
+        assert {len(one.secret) for one in crowd} == {32}
+
+
+class TestRequests:
+    def test_one_request_as_bytes(self) -> None:
+        [request] = requests.of(PLAIN, Asking(tokens=lambda: ["t"]), str.upper)
+        assert request == b"GET /bench HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer T\r\n\r\n"
+
+    def test_bodies_and_connections(self) -> None:
+        [request] = requests.of(replace(PLAIN, upload_bytes=5), Asking(keep_alive=False), str)
+        head, _, body = request.partition(b"\r\n\r\n")
+        assert head.startswith(b"POST /bench ")
+        assert b"Connection: close" in head
+        assert b"Content-Length: 5" in head
+        assert len(body) == 5
+
+    def test_paths_and_tokens_take_turns(self) -> None:
+        found = requests.of(replace(PLAIN, routes=3), Asking(tokens=lambda: list("abcdef")), str)
+        assert len(found) == 6
+        assert [b"/bench/1/item" in one for one in found] == [False, True, False] * 2
+        assert sorted(one.partition(b"Bearer ")[2][:1] for one in found) == [b"a", b"b", b"c", b"d", b"e", b"f"]
+
+    def test_letters_follow_from_their_seed(self) -> None:
+        assert requests.letters(1000, "a") == requests.letters(1000, "a") != requests.letters(1000, "b")
+        assert requests.letters(1000, "a").isalpha()
+
+    def test_the_file_of_the_generators(self) -> None:
+        assert requests.packed([b"ab", b""]) == struct.pack("=I", 2) + b"ab" + struct.pack("=I", 0)
 
 
 class TestParsing:
@@ -68,7 +92,7 @@ class TestParsing:
         assert got.broken == 4
 
     def test_wrk_output_without_figures(self) -> None:
-        with pytest.raises(process.BenchError, match="unable to connect"):
+        with pytest.raises(BenchError, match="unable to connect"):
             load.parse("unable to connect")
 
     def test_templates_fill_every_name(self, tmp_path: Path) -> None:
@@ -79,40 +103,89 @@ class TestParsing:
             fill(template, {})
 
 
-class TestPeersAndScenarios:
-    def test_every_scenario_names_known_peers_and_the_reference(self) -> None:
+class TestScenarios:
+    def test_entries_are_known_peers_under_names_of_their_own(self) -> None:
         for scenario in SCENARIOS.values():
-            assert set(scenario.peers) <= set(PEERS)
-            assert REFERENCE in scenario.peers
-            assert set(scenario.targets) <= set(scenario.peers)
+            names = [entry.name for entry in scenario.entries]
+            assert {entry.peer for entry in scenario.entries} <= set(PEERS)
+            assert len(names) == len(set(names))
+            assert "fastgw" in names
+
+    def test_targets_and_references_are_rows(self) -> None:
+        for scenario in SCENARIOS.values():
+            rows = {row_name(entry.name, drive) for entry in scenario.entries for drive in scenario.drives}
+            assert {target.row for target in scenario.targets} <= rows
+            assert {target.to for target in scenario.targets if target.to} <= rows
+            assert scenario.reference in rows | {entry.name for entry in scenario.entries}
+
+    def test_all_entries_of_a_scenario_have_one_upstream(self) -> None:
+        for scenario in SCENARIOS.values():
+            assert len({(entry.job.answer_bytes, entry.job.upload_bytes) for entry in scenario.entries}) == 1
 
     def test_a_plain_proxy_claims_nothing_and_forwards_what_others_refuse(self) -> None:
         refused = SCENARIOS["401"]
-        assert PEERS["nginx-plain"].claims_in(refused.job) == PROXY
-        assert refused.status_of(PEERS["nginx-plain"]) == 200
-        assert refused.status_of(PEERS["fastgw"]) == 401
-        assert SCENARIOS["plain"].status_of(PEERS["fastgw"]) == 200
+        assert PEERS["nginx-plain"].claims_in(WITH_GATEWAYS) == PROXY
+        assert refused.status_of(PEERS["nginx-plain"], WITH_GATEWAYS) == 200
+        assert refused.status_of(PEERS["fastgw"], WITH_GATEWAYS) == 401
+        assert SCENARIOS["plain"].status_of(PEERS["fastgw"], PLAIN) == 200
 
-    def test_every_claim_is_proved_both_ways(self) -> None:
-        proved = {status for check in checks_for(GATEWAY) for status in check.statuses}
-        assert proved == {200, 401, 429}
-        assert {status for check in checks_for(frozenset({Claim.JWT})) for status in check.statuses} == {
-            200,
-            401,
-        }
-        assert {status for check in checks_for(PROXY) for status in check.statuses} == {200}
+    def test_tokens_that_miss_the_cache_are_many_more_than_it_holds(self) -> None:
+        entry = SCENARIOS["jwt-limit-miss"].entries[0]
+        assert entry.asking.tokens is not None
+        assert len(set(entry.asking.tokens())) >= 10 * entry.job.token_cache > 0
 
+    def test_rounds_begin_with_another_each_time(self) -> None:
+        drives, running = [Closed("a"), Closed("b")], ["x", "y", "z"]
+        played = [[(drive.name, one) for drive, one in rounds.order(drives, running, turn)] for turn in range(2)]
+        assert played[0] == [("a", "x"), ("a", "y"), ("a", "z"), ("b", "x"), ("b", "y"), ("b", "z")]
+        assert played[1] == [("b", "y"), ("b", "z"), ("b", "x"), ("a", "y"), ("a", "z"), ("a", "x")]
+
+    @pytest.mark.parametrize(
+        ("cores", "workers", "shared"),
+        [
+            ([0, 1], 1, ((0,), (1,))),
+            ([0, 1], 2, ((0, 1), (0, 1))),
+            ([0], 1, ((0,), (0,))),
+            ([2, 3, 5, 7], 1, ((2,), (3, 5))),
+        ],
+    )
+    def test_cores_are_shared_out(self, cores, workers, shared) -> None:
+        assert rounds.share_cores(cores, workers) == shared
+
+
+class TestPeers:
     @pytest.mark.parametrize("scenario", ["jwt-limit", "plain"])
     def test_fastgw_config_is_json_with_the_job(self, tmp_path: Path, scenario: str) -> None:
         place = Place(tmp_path, 1001, 1002, 1003, 2)
-        command = PEERS["fastgw"].prepare(place, SCENARIOS[scenario].job)
+        command = PEERS["fastgw"].prepare(place, SCENARIOS[scenario].entries[0].job)
         config = json.loads(Path(command[-1]).read_text())
-        route = config["routes"][0]
+        [route] = config["routes"]
         assert config["listen"] == ["127.0.0.1:1001"]
         assert config["admin"]["listen"] == "127.0.0.1:1002"
         assert config["workers"] == 2
-        assert route["upstream"]["nodes"] == {"127.0.0.1:1003": 1}
+        assert config["upstreams"][0]["nodes"] == {"127.0.0.1:1003": 1}
+        assert route["upstream_id"] == config["upstreams"][0]["id"]
         assert bool(route["plugins"]) == bool(config["consumers"]) == (scenario == "jwt-limit")
+
+    def test_fastgw_remembers_tokens_where_the_job_says_so(self, tmp_path: Path) -> None:
+        place = Place(tmp_path, 1001, 1002, 1003, 1)
+        command = PEERS["fastgw"].prepare(place, replace(WITH_GATEWAYS, token_cache=7))
+        assert json.loads(Path(command[-1]).read_text())["token_cache"] == 7
+
+    def test_a_change_is_a_put_of_a_route_that_is_there(self, tmp_path: Path) -> None:
+        place, job = Place(tmp_path, 1001, 1002, 1003, 1), replace(PLAIN, routes=3)
+        command = PEERS["fastgw"].prepare(place, job)
+        config = json.loads(Path(command[-1]).read_text())
+        changes = PEERS["fastgw"].changes(place, job)
+        assert changes is not None
+        assert changes.port == 1002
+        assert changes.headers["X-API-KEY"] == config["admin"]["key"]
+        path, body = changes.request(4)
+        assert path == "/apisix/admin/routes/bench-1"
+        route = json.loads(body)
+        assert route.pop("desc") == "change 4"
+        assert route == config["routes"][1]
+        assert PEERS["nginx-plain"].changes(place, job) is None
 
     def test_consumers_as_a_lua_module(self) -> None:
         module = consumers_module([tokens.LIMITED])
@@ -120,115 +193,87 @@ class TestPeersAndScenarios:
         assert "limit = 2 }" in module
 
 
-class TestFigures:
-    def test_a_ratio_is_paired_within_rounds(self) -> None:
-        # The host is twice as slow in round 2: unpaired medians would give 0.5 or 1, each round gives 0.8.
-        scenario = scenario_result(fastgw=peer_result(8, 16, 8), nginx_plain=peer_result(10, 20, 10))
-        assert scenario.ratio("fastgw", "nginx-plain") == pytest.approx(0.8)
+class TestProof:
+    def test_every_claim_is_proved_both_ways(self) -> None:
+        def proved(claims: frozenset[Claim]) -> set[int]:
+            return {status for check in checks_for(claims, WITH_GATEWAYS) for status in check.statuses}
 
-    def test_no_ratio_to_what_was_refused_or_absent(self) -> None:
-        refused = replace(peer_result(10), faults=["a good token: expected 200, got 502"])
-        scenario = scenario_result(fastgw=peer_result(8), nginx_plain=refused)
-        assert scenario.ratio("fastgw", "nginx-plain") is None
-        assert scenario.ratio("fastgw", "relay") is None
-        assert [row[0] for row in tables.rows(scenario)] == ["fastgw"]
-        assert any("refused: a good token" in note for note in tables.notes(scenario))
+        assert proved(GATEWAY) == {200, 401, 429}
+        assert proved(frozenset({Claim.JWT})) == {200, 401}
+        assert proved(PROXY) == {200}
 
-    def test_spread_is_half_the_range_over_the_median(self) -> None:
-        assert peer_result(9, 10, 11).spread() == pytest.approx(0.1)
+    def test_consumers_are_limited_each_for_itself(self) -> None:
+        job = replace(WITH_GATEWAYS, consumers=(*tokens.crowd(9), tokens.LIMITED, tokens.LIMITED_TOO))
+        checks = list(checks_for(GATEWAY, job))
+        assert [check.statuses for check in checks if 429 in check.statuses] == [(200, 200, 429, 429)] * 2
+        callers = {
+            jwt.decode(check.token, options={"verify_signature": False})["key"]
+            for check in checks
+            if check.statuses[0] == 200 and check.token
+        }
+        assert {"bench-0-key", "bench-4-key", "bench-8-key", "bench-limited-key", "bench-limited-too-key"} == callers
 
-    def test_verdicts(self) -> None:
-        scenario = scenario_result(fastgw=peer_result(10), nginx_plain=peer_result(10), relay=peer_result(5))
-        said = [str(verdict) for verdict in tables.verdicts(scenario)]
-        assert said == [
-            "fastgw / nginx-plain: 1.00, target 1.00: met",
-            "fastgw / relay: 2.00, target 1.35: MISSED",
-        ]
+    def test_routes_from_first_to_last_and_none_beyond(self) -> None:
+        checks = {check.path: check.statuses for check in checks_for(PROXY, replace(PLAIN, routes=10))}
+        assert checks == {
+            "/bench/0/item": (200, 200),
+            "/bench/5/item": (200, 200),
+            "/bench/9/item": (200, 200),
+            "/bench/none": (404,),
+        }
 
-    def test_a_disturbed_or_idle_peer_is_marked(self) -> None:
-        disturbed = PeerResult("1", [replace(SAMPLE, busy=0.5, others=0.4)])
-        waiting = PeerResult("1", [replace(SAMPLE, busy=0.7, others=0.0)])
-        cautions = tables.cautions(scenario_result(fastgw=disturbed, relay=waiting, nginx_plain=peer_result(1)))
-        assert len(cautions) == 2
-        assert "disturbed" in cautions[0]
-        assert "not saturated" in cautions[1]
+    def test_a_body_must_reach_the_upstream(self) -> None:
+        [check] = [check for check in checks_for(PROXY, replace(PLAIN, upload_bytes=100)) if check.body]
+        assert check.path == "/bench?echo=1"
+        assert len(check.body) == 100
 
-
-class TestFiling:
-    def test_what_is_saved_is_what_is_loaded(self, tmp_path: Path) -> None:
-        kept = result(scenario_result(fastgw=peer_result(8.25, 9.5), nginx_plain=peer_result(10)))
-        path = results.file_result(kept, tmp_path)
-        assert path.name == "aaaa1111.json"
-        assert results.load(path) == kept
-
-    def test_another_scenario_of_the_same_commit_is_added(self, tmp_path: Path) -> None:
-        results.file_result(result(scenario_result(fastgw=peer_result(8))), tmp_path)
-        later = result(scenario_result())
-        later.scenarios = {"plain": scenario_result(fastgw=peer_result(7))}
-        assert set(results.load(results.file_result(later, tmp_path)).scenarios) == {"jwt-limit", "plain"}
-
-    def test_a_result_is_found_by_the_beginning_of_its_commit(self, tmp_path: Path) -> None:
-        for commit, date in (("aaaa1111", "2026-01-02"), ("aaab2222", "2026-01-01")):
-            results.file_result(result(scenario_result(), commit, date), tmp_path)
-        assert results.find("aaab", tmp_path).stem == "aaab2222"
-        assert results.latest(tmp_path).stem == "aaaa1111"
-        with pytest.raises(UnknownResultError, match="2 results begin with it"):
-            results.find("aaa", tmp_path)
-        with pytest.raises(UnknownResultError, match="no such result; filed: aaaa1111, aaab2222"):
-            results.find("ffff", tmp_path)
-
-    def test_another_format_is_refused(self, tmp_path: Path) -> None:
-        (tmp_path / "old.json").write_text('{"format": 0}')
-        with pytest.raises(UnknownResultError, match="format 0"):
-            results.load(tmp_path / "old.json")
+    def test_long_bodies_are_named_by_length_and_hash(self) -> None:
+        assert described(b"ab") == "b'ab'"
+        assert described(b"a" * 300) == f"300 bytes, SHA-256 {hashlib.sha256(b'a' * 300).hexdigest()[:16]}"
 
 
-class TestCompare:
+class Counting:
+    """An upstream that has counted so many, and a program that is what it was."""
+
+    def __init__(self, *counts: int) -> None:
+        self._counts = list(counts)
+
+    def settled(self) -> int:
+        return self._counts.pop(0)
+
+    def pids(self) -> frozenset[int]:
+        return frozenset({1})
+
+
+class TestCountAtTheUpstream:
     @pytest.mark.parametrize(
-        ("after", "noise", "said"),
-        [
-            (1.01, 0.0, "within noise"),
-            (1.10, 0.2, "within noise"),
-            (1.10, 0.03, "DEARER"),
-            (0.9, 0.03, "cheaper"),
-        ],
+        ("status", "forwarded", "sound"),
+        [(200, 99, False), (200, 100, True), (200, 164, True), (200, 165, False), (401, 0, True), (401, 1, False)],
     )
-    def test_a_change_counts_beyond_the_noise(self, after: float, noise: float, said: str) -> None:
-        assert judge(1.0, after, noise) == said
+    def test_what_was_answered_and_at_most_what_was_on_its_way(self, status: int, forwarded: int, sound: bool) -> None:
+        upstream = Counting(1000 + forwarded)
+        rig = Rig(upstream, (0,), (1,), 64, 1)
+        entry = SCENARIOS["401"].entries[0]
+        one = Contestant(entry, PEERS["fastgw"], Place(Path(), 0, 0, 0, 1), upstream, [], status, rig)
+        if sound:
+            one._check(100, 164, 1000, frozenset({1}))
+        else:
+            with pytest.raises(BenchError, match=f"{forwarded} requests reached the upstream"):
+                one._check(100, 164, 1000, frozenset({1}))
 
-    def test_a_slower_host_is_not_a_regression(self) -> None:
-        before = result(scenario_result(fastgw=peer_result(8, 8), nginx_plain=peer_result(10, 10)))
-        after = result(scenario_result(fastgw=peer_result(16, 16), nginx_plain=peer_result(20, 20)), "bbbb2222")
-        row = next(line for line in compare(before, after).splitlines() if line.startswith("fastgw"))
-        assert "+100.0%" in row
-        assert row.endswith("within noise")
+    def test_another_set_of_processes_voids_the_round(self) -> None:
+        rig = Rig(Counting(1), (0,), (1,), 64, 1)
+        entry = SCENARIOS["401"].entries[0]
+        one = Contestant(entry, PEERS["fastgw"], Place(Path(), 0, 0, 0, 1), Counting(), [], 200, rig)
+        with pytest.raises(BenchError, match="processes changed"):
+            one._check(1, 1, 0, frozenset({1, 2}))
 
-    def test_other_conditions_are_named(self) -> None:
-        before, after = result(scenario_result()), result(scenario_result(), "bbbb2222")
-        after.machine = {"cpu": "two"}
-        assert "machine differs: cpu: one -> two" in compare(before, after)
-
-
-class TestPages:
-    PAGE = result(scenario_result(fastgw=peer_result(8, 9), nginx_plain=peer_result(10, 10)))
-
-    def test_markdown_has_the_table_and_the_verdict(self) -> None:
-        page = report.markdown(self.PAGE)
-        assert "| fastgw | 8.5 |" in page
-        assert "- fastgw / nginx-plain: 0.85, target 1.00: met" in page
-
-    def test_html_stands_alone(self) -> None:
-        page = report.html(self.PAGE)
-        assert page.count("<svg") == 1
-        assert "fastgw / relay: not measured" in page
-        without_namespace = page.replace("http://www.w3.org/2000/svg", "")
-        assert "http" not in without_namespace
-        assert "<script" not in page
-
-    def test_names_are_escaped(self) -> None:
-        page = report.html(result(ScenarioResult("<b>", {}, {"<peer>": peer_result(1)})))
-        assert "<b>" not in page
-        assert "&lt;peer&gt;" in page
+    def test_no_rate_beyond_the_capacity(self) -> None:
+        rig = Rig(Counting(), (0,), (1,), 64, 1)
+        entry = SCENARIOS["latency"].entries[0]
+        one = Contestant(entry, PEERS["fastgw"], Place(Path(), 0, 0, 0, 1), Counting(), [], 200, rig, capacity=99.0)
+        with pytest.raises(BenchError, match="100 requests/s are beyond its capacity of 99"):
+            one.open(100.0, 0)
 
 
 class TestCommandLine:
@@ -240,6 +285,23 @@ class TestCommandLine:
         assert seen["rounds"] == 2
         assert seen["peers"] == ["nginx-plain", "relay"]
 
+    @pytest.mark.parametrize(
+        ("arguments", "rounds_played", "scenarios"),
+        [([], 5, ["jwt-limit"]), (["--quick"], 1, list(SCENARIOS)), (["--scenario", "all"], 5, list(SCENARIOS))],
+    )
+    def test_what_is_played(self, arguments, rounds_played, scenarios, monkeypatch: pytest.MonkeyPatch) -> None:
+        played = []
+
+        def play(scenario, entries, plan):
+            played.append((scenario.name, plan.rounds))
+            return ScenarioResult(scenario.about)
+
+        monkeypatch.setattr(cli, "play", play)
+        monkeypatch.setattr(cli, "_absent_tools", list)
+        monkeypatch.setattr(cli, "_available", lambda scenario, wanted: list(scenario.entries))
+        assert cli.main(arguments) == 0
+        assert played == [(name, rounds_played) for name in scenarios]
+
     @pytest.mark.parametrize("arguments", [["--peers", "apache"], ["--scenario", "x"], ["--rounds", "0"]])
     def test_an_unknown_choice_is_named(self, arguments, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as stop:
@@ -250,3 +312,13 @@ class TestCommandLine:
     def test_an_unknown_result_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.main(["compare", "nothing-like-it", "x"]) == 2
         assert capsys.readouterr().err.startswith("bench: nothing-like-it: no such result")
+
+
+def test_rates_are_shares_of_a_capacity() -> None:
+    shares = {drive.name: (drive.share, drive.capacity_of) for drive in SCENARIOS["latency"].drives if isinstance(drive, Open)}
+    assert shares == {"common": (0.7, "nginx-plain"), "50%": (0.5, None), "70%": (0.7, None), "90%": (0.9, None)}
+
+
+def test_a_job_of_one_route_has_its_path_alone() -> None:
+    assert Job(PROXY).paths() == ["/bench"]
+    assert len(set(Job(PROXY, routes=10_000).paths())) == 10_000

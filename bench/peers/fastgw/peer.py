@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.machine import first_line, number_in
-from bench.peers.base import GATEWAY, Claim, Job, Peer, Place, render
+from bench.peers.base import GATEWAY, Changes, Claim, Job, Peer, Place, render
 from bench.tokens import Consumer
 
 NATIVE = "fastgw._core"
@@ -34,11 +34,27 @@ def consumer_objects(consumers: Iterable[Consumer]) -> list[dict[str, object]]:
     ]
 
 
+def route_objects(job: Job) -> list[dict[str, object]]:
+    """The routes of a job on one upstream. A table of many has exact paths and prefixes by turns."""
+    plugins: dict[str, object] = {"jwt-auth": {}} if Claim.JWT in job.claims else {}
+    uris = [path if n % 2 == 0 else f"{path.rpartition('/')[0]}/*" for n, path in enumerate(job.paths())]
+    return [{"id": f"bench-{n}", "uri": uri, "plugins": plugins, "upstream_id": "origin"} for n, uri in enumerate(uris)]
+
+
+def settings_of(job: Job) -> dict[str, object]:
+    """Settings that a job has beside those of the file. The one place that names the cache of verified tokens."""
+    return {"token_cache": job.token_cache} if job.token_cache else {}
+
+
 class Fastgw(Peer):
     name = "fastgw"
     about = "fastgw: jwt-auth, limit-count, access log to a file, metrics"
     claims = GATEWAY
     optional_claims = True
+    worker_title = "fastgw: worker"
+
+    def __init__(self) -> None:
+        self._admin_key = secrets.token_hex(16)
 
     def missing(self) -> list[str]:
         try:
@@ -54,13 +70,23 @@ class Fastgw(Peer):
         guarded = Claim.JWT in job.claims
         values = {
             "spare_port": place.spare_port,
-            "admin_key": secrets.token_hex(16),
-            "path": job.path,
+            "admin_key": self._admin_key,
             "consumers": json.dumps(consumer_objects(job.consumers) if guarded else []),
-            "plugins": json.dumps({"jwt-auth": {}} if guarded else {}),
+            "routes": json.dumps(route_objects(job)),
         }
         config = render(Path(__file__).with_name("config.json"), place, values)
+        config.write_text(json.dumps(json.loads(config.read_text()) | settings_of(job), indent=1))
         return [sys.executable, "-m", "fastgw", "--workers", str(place.workers), str(config)]
+
+    def changes(self, place: Place, job: Job) -> Changes:
+        """Each change is one PUT of one route, the same but for its description."""
+        routes = route_objects(job)
+
+        def request(turn: int) -> tuple[str, bytes]:
+            route = routes[turn % len(routes)]
+            return f"/apisix/admin/routes/{route['id']}", json.dumps({**route, "desc": f"change {turn}"}).encode()
+
+        return Changes(place.spare_port, {"X-API-KEY": self._admin_key}, request)
 
     def growing_files(self, place: Place) -> Sequence[Path]:
         return (place.folder / "access.log",)

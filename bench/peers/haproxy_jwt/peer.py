@@ -24,4 +24,5 @@ class HaproxyJwt(Peer):
         }
         for name, lines in maps.items():
             (place.folder / f"{name}.map").write_text("\n".join(lines) + "\n")
-        return ["haproxy", "-db", "-f", str(render(Path(__file__).with_name("haproxy.cfg"), place))]
+        config = render(Path(__file__).with_name("haproxy.cfg"), place, {"connections": 4096 + job.idle})
+        return ["haproxy", "-db", "-f", str(config)]

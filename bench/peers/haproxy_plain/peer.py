@@ -16,4 +16,5 @@ class HaproxyPlain(Peer):
         return number_in(first_line(["haproxy", "-v"]))
 
     def prepare(self, place: Place, job: Job) -> Sequence[str]:
-        return ["haproxy", "-db", "-f", str(render(Path(__file__).with_name("haproxy.cfg"), place))]
+        config = render(Path(__file__).with_name("haproxy.cfg"), place, {"connections": 4096 + job.idle})
+        return ["haproxy", "-db", "-f", str(config)]

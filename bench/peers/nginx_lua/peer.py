@@ -22,6 +22,7 @@ class NginxLua(Peer):
     about = "nginx with lua: HS256 by FFI to OpenSSL, shared dictionary limit, access log off"
     claims = GATEWAY
     programs = ("nginx",)
+    worker_title = nginx.WORKER_TITLE
 
     def missing(self) -> list[str]:
         lacking = super().missing()
@@ -38,4 +39,5 @@ class NginxLua(Peer):
     def prepare(self, place: Place, job: Job) -> Sequence[str]:
         (place.folder / "consumers.lua").write_text(consumers_module(job.consumers))
         (place.folder / "gateway.lua").write_text((HERE / "gateway.lua").read_text())
-        return nginx.command(render(HERE / "nginx.conf", place, {"modules": nginx.modules_path()}))
+        values = {"modules": nginx.modules_path(), "connections": nginx.connections(job)}
+        return nginx.command(render(HERE / "nginx.conf", place, values))

@@ -11,9 +11,10 @@ class NginxPlain(Peer):
     name = "nginx-plain"
     about = "nginx, reverse proxy only, access log off"
     programs = ("nginx",)
+    worker_title = nginx.WORKER_TITLE
 
     def version(self) -> str:
         return nginx.version()
 
     def prepare(self, place: Place, job: Job) -> Sequence[str]:
-        return nginx.command(render(Path(__file__).with_name("nginx.conf"), place))
+        return nginx.command(render(Path(__file__).with_name("nginx.conf"), place, {"connections": nginx.connections(job)}))

@@ -1,0 +1,16 @@
+"""Requests of 100 KB."""
+
+from dataclasses import replace
+
+from bench.scenarios.base import WITH_GATEWAYS, WITH_TOKEN, Scenario, at_most, entries
+
+SCENARIO = Scenario(
+    name="upload-100k",
+    about="as jwt-limit, with a body of 100 KB in the request",
+    entries=entries(
+        "fastgw nginx-plain nginx-lua haproxy-plain haproxy-jwt relay",
+        replace(WITH_GATEWAYS, upload_bytes=100_000),
+        WITH_TOKEN,
+    ),
+    targets=(at_most("haproxy-jwt", 0.80), at_most("haproxy-plain", None)),
+)
