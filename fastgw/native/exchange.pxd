@@ -6,6 +6,7 @@ ctypedef ssize_t (*io_send)(Conn* c, const void* head, size_t m, const void* bod
 ctypedef int (*io_connect)(Conn* c, const sockaddr* address, socklen_t size) noexcept nogil
 ctypedef void (*io_close)(Conn* c) noexcept nogil
 ctypedef void (*io_finish)(Conn* c) noexcept nogil
+ctypedef uint64_t (*io_clock)(Loop* loop) noexcept nogil
 
 cdef struct Io:                 # where bytes come from and go to: sockets in life, memory in tests
     io_recv recv                # bytes, 0 at the end of input, -errno
@@ -13,6 +14,7 @@ cdef struct Io:                 # where bytes come from and go to: sockets in li
     io_connect connect          # 0 when connected, -EINPROGRESS, -errno
     io_close close
     io_finish finish            # no more bytes from us (FIN); reading goes on
+    io_clock clock              # ns of CLOCK_MONOTONIC; NULL: the system's own
 
 cdef enum ConnKind:
     CONN_LISTENER = 1
