@@ -6,7 +6,7 @@ from importlib import import_module
 from bench.cli import main
 from bench.process import BenchError
 
-ALONE = ("flame", "instructions", "micro")
+ALONE = {"flame": "bench.flame", "instructions": "bench.instructions", "micro": "bench.micro.table"}
 
 
 def run(arguments: list[str]) -> int:
@@ -14,7 +14,7 @@ def run(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in ALONE:
         return main(arguments)
     try:
-        status: int = import_module(f"bench.{arguments[0]}").main(arguments[1:])
+        status: int = import_module(ALONE[arguments[0]]).main(arguments[1:])
         return status
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)

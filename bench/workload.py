@@ -43,7 +43,7 @@ def signed(consumer: tokens.Consumer, secret: str = "") -> str:
     return tokens.sign({"key": consumer.key, "exp": EXPIRES}, secret or consumer.secret)
 
 
-def _upstream() -> _core.Upstream:
+def upstream() -> _core.Upstream:
     pool = _core.Pool("127.0.0.1:1980")
     pool.resolve("127.0.0.1", 1980)
     return _core.Upstream([(pool, 1, 0, b"127.0.0.1:1980")], keepalive_requests=FOREVER)
@@ -66,16 +66,16 @@ def _credential(consumer: tokens.Consumer) -> _core.Credential:
 
 def guarded() -> _core.Snapshot:
     """One route with jwt-auth; limits on the consumers."""
-    plan = _core.Plan(b"bench", _core.Steps([(1, 2510, _core.JwtAuthStep())]), _upstream())
+    plan = _core.Plan(b"bench", _core.Steps([(1, 2510, _core.JwtAuthStep())]), upstream())
     known = [_credential(consumer) for consumer in (tokens.ORDINARY, tokens.LIMITED)]
     return _core.Snapshot([(plan, b"", b"/bench")], {"jwt": known}, _core.Steps([]))
 
 
 def plain(routes: int = 1) -> _core.Snapshot:
     """Routes without plugins: /bench and as many like it as are asked for."""
-    upstream, none = _upstream(), _core.Steps([])
+    to, none = upstream(), _core.Steps([])
     paths = [b"/bench", *(b"/bench/%d/items" % i for i in range(1, routes))]
-    plans = [(_core.Plan(b"bench" if i == 0 else b"bench-%d" % i, none, upstream), b"", path) for i, path in enumerate(paths)]
+    plans = [(_core.Plan(b"bench" if i == 0 else b"bench-%d" % i, none, to), b"", path) for i, path in enumerate(paths)]
     return _core.Snapshot(plans, {}, none)
 
 
