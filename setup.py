@@ -50,6 +50,7 @@ core = Extension(
     sources=["fastgw/_core.pyx"],
     depends=sorted(str(p) for p in Path("fastgw/native").iterdir()),
     include_dirs=["fastgw/native"],
+    define_macros=[("FASTGW_BUILD", f'"{BUILD}"')],
     extra_compile_args=["-std=gnu11", "-fvisibility=hidden", *WARNINGS, *compile_args],
     extra_link_args=link_args,
     libraries=["dl"],

@@ -6,6 +6,8 @@
 
 __version__ = "0.1.0"
 
+# how it was built
+include "native/build.pxi"
 # bytes and tables
 include "native/buf.pxi"
 include "native/map.pxi"
@@ -74,3 +76,4 @@ include "native/down.pxi"
 include "native/io.pxi"
 include "native/reactor.pxi"
 include "native/wire.pxi"
+include "native/bench_hooks.pxi"

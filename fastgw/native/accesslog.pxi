@@ -50,12 +50,18 @@ cdef void log_field(Buf* out, Exchange* x, uint8_t id, const char* name, size_t 
         log_member(out, name, name_len, x.bytes.p + f.value, f.value_len)
 
 
+cdef inline uint64_t log_clock(Loop* loop) noexcept nogil:
+    # Not the batch's time: the exchange may have taken a good part of it.
+    cdef timespec t
+    if loop.io.clock != NULL:
+        return loop.io.clock(loop)
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    return <uint64_t>t.tv_sec * 1000000000 + <uint64_t>t.tv_nsec
+
+
 cdef void exchange_log(Exchange* x) noexcept nogil:
     cdef Loop* loop = x.loop
-    cdef timespec t
-    cdef uint64_t now
-    clock_gettime(CLOCK_MONOTONIC, &t)
-    now = <uint64_t>t.tv_sec * 1000000000 + <uint64_t>t.tv_nsec
+    cdef uint64_t now = log_clock(loop)
     if x.snapshot != NULL:
         chain_on_answer(x, PHASE_LOG)
     if x.n_holds:

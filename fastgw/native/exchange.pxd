@@ -11,6 +11,7 @@ ctypedef ssize_t (*io_fill)(Conn* c, Pipe* p, size_t n) noexcept nogil
 ctypedef ssize_t (*io_spill)(Conn* c, Pipe* p) noexcept nogil
 ctypedef void (*io_unpipe)(Pipe* p) noexcept nogil
 ctypedef void (*io_wake)(Loop* loop, uint64_t due_ns) noexcept nogil
+ctypedef uint64_t (*io_clock)(Loop* loop) noexcept nogil
 
 cdef struct Io:                 # where bytes come from and go to: sockets in life, memory in tests
     io_recv recv                # bytes, 0 at the end of input, -errno
@@ -23,6 +24,7 @@ cdef struct Io:                 # where bytes come from and go to: sockets in li
     io_spill spill              # bytes moved from the pipe to the connection, -errno
     io_unpipe unpipe
     io_wake wake                # delay_run is wanted at that time, or soon after
+    io_clock clock              # ns of CLOCK_MONOTONIC; NULL: the system's own
 
 cdef enum ConnKind:
     CONN_LISTENER = 1

@@ -306,35 +306,3 @@ cdef dict framing_shown(Head* h, bytes data):
         "keep_alive": bool(h.keep_alive), "body": h.body, "length": h.content_length,
         "expect_continue": bool(h.expect_continue), "upgrade": bool(h.upgrade), "fields": fields,
     }
-
-
-def _bench_head(data: bytes, rounds: int, response: bool = False) -> tuple[int, int, int]:
-    """Nanoseconds per head for llhttp alone, for the whole parse, and for parse and verdict."""
-    cdef Head head
-    cdef HeadParser p
-    cdef int i, step
-    cdef int good = 0
-    cdef int times = rounds
-    cdef bint answer = response
-    cdef const char* base = data
-    cdef size_t n = len(data)
-    cdef list spent = []
-    for step in range(3):
-        begun = perf_counter_ns()
-        with nogil:
-            for i in range(times):
-                head_begin(&p, &head, answer, 32768, 8192, 100)
-                if step == 0:
-                    (<llhttp_t*><void*>p.raw).data = &p
-                    p.base = base
-                    good += llhttp.execute(<llhttp_t*><void*>p.raw, base, n) == HPE_PAUSED
-                    continue
-                good += head_feed(&p, base, n) == HEAD_DONE
-                if step == 2 and answer:
-                    good += framing_response(&head, base, HTTP_GET) == 0
-                elif step == 2:
-                    good += framing_request(&head, base) == 0
-        spent.append((perf_counter_ns() - begun) // times)
-    if good != 4 * times:
-        raise ValueError("the head is not a good one")
-    return tuple(spent)

@@ -103,6 +103,16 @@ def test_a_client_that_takes_no_answers_is_not_read() -> None:
     assert talk.wire.held() < 1 << 17
 
 
+def test_a_request_over_and_over() -> None:
+    talk = Talk()
+    assert body_of(talk.wire.run(DOWN, GET, OK, 60)) == b"ok"  # more than keepalive_requests: a new line is used as well
+    assert [is_open for _, side, is_open in talk.wire.lines() if side == "up"] == [False, True]
+    with pytest.raises(ValueError, match="round 1: expected the answer that the first round had"):
+        talk.wire.run(DOWN, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), OK, 2)
+    with pytest.raises(ValueError, match="open line"):
+        talk.wire.run(DOWN, GET, OK, 1)
+
+
 # -- bodies ----------------------------------------------------------------------------------------
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: v\r\n\r\n"
