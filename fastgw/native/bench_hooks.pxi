@@ -81,20 +81,19 @@ def _bench_json(bytes doc not None, list names not None, size_t rounds) -> float
 
 def _bench_map(list keys not None, bytes key not None, size_t rounds) -> float:
     """One of these keys looked up among them."""
-    cdef Map table
+    cdef _Map table = _Map()
     cdef const char* wanted = key
     cdef size_t n = len(key)
     cdef size_t i, good = 0
     cdef bytes one
-    map_init(&table, <uint32_t>len(keys))
+    edit = Edit()
     for one in keys:
-        map_set(&table, one, len(one), <void*>1)
+        table.put(edit, one, None, <void*>1)
     started = perf_counter_ns()
     with nogil:
         for i in range(rounds):
-            good += map_get(&table, wanted, n) != NULL
+            good += map_get(&table.c, wanted, n) != NULL
     spent = perf_counter_ns() - started
-    map_free(&table)
     if good != rounds:
         raise ValueError("key: expected one of keys")
     return spent / rounds
