@@ -47,7 +47,7 @@ class Play:
             "body_timeout": 5,
             "send_timeout": 5,
         }
-        self.wire = _core.Wire(_snapshot(), limits=limits)
+        self.wire = _core.Wire(_snapshot(), limits=limits, token_cache=8)
         self.sent: dict[int, bytearray] = {}
         self.got: dict[int, bytearray] = {}
         self.ended: set[int] = set()

@@ -118,6 +118,17 @@ def test_long_tokens_and_keys_are_judged_all_the_same() -> None:
     assert one.ask(token(x="y" * 8192)).reason == "jwt.too_large"
 
 
+@pytest.mark.parametrize("length", [TEXT - 300, TEXT - 1, TEXT, TEXT + 1, 3 * TEXT])
+def test_long_names_of_the_key_claim(length: int) -> None:
+    name = "n" * length
+    one = judge(steps=[_core.JwtAuthStep(key_claim=name), _core.JwtAuthStep(key_claim=name[:-1])])
+    text = jwt.encode({name: "john-key"}, SECRET, "HS256").encode()
+    for route, reason in [(0, GOOD), (1, "jwt.no_key_claim"), (0, GOOD)]:
+        assert one.ask(text, route).reason == (reason if len(text) <= 8192 else "jwt.too_large")
+    short = token(key="x")
+    assert [one.ask(short, 0).reason, one.ask(short, 1).reason] == ["jwt.no_key_claim"] * 2
+
+
 def test_the_key_claim_may_hold_any_bytes() -> None:
     """A zero byte ends nothing: john's key is not the beginning of another's."""
     plain, longer = credential(hs256()), credential(hs256(), b"john-key\0x", name=b"jane")
