@@ -8,31 +8,39 @@ from __future__ import annotations
 
 import contextlib
 import re
+from urllib.parse import unquote_to_bytes
 
 from fastgw import _core
 from tests.oracle import http1
-from tests.support.core import IDENTITY, TOKEN, chain, john, pool
+from tests.support.core import IDENTITY, TOKEN, chain, john, pool, shown
 
 SEPARATOR = b"\xfe"
 PLACEHOLDER = b"$TOKEN"  # so that seeds need not carry a token that mutation would only break
 LINE_BYTES = 320 * 1024  # what the core may hold for one line: a read and its framing, a head, pipelined bytes
 PATIENCE = 60.0  # seconds; longer than any timeout below
+KEY = b"kim-key"
+KIM = {b"x-consumer-username": b"kim", b"x-credential-identifier": b"cred-key", b"x-consumer-custom-id": b"id-kim"}
 HOP_BY_HOP = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade", b"http2-settings"}
 
 
 def _snapshot() -> _core.Snapshot:
-    """/open goes to two nodes as it is; /auth demands John's token, hides it, and counts."""
+    """/open goes to two nodes as it is; /auth demands John's token, hides it, and counts; /key demands Kim's key, hides it, and
+    gives the request an id.
+    """
     nodes = [(pool("127.0.0.1:81"), 1, 0, b"a"), (pool("127.0.0.1:82"), 1, 0, b"b")]
     upstream = _core.Upstream(nodes, connect=5, send=5, read=5, keepalive_requests=20)
     credential = john()
     limit = _core.LimitCountStep(b"fuzz", _core.Template("remote_addr"), count=1000000, window=60)
     auth = chain(_core.JwtAuthStep(hide_credentials=True), limit)
+    ids = (_core.RequestIdStep("rewrite"), _core.RequestIdStep("header_filter"))
+    key = chain(_core.IpRestrictionStep(["192.0.2.0/24"], admits=True, body=b""), *ids, _core.KeyAuthStep(hide_credentials=True))
     routes = [
         (_core.Plan(b"open", chain(), upstream), b"", b"/open*"),
         (_core.Plan(b"auth", auth, upstream), b"", b"/auth*"),
+        (_core.Plan(b"key", key, upstream), b"", b"/key*"),
         (_core.Plan(b"none", chain(), None), b"", b"/none"),
     ]
-    return _core.Snapshot(routes, {"jwt": [credential]}, chain())
+    return _core.Snapshot(routes, {"jwt": [credential], "key": [shown(b"kim", "key", KEY)]}, chain())
 
 
 class Play:
@@ -141,7 +149,7 @@ def _check_up(stream: bytes, clients: list[list[http1.Message]], play: Play) -> 
     wanted = [iter(asked) for asked in clients]
     current: list[http1.Message | None] = [None] * len(clients)
     for message in http1.requests(stream):
-        _check_fields(message, any(TOKEN in bytes(sent) for sent in play.sent.values()))
+        _check_fields(message, [bytes(sent) for sent in play.sent.values()])
         for i, asked in enumerate(wanted):
             here = current[i]
             while here is None or not _same(message, here):
@@ -163,7 +171,7 @@ def _same(out: http1.Message, asked: http1.Message) -> bool:
     return out.body == asked.body if out.whole else asked.body.startswith(out.body)
 
 
-def _check_fields(message: http1.Message, token_shown: bool) -> None:
+def _check_fields(message: http1.Message, sent: list[bytes]) -> None:
     assert len(message.values(b"host")) == 1, message
     names = {http1.folded(name) for name, _ in message.fields}
     assert not names & HOP_BY_HOP, message
@@ -171,14 +179,35 @@ def _check_fields(message: http1.Message, token_shown: bool) -> None:
     for name in (b"x-forwarded-proto", b"x-forwarded-port"):
         assert len(message.values(name)) == 1, message
     found = {name: message.values(name) for name in IDENTITY}
-    if any(found.values()):
-        assert token_shown, message
+    if found == {name: [value] for name, value in KIM.items()}:
+        _check_key(message, sent)
+    elif any(found.values()):
         assert found == {name: [value] for name, value in IDENTITY.items()}, message
-        # hide_credentials: gone from the three places where a token is looked for; anywhere else it is the client's own text.
-        assert not message.values(b"authorization"), message
-        assert not any(pair.startswith(b"jwt=") for pair in message.start[1].partition(b"?")[2].split(b"&")), message
-        cookies = [pair.strip() for value in message.values(b"cookie") for pair in value.split(b";")]
-        assert not any(pair.startswith(b"jwt=") for pair in cookies), message
+        _check_token(message, sent)
+
+
+def _check_token(message: http1.Message, sent: list[bytes]) -> None:
+    """Gone from the three places where a token is looked for; anywhere else it is the client's own text."""
+    assert any(TOKEN in each for each in sent), message
+    assert not message.values(b"authorization"), message
+    assert b"jwt" not in _arguments(message), message
+    cookies = [pair.strip() for value in message.values(b"cookie") for pair in value.split(b";")]
+    assert not any(pair.startswith(b"jwt=") for pair in cookies), message
+
+
+def _check_key(message: http1.Message, sent: list[bytes]) -> None:
+    """Gone from both places; and there is one id."""
+    assert any(KEY in unquote_to_bytes(each) for each in sent), message
+    assert not message.values(b"apikey"), message
+    assert b"apikey" not in _arguments(message), message
+    assert len(message.values(b"x-request-id")) == 1, message
+    assert 0 < len(message.values(b"x-request-id")[0]) <= 256, message
+
+
+def _arguments(message: http1.Message) -> list[bytes]:
+    """Names of the query's arguments, as an application reads them."""
+    pairs = message.start[1].partition(b"?")[2].split(b"&")
+    return [unquote_to_bytes(pair.partition(b"=")[0].replace(b"+", b" ")) for pair in pairs]
 
 
 def _check_down(stream: bytes, asked: list[http1.Message]) -> None:
