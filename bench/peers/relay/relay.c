@@ -30,8 +30,8 @@ struct side {
     int fd;
     int hung_up;          /* a FIN is on its way to us: its edge has come and comes only once */
     int ended;            /* the FIN has been read */
-    size_t begin, end;    /* bytes read from this side that the other would not take */
-    char kept[BUFFER_BYTES];
+    size_t begin, end;    /* bytes read from this side, not yet written to the other */
+    char bytes[BUFFER_BYTES];
 };
 
 struct pair {
@@ -42,7 +42,6 @@ struct pair {
 
 static int epoll_fd;
 static struct sockaddr_in upstream_address;
-static char bytes[BUFFER_BYTES]; /* all that is on its way passes through here: it stays in the first cache */
 static struct pair *dead_pairs;  /* freed after the batch: later events of it may still name them */
 
 static void fail(const char *what)
@@ -71,11 +70,11 @@ static void free_dead(void)
     }
 }
 
-/* Write what was kept. 1: all written, 0: the sink is full, -1: broken. */
+/* 1: all written, 0: the sink is full, -1: broken. */
 static int flush(struct side *from, struct side *to)
 {
     while (from->begin < from->end) {
-        ssize_t sent = send(to->fd, from->kept + from->begin, from->end - from->begin, MSG_NOSIGNAL);
+        ssize_t sent = send(to->fd, from->bytes + from->begin, from->end - from->begin, MSG_NOSIGNAL);
         if (sent < 0)
             return errno == EAGAIN || errno == EINTR ? 0 : -1;
         from->begin += (size_t)sent;
@@ -84,32 +83,16 @@ static int flush(struct side *from, struct side *to)
     return 1;
 }
 
-/* Write what was just read; what the sink does not take is kept. As flush. */
-static int pass(struct side *from, struct side *to, size_t count)
-{
-    ssize_t sent = send(to->fd, bytes, count, MSG_NOSIGNAL);
-    if (sent == (ssize_t)count)
-        return 1;
-    if (sent < 0 && errno != EAGAIN && errno != EINTR)
-        return -1;
-    size_t gone = sent < 0 ? 0 : (size_t)sent;
-    from->end = count - gone;
-    memcpy(from->kept, bytes + gone, from->end);
-    return flush(from, to); /* its edge comes only after a send that was refused */
-}
-
 /* Copy until the source is empty or the sink full; -1 when the pair is done for. */
 static int pump(struct side *from, struct side *to)
 {
     for (;;) {
-        if (from->begin < from->end) {
-            int flushed = flush(from, to);
-            if (flushed <= 0)
-                return flushed;
-        }
+        int flushed = flush(from, to);
+        if (flushed <= 0)
+            return flushed;
         if (from->ended)
             return to->ended ? -1 : 0;
-        ssize_t got = recv(from->fd, bytes, BUFFER_BYTES, 0);
+        ssize_t got = recv(from->fd, from->bytes, BUFFER_BYTES, 0);
         if (got < 0)
             return errno == EAGAIN || errno == EINTR ? 0 : -1;
         if (got == 0) {
@@ -117,10 +100,10 @@ static int pump(struct side *from, struct side *to)
             shutdown(to->fd, SHUT_WR);
             continue;
         }
-        int passed = pass(from, to, (size_t)got);
+        from->end = (size_t)got;
         /* A short read has emptied the socket: the next edge tells of more, and a recv is saved. */
-        if (passed <= 0 || (got < BUFFER_BYTES && !from->hung_up))
-            return passed < 0 ? -1 : 0;
+        if (got < BUFFER_BYTES && !from->hung_up)
+            return flush(from, to) < 0 ? -1 : 0;
     }
 }
 
