@@ -303,9 +303,7 @@ class Compiler:
         found = []
         for plugin, raw in sides:
             key = plugin.credential(msgspec.convert(raw, plugin.consumer_conf))
-            credential = _core.Credential(
-                consumer, key.key, id_.encode(), custom_id, key.secret, key.leeway, key.proof
-            )
+            credential = _core.Credential(consumer, key.key, id_.encode(), custom_id, key.secret, key.leeway, key.proof)
             found.append((key.kind, credential))
         return found
 

@@ -72,14 +72,15 @@ class Follower:
         return feed.revision
 
     async def _take(self, build: Build) -> None:
-        if build.faults != self._faults:
-            for fault in set(build.faults).difference(self._faults):
-                log.error("%s: its previous version goes on serving", fault)
-            self._faults = build.faults
         if build.names is not self._names:
             await self._resolve(build.names)
             self._names = build.names
         self._install(build.snapshot)
+        if build.faults != self._faults:
+            for fault in set(build.faults).difference(self._faults):
+                log.error("%s: its previous version goes on serving", fault)
+                await asyncio.sleep(0)  # a missing upstream is a fault of every route that names it
+            self._faults = build.faults
 
     async def _in_slices(self, work: Iterator[None]) -> None:
         end = time.perf_counter() + SLICE_S

@@ -244,15 +244,15 @@ class Store(View):
         changes = list(feed)
         return feed.revision, changes
 
-    def _page(self, since: int, tombstones: bool) -> tuple[int, int, list[tuple[Any, ...]]]:
-        """Revision and horizon now, and the first changes after `since`."""
+    def _page(self, since: int, known: int) -> tuple[int, int, list[tuple[Any, ...]]]:
+        """Revision and horizon now, and the first changes after `since`; tombstones only of what went after `known`."""
         query = """
             SELECT f.kind, f.id, e.value, f.revision, e.created FROM feed f
             LEFT JOIN effective e ON e.kind = f.kind AND e.id = f.id
-            WHERE f.revision > ? AND (e.value NOTNULL OR ?) ORDER BY f.revision LIMIT ?"""
+            WHERE f.revision > ? AND (e.value NOTNULL OR f.revision > ?) ORDER BY f.revision LIMIT ?"""
         with self._transaction("DEFERRED"):
             revision, horizon = self._db.execute("SELECT revision, horizon FROM state").fetchone()
-            return revision, horizon, self._db.execute(query, (since, tombstones, FEED_ROWS)).fetchall()
+            return revision, horizon, self._db.execute(query, (since, known, FEED_ROWS)).fetchall()
 
     @contextmanager
     def _writer(self) -> "Iterator[_Writer]":
@@ -287,13 +287,14 @@ class Feed:
         self._since = since
 
     def __iter__(self) -> Iterator[Change]:
-        at, begun, more = self._since, False, True
+        at, more = self._since, True
+        known = at or self._store.revision()  # who begins with nothing misses nothing that was gone by then
         while more:
-            self.revision, horizon, page = self._store._page(at, at > 0)
-            if not begun and 0 < at < horizon:
+            self.revision, horizon, page = self._store._page(at, known)
+            if at == self._since and 0 < at < horizon:
                 text = f"changes since {at} are gone, expected {horizon} or later"
                 raise StoreError(f"{self._store.path}: {text}")
-            begun, more = True, len(page) == FEED_ROWS
+            more = len(page) == FEED_ROWS
             for kind, id, text, revision, created in page:
                 yield Change(kind, id, None if text is None else msgspec.json.decode(text), revision, created or 0)
                 at = revision

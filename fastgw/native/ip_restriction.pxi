@@ -56,7 +56,7 @@ def _ip_ranges(networks):
         first, last = int(network.network_address), int(network.broadcast_address)
         if network.version == 4:
             spans.append((mapped + first, mapped + last))
-        elif first <= mapped and last > mapped + 0xffffffff:
+        elif first < mapped and last >= mapped + 0xffffffff:
             spans += [(a, b) for a, b in ((first, mapped - 1), (mapped + 0x100000000, last)) if a <= b]
         else:
             spans.append((first, last))

@@ -258,10 +258,6 @@ cdef class Wire:
             raise ValueError(f"run: round {k}: expected the answer that the first round had, found {self.pull(i)[:64]!r}")
         return self.pull(i)
 
-    def access_log(self, int fd) -> None:
-        """As Reactor.access_log."""
-        self.reactor.access_log(fd)
-
     def end(self, int i) -> None:
         """The other side sends FIN."""
         self.line(i).ended = True
