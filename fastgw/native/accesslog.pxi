@@ -2,18 +2,30 @@
 # the counters of the exchange, which live in shared memory.
 
 
+cdef inline bint log_is_plain(const char* p) noexcept nogil:
+    # Whether none of eight bytes needs an escape, by the test of head_below.
+    cdef uint64_t word
+    memcpy(&word, p, 8)
+    return (head_below(word, 0x20) | head_below(word ^ 0x2222222222222222u, 1) | head_below(word ^ 0x5C5C5C5C5C5C5C5Cu, 1)
+            | head_below(word ^ 0x7F7F7F7F7F7F7F7Fu, 1) | word & 0x8080808080808080u) == 0
+
+
 cdef void log_text(Buf* out, const char* p, size_t n) noexcept nogil:
     # A JSON string's content: quotes, backslashes and control bytes escaped; bytes above 127 as Latin-1 escapes, because a
     # header may hold anything and the line must stay valid UTF-8.
-    cdef size_t i
+    cdef size_t i = 0
     cdef size_t run = 0
     cdef uint8_t c
-    for i in range(n):
+    while i < n:
+        if i + 8 <= n and log_is_plain(p + i):
+            i += 8
+            continue
         c = <uint8_t>p[i]
+        i += 1
         if c >= 32 and c != 34 and c != 92 and c < 127:
             continue
-        buf_put(out, p + run, i - run)
-        run = i + 1
+        buf_put(out, p + run, i - 1 - run)
+        run = i
         if c == 34 or c == 92:
             buf_byte(out, 92)
             buf_byte(out, c)
@@ -32,15 +44,20 @@ cdef inline void log_member(Buf* out, const char* name, size_t name_len, const c
     buf_byte(out, 34)
 
 
+cdef inline void log_part(Buf* out, uint32_t thousandths) noexcept nogil:
+    # A point and three digits.
+    cdef char text[4]
+    text[0] = 46
+    text[1] = <char>(48 + thousandths // 100)
+    memcpy(text + 2, DIGIT_PAIRS + 2 * (thousandths % 100), 2)
+    buf_put(out, text, 4)
+
+
 cdef inline void log_ms(Buf* out, uint64_t ns) noexcept nogil:
     # Milliseconds with three decimals.
     cdef uint64_t us = ns // 1000
-    cdef uint32_t part = us % 1000
     buf_int(out, us // 1000)
-    buf_byte(out, 46)
-    buf_byte(out, <char>(48 + part // 100))
-    buf_byte(out, <char>(48 + part // 10 % 10))
-    buf_byte(out, <char>(48 + part % 10))
+    log_part(out, us % 1000)
 
 
 cdef void log_field(Buf* out, Exchange* x, uint8_t id, const char* name, size_t name_len) noexcept nogil:
@@ -81,10 +98,7 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
         return
     buf_put(out, b'{"time":"', 9)
     buf_put(out, loop.stamp, 19)
-    buf_byte(out, 46)
-    buf_byte(out, <char>(48 + ms // 100))
-    buf_byte(out, <char>(48 + ms // 10 % 10))
-    buf_byte(out, <char>(48 + ms % 10))
+    log_part(out, ms)
     buf_put(out, b'Z","remote_addr":"', 18)
     buf_put(out, x.down.address, x.down.address_len)
     buf_put(out, b'","status":', 11)

@@ -1,6 +1,11 @@
 # buf: a growable run of bytes, see buf.pxd.
 
 cdef const char* HEX_DIGITS = "0123456789abcdef"
+cdef enum:
+    BUF_INT = 20                # "-9223372036854775808"
+cdef char DIGIT_PAIRS[200]      # "000102" to "99"
+_PAIRS = b"".join([b"%02d" % i for i in range(100)])
+memcpy(DIGIT_PAIRS, <const char*><bytes>_PAIRS, sizeof(DIGIT_PAIRS))
 
 
 cdef int buf_grow(Buf* b, size_t more) noexcept nogil:
@@ -44,19 +49,28 @@ cdef inline void buf_str(Buf* b, const char* z) noexcept nogil:
 
 
 cdef void buf_int(Buf* b, int64_t v) noexcept nogil:
-    cdef char tmp[24]
-    cdef int i = 24
+    # Two digits at a time from a table, then all the room there is for digits in one copy of fixed size: no call.
+    cdef char tmp[2 * BUF_INT]
+    cdef int i = BUF_INT
     cdef uint64_t u = <uint64_t>v if v >= 0 else <uint64_t>(-(v + 1)) + 1
-    while True:
+    if buf_room(b, BUF_INT) != 0:
+        return
+    memset(tmp + BUF_INT, 0, BUF_INT)
+    while u >= 100:
+        i -= 2
+        memcpy(tmp + i, DIGIT_PAIRS + 2 * (u % 100), 2)
+        u //= 100
+    if u >= 10:
+        i -= 2
+        memcpy(tmp + i, DIGIT_PAIRS + 2 * u, 2)
+    else:
         i -= 1
-        tmp[i] = <char>(48 + u % 10)
-        u //= 10
-        if u == 0:
-            break
+        tmp[i] = <char>(48 + u)
     if v < 0:
         i -= 1
         tmp[i] = 45
-    buf_put(b, tmp + i, 24 - i)
+    memcpy(b.p + b.len, tmp + i, BUF_INT)
+    b.len += BUF_INT - i
 
 
 cdef void buf_hex(Buf* b, uint64_t v) noexcept nogil:
