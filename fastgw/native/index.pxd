@@ -20,9 +20,11 @@ cdef class _Map:
 
 cdef class _Candidates:
     cdef Candidates c
+    cdef PlanC* only            # the array, where there is one plan: beside its length in the cache
     cdef list held              # the plans, in the order they are tried
     cdef uint64_t edit
     cdef int lay(self, list held) except -1
+    cdef void forget(self) noexcept
 
 cdef class _PathIndex:
     cdef PathIndex c

@@ -113,19 +113,25 @@ cdef class _Candidates:
     cdef int lay(self, list held) except -1:
         cdef Plan plan
         cdef uint32_t i
-        cdef PlanC** plans = <PlanC**>malloc(len(held) * sizeof(PlanC*))
-        if plans == NULL:
-            raise MemoryError
+        cdef PlanC** plans = &self.only
+        if len(held) > 1:
+            plans = <PlanC**>malloc(len(held) * sizeof(PlanC*))
+            if plans == NULL:
+                raise MemoryError
+        self.forget()
         for i, plan in enumerate(held):
             plans[i] = &plan.c
-        free(self.c.plans)
         self.c.plans = plans
         self.c.n = len(held)
         self.held = held
         return 0
 
+    cdef void forget(self) noexcept:
+        if self.c.plans != &self.only:
+            free(self.c.plans)
+
     def __dealloc__(self):
-        free(self.c.plans)
+        self.forget()
 
 
 cdef _Candidates candidates_with(_Candidates found, Edit edit, list held):

@@ -2,6 +2,12 @@
 # longest suffix, then routes without a host; in each, the exact path by priority, then the longest prefix. All lookups are
 # hashes; the hashes of every prefix come from one pass over the path, so 10,000 routes cost what 10 do.
 
+cdef extern from *:
+    """
+    #define fgw_prefetch(p) __builtin_prefetch(p)
+    """
+    void prefetch "fgw_prefetch"(const void* p) nogil
+
 
 cdef inline bint plan_admits(const PlanC* p, const Exchange* x) noexcept nogil:
     if p.methods != 0 and not (x.head.method < 64 and p.methods >> x.head.method & 1):
@@ -81,10 +87,23 @@ cdef PlanC* route_find_host(RouteIndex* routes, Exchange* x) noexcept nogil:
     return NULL
 
 
+cdef inline void plan_fetch(const PlanC* p) noexcept nogil:
+    # Of 10,000 plans the one asked for is seldom in a cache. What the chain reads next is asked for at once, not one miss after
+    # the other.
+    prefetch(p.chain.steps[PHASE_REWRITE])
+    prefetch(p.chain.steps[PHASE_ACCESS])
+    prefetch(p.id)
+    if p.upstream != NULL:
+        prefetch(p.upstream)
+        prefetch(<const char*>p.upstream + 64)
+
+
 cdef PlanC* route_find(RouteIndex* routes, Exchange* x) noexcept nogil:
     cdef PlanC* plan = NULL
     if x.host.len and (routes.hosts.used or routes.n_suffix_lengths):
         plan = route_find_host(routes, x)
     if plan == NULL and routes.any_host != NULL:
         plan = path_find(routes.any_host, x)
+    if plan != NULL:
+        plan_fetch(plan)
     return plan
