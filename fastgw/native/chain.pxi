@@ -132,7 +132,7 @@ cdef void chain_on_answer(Exchange* x, int phase) noexcept nogil:
         if x.snapshot.globals.n[phase]:
             chain_plain(x, &x.snapshot.globals, phase)
             x.at = 0
-        if x.plan != NULL:
+        if x.plan != NULL and (x.plan.chain.n[phase] or (x.consumer != NULL and x.consumer.chain.n[phase])):
             chain_merged(x, phase)
     x.at = at
     x.at_consumer = at_consumer
