@@ -175,6 +175,7 @@ cdef class Reactor:
             else:
                 self.debris += snapshot.replaced
         self.retired = kept
+        snapshot = None             # the last one goes now, while the debris still holds what would go with it
         if idle:
             self._bury()
         return 0
