@@ -75,6 +75,7 @@ class Master:
         self._lingering: list[tuple[float, list[Role]]] = []
         self._reloading: tuple[int, float] | None = None
         self._ready = False
+        self._announced = 0
         self._stopping = False
         self._deadline = float("inf")
 
@@ -188,8 +189,9 @@ class Master:
             self._family.release(self._count)
 
     def _on_announcement(self, fd: int) -> None:
-        os.eventfd_read(fd)
-        if not self._ready and self._all_serve():
+        # A worker serves in its slot a little before it accepts; the announcement is what says that it does.
+        self._announced += os.eventfd_read(fd)
+        if not self._ready and self._announced >= len(self._serving()) and self._all_serve():
             self._ready = True
             listen = " ".join(each.text for each in self._family.listeners)
             admin, count = self._family.admin_listener.text, len(self._serving())
