@@ -28,7 +28,8 @@ from fastgw.schema.upstream import Upstream, nodes_of
 __all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault"]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-FAILURES: Final = (ValueError, LookupError, TypeError, msgspec.ValidationError)
+# OverflowError: a number that the schema admits and no C integer holds.
+FAILURES: Final = (ValueError, LookupError, TypeError, OverflowError, msgspec.ValidationError)
 GLOBALS: Final = ("globals", "")
 
 Entry = tuple[_core.Plan, bytes, bytes]

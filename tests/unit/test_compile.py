@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import pytest
+
 from fastgw import _core
 from fastgw.compile import Build, Compiler
 from fastgw.tokens import make
@@ -194,3 +196,19 @@ def test_names_are_resolved_by_others_and_addresses_at_once() -> None:
     assert ask(build)[0] == 503
     compiler.set_addresses("name.test", ("192.0.2.7",))
     assert ask(build)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"priority": 1 << 31},
+        {"upstream": {"nodes": {"192.0.2.1:80": 1 << 31}}},
+        {"upstream": {**NODE, "retries": 1 << 64}},
+        {"plugins": limit(1, _meta={"priority": 1 << 31})},
+    ],
+)
+def test_a_number_that_does_not_fit_is_a_fault_of_its_object_alone(wrong: dict[str, Any]) -> None:
+    build = Compiler().apply([route("bad", "/bad", **wrong), route("good", "/good")])
+    assert [(fault.kind, fault.id) for fault in build.faults] == [("routes", "bad")]
+    assert ask(build, "/good")[0] == 200
+    assert ask(build, "/bad")[0] == 404
