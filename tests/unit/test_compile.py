@@ -212,3 +212,18 @@ def test_a_number_that_does_not_fit_is_a_fault_of_its_object_alone(wrong: dict[s
     assert [(fault.kind, fault.id) for fault in build.faults] == [("routes", "bad")]
     assert ask(build, "/good")[0] == 200
     assert ask(build, "/bad")[0] == 404
+
+
+def test_a_bad_global_rule_does_not_switch_the_others_off() -> None:
+    """Nor in a worker that never saw it in order."""
+    closed = Change("global_rules", "closed", {"id": "closed", "plugins": {"ip-restriction": {"blacklist": ["0.0.0.0/0"]}}}, 1)
+    bad = Change("global_rules", "bad", {"id": "bad", "plugins": limit(7, _meta={"priority": 1 << 31})}, 2)
+    compiler = Compiler()
+    build = compiler.apply([route("r"), bad, closed])
+    assert [(fault.kind, fault.id) for fault in build.faults] == [("global_rules", "bad")]
+    assert ask(build)[0] == 403
+    build = compiler.apply([closed._replace(value=None), bad._replace(value={"id": "bad", "plugins": limit(7)})])
+    assert build.faults == ()
+    assert limit_of(build) == "7"
+    assert compiler.apply([bad]).faults
+    assert limit_of(compiler.build) == "7", "the last good version goes on"
