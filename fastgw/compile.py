@@ -28,7 +28,8 @@ from fastgw.schema.upstream import Upstream, nodes_of
 __all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault"]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-FAILURES: Final = (ValueError, LookupError, TypeError, msgspec.ValidationError)
+# OverflowError: a number that the schema admits and no C integer holds.
+FAILURES: Final = (ValueError, LookupError, TypeError, OverflowError, msgspec.ValidationError)
 GLOBALS: Final = ("globals", "")
 
 Entry = tuple[_core.Plan, bytes, bytes]
@@ -112,6 +113,7 @@ class Compiler:
             "consumers": self._consumer,
             "credentials": self._credential,
             "own": self._own_credentials,
+            "global_rules": self._global_rule,
             "globals": self._globals,
             "plugin_metadata": self._plugin_metadata,
         }
@@ -260,7 +262,13 @@ class Compiler:
     def _globals(self, _: str) -> _core.Steps:
         rules = self._objects["global_rules"]
         ids = sorted(rules, key=lambda id_: self._created["global_rules", id_])
-        return self._steps((f"global_rules/{id_}", rules[id_].plugins) for id_ in ids)
+        return self._steps((f"global_rules/{id_}", self._parts.get(("global_rules", id_))) for id_ in ids)
+
+    def _global_rule(self, id_: str) -> Mapping[str, Any] | None:
+        """The rule's plugins, tried alone: one rule that does not compile must not switch the others off."""
+        plugins: Mapping[str, Any] | None = self._objects["global_rules"][id_].plugins
+        self._steps([(f"global_rules/{id_}", plugins)])
+        return plugins
 
     # -- consumers ---------------------------------------------------------------------------------
 

@@ -10,13 +10,13 @@ memcpy(DIGIT_PAIRS, <const char*><bytes>_PAIRS, sizeof(DIGIT_PAIRS))
 
 cdef int buf_grow(Buf* b, size_t more) noexcept nogil:
     cdef size_t want = <size_t>b.len + more
-    cdef size_t cap = b.cap * 2 if b.cap else 512
+    cdef size_t cap = <size_t>b.cap * 2 if b.cap else 512
     cdef char* p
-    while cap < want:
-        cap *= 2
     if want > 0x7fffffff:
         b.failed = 1
         return -1
+    while cap < want:
+        cap *= 2
     p = <char*>realloc(b.p, cap)
     if p == NULL:
         b.failed = 1

@@ -205,13 +205,8 @@ cdef int step_jwt_auth(Exchange* x, void* p) noexcept nogil:
 
 cdef void jwt_hide(Exchange* x, const JwtAuthConf* c) noexcept nogil:
     # Removes the token from every place that may carry one, whatever the verdict.
-    cdef uint32_t i
-    cdef Field* f
     cdef Span value
-    for i in range(x.head.n):
-        f = &x.head.fields[i]
-        if f.name_len == c.header_len and same_name(x.bytes.p + f.name, c.header, f.name_len):
-            f.flags |= FIELD_DROP
+    head_drop(&x.head, x.bytes.p, c.header, c.header_len)
     if x.query_len and arg_find(x, c.query, c.query_len, &value):
         hide_arg(x, c.query, c.query_len)
     if x.head.first[FIELD_COOKIE] and cookie_find(x, c.cookie, c.cookie_len, &value):
@@ -219,36 +214,61 @@ cdef void jwt_hide(Exchange* x, const JwtAuthConf* c) noexcept nogil:
 
 
 cdef void hide_cookie(Exchange* x, const char* name, uint32_t n) noexcept nogil:
-    # One Cookie line of what is left of all Cookie fields.
+    # One Cookie line of what is left of all Cookie fields, or of the line that an earlier step left of them.
     cdef Buf* out = &x.up_extra
-    cdef uint32_t start = out.len
-    cdef bint any_ = False
-    cdef const char* p
-    cdef const char* end
-    cdef const char* stop
+    cdef Buf* earlier = &x.loop.wbuf
+    cdef uint32_t start
     cdef uint32_t i
     cdef Field* f
+    buf_reset(earlier)
+    extra_cut(x, b"Cookie", 6, earlier)
+    start = out.len
     buf_put(out, b"Cookie: ", 8)
+    put_cookies(out, start + 8, earlier.p, earlier.len, name, n)
     for i in range(x.head.n):
         f = &x.head.fields[i]
-        if f.id != FIELD_COOKIE:
-            continue
-        f.flags |= FIELD_DROP
-        p = x.bytes.p + f.value
-        end = p + f.value_len
-        while p < end:
-            while p < end and (p[0] == 32 or p[0] == 59):
-                p += 1
-            stop = <const char*>memchr(p, 59, end - p) if p < end else end
-            if stop == NULL:
-                stop = end
-            if stop > p and not (<uint32_t>(stop - p) > n and memcmp(p, name, n) == 0 and p[n] == 61):
-                if any_:
-                    buf_put(out, b"; ", 2)
-                buf_put(out, p, stop - p)
-                any_ = True
-            p = stop
-    if any_:
+        if f.id == FIELD_COOKIE and not f.flags & FIELD_DROP:
+            f.flags |= FIELD_DROP
+            put_cookies(out, start + 8, x.bytes.p + f.value, f.value_len, name, n)
+    if out.len > start + 8:
         buf_put(out, b"\r\n", 2)
     else:
         out.len = start
+
+
+cdef void extra_cut(Exchange* x, const char* name, uint32_t n, Buf* value) noexcept nogil:
+    # Takes the step-made line of that name out of the lines for the upstream, and appends its value.
+    cdef Buf* lines = &x.up_extra
+    cdef Span found
+    cdef uint32_t at, size
+    if not extra_find(lines, name, n, &found):
+        return
+    buf_put(value, found.p, found.n)
+    at = <uint32_t>(found.p - lines.p) - n - 2
+    size = n + 2 + found.n + 2
+    memmove(lines.p + at, lines.p + at + size, lines.len - at - size)
+    lines.len -= size
+    if x.request_id > at:
+        x.request_id -= size
+
+
+cdef void put_cookies(
+    Buf* out, uint32_t first, const char* p, uint32_t len, const char* name, uint32_t n
+) noexcept nogil:
+    # The pairs of one value but those of that name; `first`: where the first pair of the line stands.
+    cdef const char* end
+    cdef const char* stop
+    if len == 0:                # p may be NULL
+        return
+    end = p + len
+    while p < end:
+        while p < end and cookie_gap(p[0]):
+            p += 1
+        stop = <const char*>memchr(p, 59, end - p) if p < end else end
+        if stop == NULL:
+            stop = end
+        if stop > p and not (<uint32_t>(stop - p) > n and memcmp(p, name, n) == 0 and p[n] == 61):
+            if out.len > first:
+                buf_put(out, b"; ", 2)
+            buf_put(out, p, stop - p)
+        p = stop

@@ -11,18 +11,11 @@ cdef struct Names:              # names of step-made lines: they replace fields 
     uint16_t len[EXTRA_NAMES_MAX]
 
 
-cdef inline uint8_t lower(uint8_t c) noexcept nogil:
-    return c + 32 if c >= 65 and c <= 90 else c
-
-
 cdef inline bint same_name(const char* a, const char* b, size_t n) noexcept nogil:
-    # Field names, case-insensitive, `_` and `-` alike: upstreams may fold them together.
+    # Field names in all spellings that upstreams may fold together, as head_drop has it.
     cdef size_t i
-    cdef uint8_t x, y
     for i in range(n):
-        x = lower(<uint8_t>a[i])
-        y = lower(<uint8_t>b[i])
-        if x != y and not ((x == 45 or x == 95) and (y == 45 or y == 95)):
+        if (FIELD_TCHAR[<uint8_t>a[i]] ^ FIELD_TCHAR[<uint8_t>b[i]]) & 0x7F:
             return False
     return True
 

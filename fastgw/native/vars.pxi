@@ -58,7 +58,7 @@ cdef class Template:
 
 
 cdef const Field* header_find(const Exchange* x, const char* name, uint32_t n, uint32_t* count) noexcept nogil:
-    # The first field of that name (`-` and `_` alike); count of all of them.
+    # The first field of that name in any spelling that upstreams may fold together; count of all of them.
     cdef const Field* first = NULL
     cdef uint32_t i
     count[0] = 0
@@ -70,12 +70,17 @@ cdef const Field* header_find(const Exchange* x, const char* name, uint32_t n, u
     return first
 
 
+cdef inline bint cookie_gap(char c) noexcept nogil:
+    # What may stand before a pair; a tab should not (RFC 6265 section 4.2.1), but applications skip it.
+    return c == c" " or c == c"\t" or c == c";"
+
+
 cdef bint cookie_span(const char* p, const char* end, const char* name, uint32_t n, Span* pair, Span* value) noexcept nogil:
     # Finds name=value in one Cookie field; pair spans "name=value" itself.
     cdef const char* stop
     cdef const char* at
     while p < end:
-        while p < end and (p[0] == 32 or p[0] == 59):
+        while p < end and cookie_gap(p[0]):
             p += 1
         stop = <const char*>memchr(p, 59, end - p) if p < end else end
         if stop == NULL:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import pytest
+
 from fastgw import _core
 from fastgw.compile import Build, Compiler
 from fastgw.tokens import make
@@ -194,3 +196,34 @@ def test_names_are_resolved_by_others_and_addresses_at_once() -> None:
     assert ask(build)[0] == 503
     compiler.set_addresses("name.test", ("192.0.2.7",))
     assert ask(build)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"priority": 1 << 31},
+        {"upstream": {"nodes": {"192.0.2.1:80": 1 << 31}}},
+        {"upstream": {**NODE, "retries": 1 << 64}},
+        {"plugins": limit(1, _meta={"priority": 1 << 31})},
+    ],
+)
+def test_a_number_that_does_not_fit_is_a_fault_of_its_object_alone(wrong: dict[str, Any]) -> None:
+    build = Compiler().apply([route("bad", "/bad", **wrong), route("good", "/good")])
+    assert [(fault.kind, fault.id) for fault in build.faults] == [("routes", "bad")]
+    assert ask(build, "/good")[0] == 200
+    assert ask(build, "/bad")[0] == 404
+
+
+def test_a_bad_global_rule_does_not_switch_the_others_off() -> None:
+    """Nor in a worker that never saw it in order."""
+    closed = Change("global_rules", "closed", {"id": "closed", "plugins": {"ip-restriction": {"blacklist": ["0.0.0.0/0"]}}}, 1)
+    bad = Change("global_rules", "bad", {"id": "bad", "plugins": limit(7, _meta={"priority": 1 << 31})}, 2)
+    compiler = Compiler()
+    build = compiler.apply([route("r"), bad, closed])
+    assert [(fault.kind, fault.id) for fault in build.faults] == [("global_rules", "bad")]
+    assert ask(build)[0] == 403
+    build = compiler.apply([closed._replace(value=None), bad._replace(value={"id": "bad", "plugins": limit(7)})])
+    assert build.faults == ()
+    assert limit_of(build) == "7"
+    assert compiler.apply([bad]).faults
+    assert limit_of(compiler.build) == "7", "the last good version goes on"
