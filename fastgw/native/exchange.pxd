@@ -272,6 +272,7 @@ cdef struct Loop:
     char date[64]               # "Date: …\r\n" of this second
     uint32_t date_len
     int64_t date_at
+    int wait_ms                 # how long a drain waits for more before it goes back to the event loop
     uint8_t draining            # stopping: answers carry Connection: close
     uint8_t accepting
     uint8_t server_tokens

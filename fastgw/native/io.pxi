@@ -251,7 +251,7 @@ cdef void loop_ready(Loop* loop) noexcept nogil:
         c = following
 
 
-cdef bint loop_drain(Loop* loop, int wait_ms) noexcept nogil:
+cdef bint loop_drain(Loop* loop) noexcept nogil:
     # Serves what is there and what comes soon after: while traffic flows this waits in its own set, since a way back through
     # the event loop costs two more waits and the interpreter at each wake-up. True when the event loop's turn came while
     # work was left (timers, signals and configuration wait no longer than DRAIN_NS); False when nothing came for wait_ms.
@@ -259,7 +259,7 @@ cdef bint loop_drain(Loop* loop, int wait_ms) noexcept nogil:
     cdef uint64_t end = 0
     cdef int n, i
     while True:
-        n = epoll_wait(loop.epfd, events, EVENTS_MAX, wait_ms if loop.ready == NULL else 0)
+        n = epoll_wait(loop.epfd, events, EVENTS_MAX, loop.wait_ms if loop.ready == NULL else 0)
         if n <= 0 and loop.ready == NULL:
             return False
         loop_clock(loop)

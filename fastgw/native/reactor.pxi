@@ -81,13 +81,18 @@ cdef class Reactor:
         """Serves what is there and what follows at once, up to a cap; comes back by itself when the cap was reached."""
         cdef bint more
         # A coroutine of a Python plugin waits for the event loop: then it must not be kept from its turn.
-        cdef int wait = 0 if self.tasks else DRAIN_WAIT_MS
-        self.scheduled = False
+        self.core.wait_ms = 0 if self.tasks else DRAIN_WAIT_MS
         with nogil:
-            more = loop_drain(&self.core, wait)
+            more = loop_drain(&self.core)
         if more and not self.scheduled:
             self.scheduled = True
-            self.loop.call_soon(self.drain)
+            self.loop.call_soon(self._again)
+
+    def _again(self) -> None:
+        """The drain that an earlier one asked for. Only this one clears the mark: were each drain that the descriptor causes to
+        ask for another, they would become ever more under load, and so the time to the event loop's next turn."""
+        self.scheduled = False
+        self.drain()
 
     def tick(self) -> None:
         """To be called every 100 ms: timeouts, the access log, listeners that paused, retired snapshots."""
@@ -235,6 +240,7 @@ cdef class Reactor:
     cdef int suspend(self, Request request, PythonStep step, awaitable) except -1:
         task = self.loop.create_task(_await(awaitable))
         self.tasks.add(task)
+        self.core.wait_ms = 0   # of the drain that goes on here: the task begins with the event loop's turn
 
         def done(task):
             self.tasks.discard(task)
