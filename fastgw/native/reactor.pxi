@@ -2,7 +2,7 @@
 # epoll descriptor and calls drain; Python is entered only for that wake-up, for timers, snapshots and Python plugins.
 
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
 from msgspec.json import encode as _json_encode
 
 
@@ -170,7 +170,9 @@ cdef class Reactor:
 
     cdef int release(self) except -1:
         # What a snapshot shares with the next one is only let go of; the rest, which may be thousands of plans, is freed in
-        # pieces, because each takes a microsecond or two that no request should wait for.
+        # pieces, because each takes a microsecond or two that no request should wait for. Nothing but `debris` may refer to a
+        # piece then, or it would go with whatever else does: neither the snapshot, which the loop lets go of, nor an
+        # older one that stays, which takes over what it shares (_bury).
         cdef Snapshot snapshot
         cdef bint idle = not self.debris
         kept = []
@@ -179,6 +181,7 @@ cdef class Reactor:
                 kept.append(snapshot)
             else:
                 self.debris += snapshot.replaced
+        snapshot = None
         self.retired = kept
         if idle:
             self._bury()
@@ -191,7 +194,10 @@ cdef class Reactor:
         cdef int64_t spent = 0
         clock_gettime(CLOCK_MONOTONIC, &a)
         while self.debris and (spent < BURY_NS or self.loop is None):
-            self.debris.pop()
+            piece = self.debris.pop()
+            if self.retired and Py_REFCNT(piece) > 1:
+                (<Snapshot>self.retired[0]).replaced.append(piece)
+            piece = None
             clock_gettime(CLOCK_MONOTONIC, &b)
             spent = (b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec
         if self.debris:

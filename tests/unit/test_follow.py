@@ -3,8 +3,7 @@
 import asyncio
 import gc
 import logging
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,43 +114,3 @@ def test_the_collector_does_not_walk_the_configuration(following: Following) -> 
         assert gc.get_freeze_count() - before > count
     finally:
         gc.unfreeze()
-
-
-class Later:
-    """An event loop that only keeps what it is told to do soon."""
-
-    def __init__(self) -> None:
-        self.soon: list[Callable[[], None]] = []
-
-    def call_soon(self, callback: Callable[[], None]) -> None:
-        self.soon.append(callback)
-
-
-def test_what_an_old_snapshot_leaves_is_freed_in_pieces() -> None:
-    """At the tick and, as long as there is more, whenever others had their turn."""
-    loop, pools = Later(), []
-    reactor = _core.Reactor(loop=loop, region=_core.Region.create(1024), slot=0)
-
-    def snapshot(base: _core.Snapshot | None, plans: list[_core.Plan]) -> tuple[_core.Snapshot, list[_core.Plan]]:
-        edit = _core.Edit(base)
-        made = []
-        for number in range(5000):
-            pool = _core.Pool(f"192.0.2.1:{number + 1}")
-            pools.append(weakref.ref(pool))
-            if plans:
-                edit.drop_route(plans[number], b"", b"/%d" % number)
-            made.append(_core.Plan(b"r", _core.Steps([]), _core.Upstream([(pool, 1, 0, b"h")])))
-            edit.put_route(made[number], b"", b"/%d" % number)
-        return edit.finish(), made
-
-    first, old = snapshot(None, [])
-    reactor.install(first)
-    second, kept = snapshot(first, old)
-    reactor.install(second)
-    del first, old
-    reactor.tick()
-    while loop.soon:
-        loop.soon.pop()()
-    assert [pool() is None for pool in pools] == [True] * 5000 + [False] * 5000
-    del kept
-    reactor.close()

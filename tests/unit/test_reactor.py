@@ -3,13 +3,14 @@
 import contextlib
 import resource
 import socket
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 
 from fastgw import _core
-from tests.support.core import snapshot
+from tests.support.core import chain, snapshot
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 CLIENTS = 64
@@ -27,7 +28,7 @@ class Task:
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         coroutine.close()
-        self.calls: list[Callable[["Task"], None]] = []
+        self.calls: list[Callable[[Task], None]] = []
 
     def add_done_callback(self, call: Callable[["Task"], None]) -> None:
         self.calls.append(call)
@@ -68,7 +69,7 @@ def loop() -> Loop:
 
 @pytest.fixture
 def reactor(loop: Loop) -> Iterator[_core.Reactor]:
-    made = _core.Reactor(loop=loop, region=_core.Region.create(1024), slot=0)  # type: ignore[arg-type]
+    made = _core.Reactor(loop=loop, region=_core.Region.create(1024), slot=0)
     yield made
     made.close()
 
@@ -118,3 +119,83 @@ def test_a_coroutine_that_begins_in_a_drain_is_not_kept_waiting(
         loop.tasks[-1].end()
         assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
     assert slept < CLIENTS / 2  # not once per request; the kernel may have reasons of its own to let a thread sleep
+
+
+MANY = 5000
+
+
+class Routes:
+    """Very many of them, and which are still in memory."""
+
+    def __init__(self) -> None:
+        self.pools: list[weakref.ref[_core.Pool]] = []
+        self.plans = [self.plan(number) for number in range(MANY)]
+
+    def plan(self, number: int) -> _core.Plan:
+        pool = _core.Pool(f"192.0.2.1:{number + 1}")
+        self.pools.append(weakref.ref(pool))
+        return _core.Plan(b"r", _core.Steps([]), _core.Upstream([(pool, 1, 0, b"h")]))
+
+    def put(self, edit: _core.Edit) -> None:
+        for number, plan in enumerate(self.plans):
+            edit.put_route(plan, b"", b"/%d" % number)
+
+    def drop(self, edit: _core.Edit) -> None:
+        for number, plan in enumerate(self.plans):
+            edit.drop_route(plan, b"", b"/%d" % number)
+        self.plans.clear()
+
+    def left(self) -> int:
+        return sum(pool() is not None for pool in self.pools)
+
+
+def all_go_in_pieces(reactor: _core.Reactor, loop: Loop, routes: Routes) -> None:
+    # Thousands take many times as long as a piece may, on any machine.
+    assert routes.left() == MANY
+    reactor.tick()
+    assert routes.left() > MANY / 2
+    while loop.soon:
+        before = routes.left()
+        loop.turn()
+        assert before - routes.left() < MANY / 2
+    assert routes.left() == 0
+
+
+def test_what_an_old_snapshot_leaves_is_freed_in_pieces(reactor: _core.Reactor, loop: Loop) -> None:
+    routes = Routes()
+    edit = _core.Edit()
+    routes.put(edit)
+    old = edit.finish()
+    reactor.install(old)
+    edit = _core.Edit(old)
+    routes.drop(edit)
+    reactor.install(edit.finish())
+    del old, edit
+    all_go_in_pieces(reactor, loop, routes)
+
+
+def test_so_is_what_an_older_one_with_a_request_on_it_shared(
+    reactor: _core.Reactor, loop: Loop, connect: Callable[[], socket.socket]
+) -> None:
+    slow = _core.PythonStep("slow", "access", lambda conf, request: Awaited(), None)
+    routes = Routes()
+    edit = _core.Edit()
+    routes.put(edit)
+    edit.put_route(_core.Plan(b"slow", chain(slow)), b"", b"/a")
+    oldest = edit.finish()
+    reactor.install(oldest)
+    client = connect()
+    client.send(GET)
+    reactor.drain()
+    old = _core.Edit(oldest).finish()
+    reactor.install(old)
+    edit = _core.Edit(old)
+    routes.drop(edit)
+    reactor.install(edit.finish())
+    del oldest, old, edit
+    reactor.tick()
+    while loop.soon:
+        loop.turn()
+    loop.tasks[0].end()
+    assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+    all_go_in_pieces(reactor, loop, routes)
