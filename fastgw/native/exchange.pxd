@@ -255,6 +255,7 @@ cdef struct Loop:
     Buf wbuf                    # what one send is built in
     Pipe* pipes                 # empty ones
     uint32_t n_pipes            # how many those are
+    uint64_t pipes_from_ms      # no new one before that time
     int64_t splice_least        # what is left of a body is spliced from this size on; below, a copy is cheaper
     Conn* ready                 # connections with work left over
     Conn* ready_tail

@@ -48,6 +48,9 @@ cdef int sock_connect(Conn* c, const sockaddr* address, socklen_t size) noexcept
     cdef int one = 1
     cdef int r = 0
     c.fd = socket(address.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    if c.fd < 0 and errno == EMFILE and c.loop.pipes != NULL:
+        pipe_drop_all(c.loop)   # held for speed only
+        c.fd = socket(address.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     if c.fd < 0:
         return -errno
     if address.sa_family != AF_UNIX:
@@ -74,7 +77,11 @@ cdef void sock_finish(Conn* c) noexcept nogil:
 cdef int sock_pipe(Pipe* p) noexcept nogil:
     if pipe2(p.ends, O_NONBLOCK | O_CLOEXEC) != 0:
         return -errno
-    fcntl(p.ends[1], F_SETPIPE_SZ, SPLICE_BYTES)    # a wish: users have a quota (pipe(7)), then it stays at 64 KiB
+    # Users have a quota, beyond which a pipe stays as small as it was made: 64 KiB, or two pages (pipe(7)), and then to copy
+    # is cheaper.
+    if fcntl(p.ends[1], F_SETPIPE_SZ, SPLICE_BYTES) < 0 and fcntl(p.ends[1], F_GETPIPE_SZ) < IO_BYTES:
+        sock_unpipe(p)
+        return -EPERM
     return 0
 
 
@@ -161,7 +168,9 @@ cdef void listener_on_event(Listener* listener) noexcept nogil:
         fd = accept4(listener.c.fd, <sockaddr*>&a, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if fd < 0:
             if errno == EMFILE or errno == ENFILE or errno == ENOMEM:
+                pipe_drop_all(loop)
                 listener_pause(listener)   # level-triggered: it would spin; the next tick tries again
+                return
             if errno == ECONNABORTED or errno == EINTR:
                 continue
             return

@@ -1,10 +1,13 @@
 """The reactor on real sockets, in the hand of a test that plays the event loop: when it gives the loop its turn."""
 
 import contextlib
+import fcntl
+import os
 import resource
 import socket
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -199,3 +202,107 @@ def test_so_is_what_an_older_one_with_a_request_on_it_shared(
     loop.tasks[0].end()
     assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
     all_go_in_pieces(reactor, loop, routes)
+
+
+BODY = bytes(300_000)
+
+
+class Proxied:
+    """A reactor between a client and an upstream, both in the test's hand."""
+
+    def __init__(self, reactor: _core.Reactor, client: socket.socket, server: socket.socket) -> None:
+        pool = _core.Pool("x:1")
+        pool.resolve(*server.getsockname())
+        reactor.install(snapshot(to=_core.Upstream([(pool, 1, 0, b"x")])))
+        self.reactor, self.client, self.server = reactor, client, server
+
+    def long_answer(self) -> None:
+        """Passes, and the upstream's connection ends."""
+        self.client.send(GET)
+        self.reactor.drain()
+        up = self.server.accept()[0]
+        up.setblocking(False)
+        left = memoryview(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY)
+        got = 0
+        while got < len(BODY):
+            with contextlib.suppress(BlockingIOError):
+                left = left[up.send(left) :]
+            self.reactor.drain()
+            with contextlib.suppress(BlockingIOError):
+                got += len(self.client.recv(65536))
+        up.close()
+        self.reactor.drain()
+        with contextlib.suppress(BlockingIOError):
+            self.client.recv(65536)
+
+
+@pytest.fixture
+def proxied(reactor: _core.Reactor, connect: Callable[[], socket.socket]) -> Iterator[Proxied]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield Proxied(reactor, connect(), server)
+
+
+def pipes() -> int:
+    """Descriptors of pipes that this process has."""
+    count = 0
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            count += os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:")
+    return count
+
+
+def test_pipes_kept_for_later_make_room_for_a_connection(proxied: Proxied) -> None:
+    before = pipes()
+    proxied.long_answer()
+    assert pipes() > before
+    proxied.client.send(GET)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    fillers = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                fillers.append(os.dup(0))
+        proxied.reactor.drain()
+    finally:
+        for fd in fillers:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with pytest.raises(BlockingIOError):  # no answer yet: the upstream has been asked
+        proxied.client.recv(1000)
+    with proxied.server.accept()[0] as up:
+        assert up.recv(1000).startswith(b"GET ")
+
+
+QUOTA = Path("/proc/sys/fs/pipe-user-pages-soft")
+SET_SIZE, GET_SIZE = 1031, 1032  # F_SETPIPE_SZ, F_GETPIPE_SZ
+NOBODY = 65534
+
+
+def over_quota(proxied: Proxied) -> int:
+    """Pipes that a long answer leaves where the user's quota is used up."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if os.getuid() == 0:
+        os.setuid(NOBODY)
+    while True:
+        end = os.pipe()[1]
+        with contextlib.suppress(PermissionError):
+            fcntl.fcntl(end, SET_SIZE, 1 << 18)
+        if fcntl.fcntl(end, GET_SIZE) < 65536:
+            break
+    before = pipes()
+    proxied.long_answer()
+    return pipes() - before
+
+
+@pytest.mark.skipif(QUOTA.read_text().strip() == "0", reason="this kernel has no quota of pipes")
+def test_a_body_is_copied_where_pipes_are_tiny(proxied: Proxied) -> None:
+    child = os.fork()
+    if child == 0:
+        left = 99
+        try:
+            left = over_quota(proxied)
+        finally:
+            os._exit(left)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
