@@ -255,6 +255,7 @@ cdef struct Loop:
     Buf wbuf                    # what one send is built in
     Pipe* pipes                 # empty ones
     uint32_t n_pipes            # how many those are
+    uint64_t pipes_from_ms      # no new one before that time
     int64_t splice_least        # what is left of a body is spliced from this size on; below, a copy is cheaper
     Conn* ready                 # connections with work left over
     Conn* ready_tail
@@ -272,6 +273,7 @@ cdef struct Loop:
     char date[64]               # "Date: …\r\n" of this second
     uint32_t date_len
     int64_t date_at
+    int wait_ms                 # how long a drain waits for more before it goes back to the event loop
     uint8_t draining            # stopping: answers carry Connection: close
     uint8_t accepting
     uint8_t server_tokens

@@ -108,7 +108,7 @@ cdef extern from "<sys/epoll.h>" nogil:
     int epoll_wait(int epfd, epoll_event* events, int most, int timeout_ms)
 
 cdef extern from "<fcntl.h>" nogil:
-    int O_NONBLOCK, O_CLOEXEC, F_SETPIPE_SZ
+    int O_NONBLOCK, O_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ
     unsigned int SPLICE_F_MOVE, SPLICE_F_NONBLOCK
     int fcntl(int fd, int command, ...)
     ssize_t splice(int source, void* source_offset, int sink, void* sink_offset, size_t n, unsigned int flags)

@@ -48,6 +48,9 @@ cdef int sock_connect(Conn* c, const sockaddr* address, socklen_t size) noexcept
     cdef int one = 1
     cdef int r = 0
     c.fd = socket(address.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    if c.fd < 0 and errno == EMFILE and c.loop.pipes != NULL:
+        pipe_drop_all(c.loop)   # held for speed only
+        c.fd = socket(address.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     if c.fd < 0:
         return -errno
     if address.sa_family != AF_UNIX:
@@ -74,7 +77,11 @@ cdef void sock_finish(Conn* c) noexcept nogil:
 cdef int sock_pipe(Pipe* p) noexcept nogil:
     if pipe2(p.ends, O_NONBLOCK | O_CLOEXEC) != 0:
         return -errno
-    fcntl(p.ends[1], F_SETPIPE_SZ, SPLICE_BYTES)    # a wish: users have a quota (pipe(7)), then it stays at 64 KiB
+    # Users have a quota, beyond which a pipe stays as small as it was made: 64 KiB, or two pages (pipe(7)), and then to copy
+    # is cheaper.
+    if fcntl(p.ends[1], F_SETPIPE_SZ, SPLICE_BYTES) < 0 and fcntl(p.ends[1], F_GETPIPE_SZ) < IO_BYTES:
+        sock_unpipe(p)
+        return -EPERM
     return 0
 
 
@@ -161,7 +168,9 @@ cdef void listener_on_event(Listener* listener) noexcept nogil:
         fd = accept4(listener.c.fd, <sockaddr*>&a, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if fd < 0:
             if errno == EMFILE or errno == ENFILE or errno == ENOMEM:
+                pipe_drop_all(loop)
                 listener_pause(listener)   # level-triggered: it would spin; the next tick tries again
+                return
             if errno == ECONNABORTED or errno == EINTR:
                 continue
             return
@@ -251,7 +260,7 @@ cdef void loop_ready(Loop* loop) noexcept nogil:
         c = following
 
 
-cdef bint loop_drain(Loop* loop, int wait_ms) noexcept nogil:
+cdef bint loop_drain(Loop* loop) noexcept nogil:
     # Serves what is there and what comes soon after: while traffic flows this waits in its own set, since a way back through
     # the event loop costs two more waits and the interpreter at each wake-up. True when the event loop's turn came while
     # work was left (timers, signals and configuration wait no longer than DRAIN_NS); False when nothing came for wait_ms.
@@ -259,7 +268,7 @@ cdef bint loop_drain(Loop* loop, int wait_ms) noexcept nogil:
     cdef uint64_t end = 0
     cdef int n, i
     while True:
-        n = epoll_wait(loop.epfd, events, EVENTS_MAX, wait_ms if loop.ready == NULL else 0)
+        n = epoll_wait(loop.epfd, events, EVENTS_MAX, loop.wait_ms if loop.ready == NULL else 0)
         if n <= 0 and loop.ready == NULL:
             return False
         loop_clock(loop)

@@ -2,7 +2,7 @@
 # epoll descriptor and calls drain; Python is entered only for that wake-up, for timers, snapshots and Python plugins.
 
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
 from msgspec.json import encode as _json_encode
 
 
@@ -81,13 +81,18 @@ cdef class Reactor:
         """Serves what is there and what follows at once, up to a cap; comes back by itself when the cap was reached."""
         cdef bint more
         # A coroutine of a Python plugin waits for the event loop: then it must not be kept from its turn.
-        cdef int wait = 0 if self.tasks else DRAIN_WAIT_MS
-        self.scheduled = False
+        self.core.wait_ms = 0 if self.tasks else DRAIN_WAIT_MS
         with nogil:
-            more = loop_drain(&self.core, wait)
+            more = loop_drain(&self.core)
         if more and not self.scheduled:
             self.scheduled = True
-            self.loop.call_soon(self.drain)
+            self.loop.call_soon(self._again)
+
+    def _again(self) -> None:
+        """The drain that an earlier one asked for. Only this one clears the mark: were each drain that the descriptor causes to
+        ask for another, they would become ever more under load, and so the time to the event loop's next turn."""
+        self.scheduled = False
+        self.drain()
 
     def tick(self) -> None:
         """To be called every 100 ms: timeouts, the access log, listeners that paused, retired snapshots."""
@@ -101,12 +106,7 @@ cdef class Reactor:
             conn_bury(&self.core)
         if self.core.ready != NULL:
             self.drain()
-        self.drop_retired()
-
-    cdef int drop_retired(self) except -1:
-        if self.retired:
-            self.release()
-        return 0
+        self.release()
 
     def listen(self, int fd) -> None:
         """Accepts connections from a listening, non-blocking socket. The descriptor stays the caller's."""
@@ -165,17 +165,21 @@ cdef class Reactor:
 
     cdef int release(self) except -1:
         # What a snapshot shares with the next one is only let go of; the rest, which may be thousands of plans, is freed in
-        # pieces, because each takes a microsecond or two that no request should wait for.
+        # pieces, because each takes a microsecond or two that no request should wait for. Nothing but `debris` may refer to a
+        # piece then, or it would go with whatever else does: neither the snapshot, which the loop lets go of, nor an
+        # older one that stays, which takes over what it shares (_bury).
         cdef Snapshot snapshot
         cdef bint idle = not self.debris
+        if not self.retired:
+            return 0
         kept = []
         for snapshot in self.retired:
             if snapshot.c.inflight:
                 kept.append(snapshot)
             else:
                 self.debris += snapshot.replaced
-        self.retired = kept
         snapshot = None             # the last one goes now, while the debris still holds what would go with it
+        self.retired = kept
         if idle:
             self._bury()
         return 0
@@ -187,7 +191,10 @@ cdef class Reactor:
         cdef int64_t spent = 0
         clock_gettime(CLOCK_MONOTONIC, &a)
         while self.debris and (spent < BURY_NS or self.loop is None):
-            self.debris.pop()
+            piece = self.debris.pop()
+            if self.retired and Py_REFCNT(piece) > 1:
+                (<Snapshot>self.retired[0]).replaced.append(piece)
+            piece = None
             clock_gettime(CLOCK_MONOTONIC, &b)
             spent = (b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec
         if self.debris:
@@ -236,6 +243,7 @@ cdef class Reactor:
     cdef int suspend(self, Request request, PythonStep step, awaitable) except -1:
         task = self.loop.create_task(_await(awaitable))
         self.tasks.add(task)
+        self.core.wait_ms = 0   # of the drain that goes on here: the task begins with the event loop's turn
 
         def done(task):
             self.tasks.discard(task)

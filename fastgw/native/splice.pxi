@@ -13,9 +13,12 @@ cdef Pipe* pipe_take(Loop* loop) noexcept nogil:
         loop.pipes = p.next
         loop.n_pipes -= 1
         return p
+    if loop.now_ms < loop.pipes_from_ms:
+        return NULL
     p = <Pipe*>calloc(1, sizeof(Pipe))
     if p != NULL and loop.io.pipe(p) != 0:
         free(p)
+        loop.pipes_from_ms = loop.now_ms + TIMER_TICK_MS    # out of descriptors or over the quota: not tried at every read
         return NULL
     return p
 

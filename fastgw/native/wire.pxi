@@ -312,7 +312,7 @@ cdef class Wire:
             while loop.ready != NULL:
                 loop_ready(loop)
             conn_bury(loop)
-        self.reactor.drop_retired()
+        self.reactor.release()
 
     def held(self) -> int:
         """Bytes of bodies that the core holds for all lines: what backpressure must bound."""

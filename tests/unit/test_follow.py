@@ -3,8 +3,7 @@
 import asyncio
 import gc
 import logging
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
