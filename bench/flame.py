@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from bench import load, machine
+from bench import load, machine, requests
 from bench.origin import Origin
 from bench.peers import PEERS
 from bench.peers.base import Place
@@ -167,16 +167,16 @@ def picture(counted: Counter[Stack], title: str) -> str:
 
 def sample(name: str, seconds: int, folder: Path) -> Counter[Stack]:
     """Stacks of the worker while it serves a scenario at saturation."""
-    scenario, peer = SCENARIOS[name], PEERS["fastgw"]
-    gateway, rest = share_cores(1)
+    entry = next(entry for entry in SCENARIOS[name].entries if entry.peer == "fastgw")
+    peer, asked = PEERS[entry.peer], requests.of(entry.job, entry.asking, lambda token: token)
+    gateway, rest = share_cores(machine.cores(), 1)
     with ExitStack() as running:
-        origin = running.enter_context(Origin(folder / "origin", rest))
+        origin = running.enter_context(Origin(folder / "origin", rest, entry.job))
         place = Place(folder / "gateway", free_port(), free_port(), origin.port, 1)
         place.folder.mkdir()
-        program = running.enter_context(Program(peer.name, peer.prepare(place, scenario.job), gateway, place.folder))
+        program = running.enter_context(Program(peer.name, peer.prepare(place, entry.job), gateway, place.folder))
         program.wait_listening(place.port)
-        url = f"http://127.0.0.1:{place.port}{scenario.job.path}"
-        load.run(url, scenario.headers(), 1, CONNECTIONS, rest)
+        load.run(place.port, asked, seconds=1, connections=CONNECTIONS, cores=rest)
         worker = max(program.pids(), key=lambda pid: cpu_of([pid]).total)
         command = [
             "perf",
@@ -193,7 +193,7 @@ def sample(name: str, seconds: int, folder: Path) -> Counter[Stack]:
         with subprocess.Popen(
             [*command, "-o", str(folder / "perf.data"), "--", "sleep", str(seconds)], stderr=subprocess.PIPE
         ) as perf:
-            load.run(url, scenario.headers(), seconds + 1, CONNECTIONS, rest)
+            load.run(place.port, asked, seconds=seconds + 1, connections=CONNECTIONS, cores=rest)
             _, errors = perf.communicate()
     if perf.returncode:
         raise BenchError(f"perf record: exited with {perf.returncode}: {errors.decode(errors='replace').strip()[-300:]}")

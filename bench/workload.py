@@ -31,6 +31,7 @@ class Scenario:
     snapshot: Callable[[], _core.Snapshot]
     request: bytes
     status: int
+    token_cache: int = 0
 
 
 def request(path: str = "/bench", token: str = "") -> bytes:
@@ -81,6 +82,9 @@ def plain(routes: int = 1) -> _core.Snapshot:
 
 SCENARIOS: Mapping[str, Scenario] = {
     "jwt-limit": Scenario("token verified, request counted, forwarded", guarded, request(token=signed(tokens.ORDINARY)), 200),
+    "jwt-limit, token remembered": Scenario(
+        "as jwt-limit, the token verified before", guarded, request(token=signed(tokens.ORDINARY)), 200, token_cache=4096
+    ),
     "plain": Scenario("no plugin, forwarded", plain, request(), 200),
     "401": Scenario("wrong signature", guarded, request(token=signed(tokens.ORDINARY, tokens.ORDINARY.secret[::-1])), 401),
     "429": Scenario("good token, limit used up", guarded, request(token=signed(tokens.LIMITED)), 429),
@@ -90,7 +94,7 @@ SCENARIOS: Mapping[str, Scenario] = {
 
 def wire_for(scenario: Scenario, log: int) -> _core.Wire:
     """A worker's core and one client: connections open, limits used up, buffers grown. Not by `run`, which is counted."""
-    wire = _core.Wire(scenario.snapshot())
+    wire = _core.Wire(scenario.snapshot(), token_cache=scenario.token_cache)
     wire.access_log(log)
     line = wire.open()
     answer = b""

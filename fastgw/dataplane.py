@@ -43,6 +43,7 @@ class DataPlane:
         self.fileno = self._reactor.fileno
         self.drain = self._reactor.drain
         self.tick = self._reactor.tick
+        self.call_on = self._reactor.call_on
         self.listen = self._reactor.listen
         self.stop_listening = self._reactor.stop_listening
         self.close_idle = self._reactor.close_idle

@@ -55,6 +55,9 @@ class Reactor(Protocol):
 
     def tick(self) -> None: ...
 
+    def call_on(self, fd: int) -> None:
+        """A descriptor that becomes readable ends a drain: whoever else watches it has its turn."""
+
     def listen(self, fd: int) -> None: ...
 
     def stop_listening(self) -> None:
@@ -155,6 +158,7 @@ class _Worker:
         self._slots.serve(self._slot)
         wake = self._slots.wakes[self._slot]
         self._loop.add_reader(wake, self._on_wake, wake)
+        self._reactor.call_on(wake)
         if self._applied < self._slots.region.target():
             await self._catch_up()
         self._loop.add_reader(self._reactor.fileno(), self._reactor.drain)

@@ -242,6 +242,8 @@ cdef void conn_on_event(Conn* c, uint32_t events) noexcept nogil:
         listener_on_event(<Listener*>c)
     elif c.kind == CONN_TIMER:
         delay_run(c.loop)
+    elif c.kind == CONN_CALLER:
+        c.loop.called = 1
 
 
 cdef void loop_ready(Loop* loop) noexcept nogil:
@@ -263,7 +265,8 @@ cdef void loop_ready(Loop* loop) noexcept nogil:
 cdef bint loop_drain(Loop* loop) noexcept nogil:
     # Serves what is there and what comes soon after: while traffic flows this waits in its own set, since a way back through
     # the event loop costs two more waits and the interpreter at each wake-up. True when the event loop's turn came while
-    # work was left (timers, signals and configuration wait no longer than DRAIN_NS); False when nothing came for wait_ms.
+    # work was left (timers and signals wait no longer than DRAIN_NS under load, a caller not at all); False when nothing
+    # came for wait_ms.
     cdef epoll_event events[EVENTS_MAX]
     cdef uint64_t end = 0
     cdef int n, i
@@ -279,5 +282,6 @@ cdef bint loop_drain(Loop* loop) noexcept nogil:
         if loop.ready != NULL:
             loop_ready(loop)
         conn_bury(loop)
-        if loop.now_ns >= end:
+        if loop.now_ns >= end or loop.called:
+            loop.called = 0
             return True

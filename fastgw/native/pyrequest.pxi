@@ -141,6 +141,7 @@ cdef void pyrequest_detach(Exchange* x) noexcept nogil:
 
 cdef Request pyrequest_of(Exchange* x):
     cdef Request r
+    x.loop.wait_ms = 0          # what Python does may have asked something of the event loop
     if x.py == NULL:
         r = Request.__new__(Request)
         r.x = x

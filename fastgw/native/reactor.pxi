@@ -79,20 +79,24 @@ cdef class Reactor:
 
     def drain(self) -> None:
         """Serves what is there and what follows at once, up to a cap; comes back by itself when the cap was reached."""
-        cdef bint more
         # A coroutine of a Python plugin waits for the event loop: then it must not be kept from its turn.
-        self.core.wait_ms = 0 if self.tasks else DRAIN_WAIT_MS
+        self.drain_for(0 if self.tasks else DRAIN_WAIT_MS)
+
+    cdef int drain_for(self, int wait_ms) except -1:
+        cdef bint more
+        self.core.wait_ms = wait_ms
         with nogil:
             more = loop_drain(&self.core)
         if more and not self.scheduled:
             self.scheduled = True
             self.loop.call_soon(self._again)
+        return 0
 
     def _again(self) -> None:
         """The drain that an earlier one asked for. Only this one clears the mark: were each drain that the descriptor causes to
         ask for another, they would become ever more under load, and so the time to the event loop's next turn."""
         self.scheduled = False
-        self.drain()
+        self.drain_for(0)           # before the event loop has looked at its descriptors: it must not be kept from them
 
     def tick(self) -> None:
         """To be called every 100 ms: timeouts, the access log, listeners that paused, retired snapshots."""
@@ -107,6 +111,16 @@ cdef class Reactor:
         if self.core.ready != NULL:
             self.drain()
         self.release()
+
+    def call_on(self, int fd) -> None:
+        """From now on a descriptor that becomes readable ends a drain, so that the event loop, which watches it too, has its turn."""
+        cdef epoll_event e
+        self.core.caller.loop = &self.core
+        self.core.caller.kind = CONN_CALLER
+        e.events = EPOLLIN | EPOLLET
+        e.data.ptr = &self.core.caller
+        if epoll_ctl(self.core.epfd, EPOLL_CTL_ADD, fd, &e) != 0:
+            raise OSError(errno, "epoll_ctl")
 
     def listen(self, int fd) -> None:
         """Accepts connections from a listening, non-blocking socket. The descriptor stays the caller's."""

@@ -107,6 +107,24 @@ def test_a_drain_that_work_is_left_of_is_called_again_once(
         assert len(loop.soon) == 1
 
 
+def test_who_calls_has_the_event_loop_s_turn_at_once(reactor: _core.Reactor, loop: Loop) -> None:
+    """A drain that would go on waiting ends, and what it asks for comes before the event loop looks at its descriptors."""
+    caller = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    try:
+        reactor.call_on(caller)
+        for _ in range(3):
+            reactor.drain()
+            assert not loop.soon, "nothing was there"
+            os.eventfd_write(caller, 1)
+            reactor.drain()
+            assert len(loop.soon) == 1
+            assert os.eventfd_read(caller) == 1
+            loop.turn()
+            assert not loop.soon
+    finally:
+        os.close(caller)
+
+
 def test_a_coroutine_that_begins_in_a_drain_is_not_kept_waiting(
     reactor: _core.Reactor, loop: Loop, connect: Callable[[], socket.socket]
 ) -> None:
