@@ -113,7 +113,7 @@ cdef class Reactor:
         self.release()
 
     def call_on(self, int fd) -> None:
-        """From now on a descriptor that becomes readable ends a drain, so that the event loop, which watches it too, has its turn."""
+        """From now on a descriptor that becomes readable ends a drain: the event loop, which watches it too, has its turn."""
         cdef epoll_event e
         self.core.caller.loop = &self.core
         self.core.caller.kind = CONN_CALLER
