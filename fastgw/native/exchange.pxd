@@ -226,7 +226,7 @@ cdef enum:
     LOG_MOST = 4194304          # bytes held for a slow sink; lines beyond are dropped and counted
     DRAIN_NS = 2000000          # a drain lasts no longer before the event loop gets its turn
     # How long a drain waits for more before it goes back to the event loop. Longer than a tick of the kernel (4 ms at 250 Hz):
-    # a timer that is due sooner is programmed into the hardware each time, which costs a virtual machine 2 to 5 us.
+    # a timer that is due sooner has to be programmed into the hardware each time (docs/performance.md).
     DRAIN_WAIT_MS = 10
     EXCHANGES_KEPT = 256        # free ones held for reuse (about 4 KiB each)
     SPLICE_LEAST = 32768        # where splice_least starts (docs/performance.md)
