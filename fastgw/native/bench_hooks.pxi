@@ -6,10 +6,13 @@ def _bench_head(bytes data not None, size_t rounds, bint response=False, str wha
     """A head: "llhttp" alone, "parsed" by the room head, "judged" by framing besides, or "framing", its verdict alone."""
     cdef int step = ("llhttp", "parsed", "judged", "framing").index(what)
     cdef Head head
+    cdef Target target
+    cdef char host[URI_HOST_BYTES]
     cdef HeadParser p
     cdef size_t i, good = 0
     cdef const char* base = data
     cdef size_t n = len(data)
+    target.host = host
     head_begin(&p, &head, response, 32768, 8192, 100)
     head_feed(&p, base, n)
     started = perf_counter_ns()
@@ -24,7 +27,7 @@ def _bench_head(bytes data not None, size_t rounds, bint response=False, str wha
                 continue
             if step < 3 and head_feed(&p, base, n) != HEAD_DONE:
                 break
-            if step > 1 and (framing_response(&head, base, HTTP_GET) if response else framing_request(&head, base)) != 0:
+            if step > 1 and (framing_response(&head, base, HTTP_GET) if response else framing_request(&head, base, &target)) != 0:
                 break
             good += 1
     spent = perf_counter_ns() - started
@@ -104,14 +107,16 @@ def _bench_exchange(Wire wire not None, int line, str room not None, size_t roun
     cdef int job = ("uri", "route", "serialise", "accesslog", "metrics").index(room)
     cdef Conn* c = wire.line(line).conn
     cdef Exchange* x = c.x if c != NULL and c.kind == CONN_DOWN else NULL
+    cdef Target target
     cdef size_t i, good = 0
     if x == NULL or x.up == NULL:
         raise ValueError(f"line: expected one whose exchange waits for its upstream, found {line}")
+    target.host = x.host.p
     started = perf_counter_ns()
     with nogil:
         for i in range(rounds):
             if job == 0:
-                good += request_target(x) == 0
+                good += framing_request(&x.head, x.bytes.p, &target) == 0 and request_target(x, &target) == 0
             elif job == 1:
                 good += route_find(&x.snapshot.routes, x) == x.plan
             elif job == 2:

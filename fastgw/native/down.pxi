@@ -90,11 +90,15 @@ cdef void exchange_begin(Exchange* x) noexcept nogil:
     # A whole head is in x.bytes.
     cdef Loop* loop = x.loop
     cdef Down* d = x.down
+    cdef Target target
     cdef int status
     timer_set(&d.c, 0)
     d.requests += 1
     x.t_start = loop.now_ns
-    status = framing_request(&x.head, x.bytes.p)
+    status = 500
+    if buf_room(&x.host, URI_HOST_BYTES) == 0:
+        target.host = x.host.p
+        status = framing_request(&x.head, x.bytes.p, &target)
     if status == 0:
         x.body = x.head.body
         x.body_done = x.body == BODY_NONE
@@ -103,7 +107,7 @@ cdef void exchange_begin(Exchange* x) noexcept nogil:
             x.body_done = 1
         if x.body == BODY_CHUNKED:
             chunk_begin(&x.chunks, CHUNK_EXT_MAX, loop.limits.head_bytes)
-        status = request_target(x)
+        status = request_target(x, &target)
     if status == 0 and x.body_left > loop.limits.body_bytes:
         status = 413
     if status != 0:
@@ -122,20 +126,20 @@ cdef void exchange_begin(Exchange* x) noexcept nogil:
     exchange_run(x)
 
 
-cdef int request_target(Exchange* x) noexcept nogil:
+cdef int request_target(Exchange* x, const Target* judged) noexcept nogil:
     # Target, host and path in the one form that routing, plugins and the log use. 0 or the refusing status.
-    cdef Uri uri
+    cdef const Uri* uri = &judged.uri
     cdef const char* target = x.bytes.p + x.head.target
     cdef const char* path
     cdef int n
-    if uri_split(target, x.head.target_len, &uri) != 0:
-        return 400
+    x.authority = judged.authority
+    x.authority_len = judged.authority_len
+    x.authority_port = judged.port
+    x.host.len = judged.host_len
     x.raw_path = x.head.target + uri.path
     x.raw_path_len = uri.path_len + (1 + uri.query_len if uri.has_query else 0)
     x.query = x.head.target + uri.query
     x.query_len = uri.query_len
-    if request_authority(x, &uri) != 0:
-        return 400
     if uri.form == URI_ASTERISK:
         x.uri_path = "*"
         x.uri_path_len = x.raw_path_len = 1
@@ -161,27 +165,6 @@ cdef int request_target(Exchange* x) noexcept nogil:
     x.path.len = n
     x.uri_path = x.path.p
     x.uri_path_len = n
-    return 0
-
-
-cdef int request_authority(Exchange* x, const Uri* uri) noexcept nogil:
-    # The authority of an absolute-form target wins over Host (RFC 9112 section 3.2.2).
-    cdef const Field* host
-    cdef uint32_t host_len = 0
-    if uri.form == URI_ABSOLUTE:
-        x.authority = x.head.target + uri.authority
-        x.authority_len = uri.authority_len
-    elif x.head.first[FIELD_HOST]:
-        host = &x.head.fields[x.head.first[FIELD_HOST] - 1]
-        x.authority = host.value
-        x.authority_len = host.value_len
-    if x.authority_len == 0:
-        return 0
-    if buf_room(&x.host, URI_HOST_BYTES) != 0:
-        return -1
-    if host_split(x.bytes.p + x.authority, x.authority_len, x.host.p, x.host.cap, &host_len, &x.authority_port) != 0:
-        return -1
-    x.host.len = host_len
     return 0
 
 

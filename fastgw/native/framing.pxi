@@ -8,11 +8,12 @@ cdef uint8_t FRAMING_DROP_REQUEST[FIELD_COUNT]      # FieldFlag by FieldId
 cdef uint8_t FRAMING_DROP_RESPONSE[FIELD_COUNT]
 
 
-cdef int framing_request(Head* h, const char* base) noexcept nogil:
-    """Judge a request's head: 0, with its verdicts filled in, or the status to refuse with."""
+cdef int framing_request(Head* h, const char* base, Target* target) noexcept nogil:
+    """Judge a request's head: 0, with its verdicts and the target filled in, or the status to refuse with."""
     cdef Framing f
     cdef int status
     framing_survey(&f, h, base, FRAMING_DROP_REQUEST)
+    f.target = target
     status = (
         framing_method(&f)              # CONNECT, TRACE: 405                       RFC 9110 9.3.6, 9.3.8
         or framing_target(&f)           # origin, absolute or asterisk form         RFC 9112 3.2
@@ -68,29 +69,37 @@ cdef int framing_method(Framing* f) noexcept nogil:
 
 cdef int framing_target(Framing* f) noexcept nogil:
     """The form fits the method; the authority of an absolute-form, which wins over Host, is one."""
-    cdef const char* target = f.base + f.head.target
-    cdef Uri uri
-    if uri_split(target, f.head.target_len, &uri) < 0:
+    cdef Target* t = f.target
+    t.authority_len = t.port = t.host_len = 0
+    if uri_split(f.base + f.head.target, f.head.target_len, &t.uri) < 0:
         return 400
-    if uri.form == URI_ASTERISK:
+    if t.uri.form == URI_ASTERISK:
         return 0 if f.head.method == HTTP_OPTIONS else 400
-    if uri.form == URI_ABSOLUTE:
-        return framing_authority(target + uri.authority, uri.authority_len)
+    if t.uri.form == URI_ABSOLUTE:
+        return framing_authority(f, f.head.target + t.uri.authority, t.uri.authority_len)
     return 0
 
 
-cdef int framing_authority(const char* s, uint32_t len) noexcept nogil:
+cdef int framing_authority(Framing* f, uint32_t at, uint32_t len) noexcept nogil:
+    """Check host[:port]; the first that is seen is the one that counts."""
+    cdef Target* t = f.target
     cdef char host[URI_HOST_BYTES]
     cdef uint32_t host_len, port
-    return 400 if host_split(s, len, host, URI_HOST_BYTES, &host_len, &port) < 0 else 0
+    if t.authority_len:
+        return 400 if host_split(f.base + at, len, host, URI_HOST_BYTES, &host_len, &port) < 0 else 0
+    if host_split(f.base + at, len, t.host, URI_HOST_BYTES, &t.host_len, &t.port) < 0:
+        return 400
+    t.authority, t.authority_len = at, len
+    return 0
 
 
 cdef int framing_host(Framing* f) noexcept nogil:
-    """One Host in HTTP/1.1, at most one in 1.0; two would let each hop believe another."""
+    """One Host in HTTP/1.1, at most one in 1.0; two would let each hop believe another. It yields to an absolute-form's
+    authority (RFC 9112 section 3.2.2)."""
     cdef Field* host = head_find(f.head, FIELD_HOST)
     if f.count[FIELD_HOST] != 1:
         return 400 if f.count[FIELD_HOST] or f.head.minor else 0
-    return framing_authority(f.base + host.value, host.value_len)
+    return framing_authority(f, host.value, host.value_len)
 
 
 cdef int framing_connection(Framing* f) noexcept nogil:
@@ -268,9 +277,12 @@ def _test_head(
     """
     cdef Head head
     cdef HeadParser parser, moved
+    cdef Target target
+    cdef char host[URI_HOST_BYTES]
     cdef char* base
     cdef int status = HEAD_MORE
     cdef size_t have = 0
+    target.host = host
     head_begin(&parser, &head, response, max_bytes, max_target, max_fields)
     for size in [*pieces, len(data)]:
         have = min(have + size, len(data))
@@ -283,7 +295,7 @@ def _test_head(
         status = head_feed(&moved, base, have)
         if status == HEAD_DONE:
             verdict = (framing_response(&head, base, method == "HEAD" and HTTP_HEAD) if response
-                       else framing_request(&head, base))
+                       else framing_request(&head, base, &target))
             status = verdict or HEAD_DONE
         free(base)
         parser = moved

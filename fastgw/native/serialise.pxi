@@ -191,6 +191,9 @@ cdef void serialise_request(Exchange* x) noexcept nogil:
 
 
 cdef inline void put_status_line(Buf* out, uint16_t status) noexcept nogil:
+    if status == 200:           # nearly all, and then the line is known
+        buf_put(out, b"HTTP/1.1 200 OK\r\n", 17)
+        return
     buf_put(out, b"HTTP/1.1 ", 9)
     buf_int(out, status)
     buf_put(out, b" ", 1)
