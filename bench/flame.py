@@ -31,7 +31,7 @@ HERTZ = 999  # not a divisor of anything that ticks
 STACK_BYTES = 16384  # copied with each sample: the wheels of Python and libc carry no frame pointers
 WIDTH, ROW, LEFT, TOP, CHARACTER = 1600, 17, 10, 64, 6.6  # pixels
 LEAST = 0.8  # pixels: thinner frames are not drawn
-KINDS = {"kernel": "#e8c39e", "the core": "#e0644a", "llhttp": "#c77dba", "Python, uvloop": "#8fb8de", "libc": "#a9c88f"}
+KINDS = {"kernel": "#e8c39e", "the core": "#e0644a", "Python, uvloop": "#8fb8de", "libc": "#a9c88f"}
 CORE, LOOP = "the core", ("event loop", "Python, uvloop")
 Stack = tuple[tuple[str, str], ...]  # (function, kind), the outermost first
 
@@ -46,8 +46,6 @@ def kind_of(binary: str) -> str:
         return "kernel"
     if name.startswith("_core."):
         return CORE
-    if name.startswith("parser."):
-        return "llhttp"
     return "libc" if name.startswith(("libc.", "ld-", "libm.", "[vdso")) else LOOP[1]
 
 

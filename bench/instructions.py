@@ -2,7 +2,7 @@
 
 Owns: running bench.workload under valgrind, what is counted and what not, the filed figures, the section of docs/performance.md.
 Must not know scenarios beyond their names. What counts is all that happens between an event and the end of its handling (the
-extension, llhttp, libc), without the harness that stands for sockets and without SHA-256 compressions, which valgrind cannot
+extension, libc), without the harness that stands for sockets and without SHA-256 compressions, which valgrind cannot
 run as the processor does: what they take in portable C is given beside it.
 """
 
@@ -201,7 +201,7 @@ def page(found: Mapping[str, Figures]) -> str:
         [
             f"Filed for `{key()}` ({where}).",
             totals(found),
-            "By room, inlined or not; `llhttp` is httptools' parser:",
+            "By room, inlined or not:",
             rooms_table(found),
             f"By function with all that it calls, `{main}`:",
             functions_table(found[main]),

@@ -29,8 +29,6 @@ class Rooms:
     def of(self, place: Place) -> str:
         """The room; for what is not ours, the library."""
         binary = Path(place.binary).name
-        if binary.startswith("parser."):
-            return "llhttp"
         if binary != self._core:
             return "libc" if binary.startswith("libc.") else binary or "unknown"
         file = Path(place.file)

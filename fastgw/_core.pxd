@@ -4,7 +4,6 @@ from cpython.object cimport PyObject
 include "native/externs.pxd"
 include "native/buf.pxd"
 include "native/map.pxd"
-include "native/llhttp.pxd"
 include "native/head.pxd"
 include "native/uri.pxd"
 include "native/framing.pxd"

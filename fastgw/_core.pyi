@@ -9,10 +9,9 @@ __version__: str
 BUILD: Literal["release", "debug", "sanitize"]
 COMPILER: str
 
-# llhttp
-LLHTTP_FITS: str
+# scan
 
-def _test_llhttp_load(path: str, version: str) -> None: ...
+def _test_scan(kind: Literal["text", "visible", "open", "plain"], data: bytes, portable: bool) -> tuple[int, bytes]: ...
 
 # field
 def _test_field_id(name: bytes) -> tuple[int, bool]: ...
@@ -520,7 +519,7 @@ class Wire:
 # -- what benches see ------------------------------------------------------------------------------
 
 def _bench_head(
-    data: bytes, rounds: int, response: bool = False, what: Literal["llhttp", "parsed", "judged", "framing"] = "judged"
+    data: bytes, rounds: int, response: bool = False, what: Literal["parsed", "judged", "framing"] = "judged"
 ) -> float: ...
 def _bench_chunked(data: bytes, rounds: int) -> float: ...
 def _bench_json(doc: bytes, names: list[bytes], rounds: int) -> float: ...

@@ -1,4 +1,4 @@
-"""head: a browser's request head parsed, against httptools (the same llhttp, an object per field) and h11 (pure Python)."""
+"""head: a browser's request head parsed, against httptools (llhttp, an object per field) and h11 (pure Python)."""
 
 import h11
 import httptools

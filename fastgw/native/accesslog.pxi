@@ -2,48 +2,6 @@
 # the counters of the exchange, which live in shared memory.
 
 
-cdef inline bint log_is_plain(const char* p) noexcept nogil:
-    # Whether none of eight bytes needs an escape, by the test of head_below.
-    cdef uint64_t word
-    memcpy(&word, p, 8)
-    return (head_below(word, 0x20) | head_below(word ^ 0x2222222222222222u, 1) | head_below(word ^ 0x5C5C5C5C5C5C5C5Cu, 1)
-            | head_below(word ^ 0x7F7F7F7F7F7F7F7Fu, 1) | word & 0x8080808080808080u) == 0
-
-
-cdef void log_text(Buf* out, const char* p, size_t n) noexcept nogil:
-    # A JSON string's content: quotes, backslashes and control bytes escaped; bytes above 127 as Latin-1 escapes, because a
-    # header may hold anything and the line must stay valid UTF-8.
-    cdef size_t i = 0
-    cdef size_t run = 0
-    cdef uint8_t c
-    while i < n:
-        if i + 8 <= n and log_is_plain(p + i):
-            i += 8
-            continue
-        c = <uint8_t>p[i]
-        i += 1
-        if c >= 32 and c != 34 and c != 92 and c < 127:
-            continue
-        buf_put(out, p + run, i - 1 - run)
-        run = i
-        if c == 34 or c == 92:
-            buf_byte(out, 92)
-            buf_byte(out, c)
-        else:
-            buf_put(out, b"\\u00", 4)
-            buf_byte(out, HEX_DIGITS[c >> 4])
-            buf_byte(out, HEX_DIGITS[c & 15])
-    buf_put(out, p + run, n - run)
-
-
-cdef inline void log_member(Buf* out, const char* name, size_t name_len, const char* p, size_t n) noexcept nogil:
-    if n == 0:
-        return
-    buf_put(out, name, name_len)
-    log_text(out, p, n)
-    buf_byte(out, 34)
-
-
 cdef inline void log_part(Buf* out, uint32_t thousandths) noexcept nogil:
     # A point and three digits.
     cdef char text[4]
@@ -116,13 +74,13 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
     buf_put(out, b',"bytes_out":', 13)
     buf_int(out, x.answer_bytes)
     if x.plan != NULL:
-        log_member(out, b',"route":"', 10, x.plan.id, x.plan.id_len)
+        buf_put(out, x.plan.logged, x.plan.logged_len)
     if x.consumer != NULL:
-        log_member(out, b',"consumer":"', 13, x.consumer.name, x.consumer.name_len)
+        buf_put(out, x.consumer.logged, x.consumer.logged_len)
     if x.credential != NULL:
-        log_member(out, b',"credential":"', 15, x.credential.id, x.credential.id_len)
+        buf_put(out, x.credential.logged, x.credential.logged_len)
     if x.node != NULL and x.t_up:
-        log_member(out, b',"upstream":"', 13, x.node.pool.name, x.node.pool.name_len)
+        buf_put(out, x.node.pool.logged, x.node.pool.logged_len)
         if x.up_status:
             buf_put(out, b',"upstream_status":', 19)
             buf_int(out, x.up_status)

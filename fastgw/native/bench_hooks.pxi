@@ -3,8 +3,8 @@
 
 
 def _bench_head(bytes data not None, size_t rounds, bint response=False, str what="judged") -> float:
-    """A head: "llhttp" alone, "parsed" by the room head, "judged" by framing besides, or "framing", its verdict alone."""
-    cdef int step = ("llhttp", "parsed", "judged", "framing").index(what)
+    """A head: "parsed" by the room head, "judged" by framing besides, or "framing", its verdict alone."""
+    cdef int step = ("parsed", "judged", "framing").index(what)
     cdef Head head
     cdef Target target
     cdef char host[URI_HOST_BYTES]
@@ -18,16 +18,12 @@ def _bench_head(bytes data not None, size_t rounds, bint response=False, str wha
     started = perf_counter_ns()
     with nogil:
         for i in range(rounds):
-            if step < 3:
+            if step < 2:
                 head_begin(&p, &head, response, 32768, 8192, 100)
-            if step == 0:
-                (<llhttp_t*><void*>p.raw).data = &p
-                p.base = base
-                good += llhttp.execute(<llhttp_t*><void*>p.raw, base, n) == HPE_PAUSED
-                continue
-            if step < 3 and head_feed(&p, base, n) != HEAD_DONE:
+            if step < 2 and head_feed(&p, base, n) != HEAD_DONE:
                 break
-            if step > 1 and (framing_response(&head, base, HTTP_GET) if response else framing_request(&head, base, &target)) != 0:
+            if step > 0 and 0 != (
+                    framing_response(&head, base, METHOD_GET) if response else framing_request(&head, base, &target)):
                 break
             good += 1
     spent = perf_counter_ns() - started

@@ -1,5 +1,11 @@
 # buf: a growable run of bytes, see buf.pxd.
 
+cdef extern from *:
+    """
+    #define fgw_prefetch(p) __builtin_prefetch(p)
+    """
+    void prefetch "fgw_prefetch"(const void* p) nogil
+
 cdef const char* HEX_DIGITS = "0123456789abcdef"
 cdef enum:
     BUF_INT = 20                # "-9223372036854775808"

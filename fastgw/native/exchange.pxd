@@ -183,17 +183,6 @@ cdef struct Exchange:
     Hold holds[HOLDS_MAX]
     PyObject* py                # the Request object while Python plugins know this exchange (a strong reference)
 
-cdef enum Method:               # llhttp's numbers
-    METHOD_DELETE = 0
-    METHOD_GET = 1
-    METHOD_HEAD = 2
-    METHOD_POST = 3
-    METHOD_PUT = 4
-    METHOD_CONNECT = 5
-    METHOD_OPTIONS = 6
-    METHOD_TRACE = 7
-    METHOD_PATCH = 28
-
 cdef enum Stage:
     STAGE_HEAD = 0
     STAGE_GLOBAL_REWRITE

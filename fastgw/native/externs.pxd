@@ -122,8 +122,3 @@ cdef extern from "<unistd.h>" nogil:
     int close(int fd)
     int pipe2(int* ends, int flags)
     ssize_t write(int fd, const void* buf, size_t n)
-
-cdef extern from "<dlfcn.h>" nogil:
-    int RTLD_NOLOAD, RTLD_NOW
-    void* dlopen(const char* path, int flags)
-    void* dlsym(void* handle, const char* name)

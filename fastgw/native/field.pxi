@@ -11,50 +11,6 @@ cdef FieldName FIELD_NAMES[FIELD_COUNT]         # known names by length
 cdef uint8_t FIELD_NAMES_FROM[FIELD_NAME_BYTES + 2]
 
 
-cdef inline uint64_t field_within(uint64_t word, uint64_t low, uint64_t high) noexcept nogil:
-    # The top bit of each byte that lies from low to high. All bytes of the word are below 128, as the bounds are: no carries.
-    cdef uint64_t ones = 0x0101010101010101u
-    return (word + (0x80 - low) * ones) & ~(word + (0x7F - high) * ones)
-
-
-cdef inline uint64_t field_bytes(const char* s, size_t n) noexcept nogil:
-    # One to eight bytes as a word with zeros above them: in two loads that overlap and never leave the name.
-    cdef uint64_t word = 0
-    cdef uint32_t front = 0, back = 0
-    if n >= 8:
-        memcpy(&word, s, 8)
-    elif n >= 4:
-        memcpy(&front, s, 4)
-        memcpy(&back, s + n - 4, 4)
-        word = front | <uint64_t>back << 8 * (n - 4)
-    elif n >= 2:
-        memcpy(&front, s, 2)
-        memcpy(&back, s + n - 2, 2)
-        word = front | <uint64_t>back << 8 * (n - 2)
-    else:
-        word = <uint8_t>s[0]
-    return word
-
-
-cdef inline bint field_plain(const char* name, size_t len, FieldName* key) noexcept nogil:
-    # Whether a name is of letters, digits and hyphens alone, as nearly every one is; the front of it in lower case into `key`.
-    # Eight bytes at a time; the bit that makes a letter small is set in digits and hyphens anyway.
-    cdef uint64_t tops = 0x8080808080808080u
-    cdef uint64_t word, lower, all_
-    cdef size_t i = 0
-    while i < len:
-        word = field_bytes(name + i, len - i)
-        all_ = <uint64_t>-1 if len - i >= 8 else (<uint64_t>1 << 8 * (len - i)) - 1
-        lower = word | 0x2020202020202020u & all_
-        if word & tops or tops & all_ & ~(
-                field_within(lower, 0x61, 0x7A) | field_within(word, 0x30, 0x39) | field_within(word, 0x2D, 0x2D)):
-            return False
-        if i < FIELD_NAME_BYTES:
-            key.words[i >> 3] = lower
-        i += 8
-    return True
-
-
 cdef bint field_identify(const char* name, size_t len, uint8_t* id, bint* folded) noexcept nogil:
     """Check that a name is a token and look it up; False where it is none."""
     cdef FieldName key
@@ -63,15 +19,13 @@ cdef bint field_identify(const char* name, size_t len, uint8_t* id, bint* folded
     cdef uint8_t c
     cdef size_t i
     memset(&key, 0, sizeof(key))
-    if not field_plain(name, len, &key):
-        memset(&key, 0, sizeof(key))
-        for i in range(len):
-            c = FIELD_TCHAR[<uint8_t>name[i]]
-            if c == 0:
-                return False
-            seen |= c
-            if i < FIELD_NAME_BYTES:
-                lower[i] = <char>(c & 0x7F)
+    for i in range(len):
+        c = FIELD_TCHAR[<uint8_t>name[i]]
+        if c == 0:
+            return False
+        seen |= c
+        if i < FIELD_NAME_BYTES:
+            lower[i] = <char>(c & 0x7F)
     folded[0] = (seen & FIELD_TCHAR_FOLDED) != 0
     id[0] = field_lookup(&key, len)
     return True

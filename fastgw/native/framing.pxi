@@ -2,7 +2,7 @@
 #
 # Owns: the rules that keep the gateway and its neighbours from seeing different messages, as two tables of
 # checks; marking what must not cross. Must not know sockets, routes or configuration. Each check answers 0
-# or the status to refuse with. llhttp refuses part of this too; nothing here counts on it.
+# or the status to refuse with.
 
 cdef uint8_t FRAMING_DROP_REQUEST[FIELD_COUNT]      # FieldFlag by FieldId
 cdef uint8_t FRAMING_DROP_RESPONSE[FIELD_COUNT]
@@ -44,7 +44,7 @@ cdef int framing_response(Head* h, const char* base, uint8_t request_method) noe
     h.keep_alive = framing_keeps(&f)
     if h.status < 200 or h.status == 204:           # RFC 9110 section 8.6: no length either
         h.body, h.content_length = BODY_NONE, -1
-    elif h.status == 304 or request_method == HTTP_HEAD:
+    elif h.status == 304 or request_method == METHOD_HEAD:
         h.body = BODY_NONE                          # the length stays: it describes what GET would give
     elif f.count[FIELD_TRANSFER_ENCODING] or h.content_length >= 0:
         h.body = framing_body(&f)
@@ -64,7 +64,7 @@ cdef void framing_survey(Framing* f, Head* h, const char* base, const uint8_t* d
 
 
 cdef int framing_method(Framing* f) noexcept nogil:
-    return 405 if f.head.method == HTTP_CONNECT or f.head.method == HTTP_TRACE else 0
+    return 405 if f.head.method == METHOD_CONNECT or f.head.method == METHOD_TRACE else 0
 
 
 cdef int framing_target(Framing* f) noexcept nogil:
@@ -74,7 +74,7 @@ cdef int framing_target(Framing* f) noexcept nogil:
     if uri_split(f.base + f.head.target, f.head.target_len, &t.uri) < 0:
         return 400
     if t.uri.form == URI_ASTERISK:
-        return 0 if f.head.method == HTTP_OPTIONS else 400
+        return 0 if f.head.method == METHOD_OPTIONS else 400
     if t.uri.form == URI_ABSOLUTE:
         return framing_authority(f, f.head.target + t.uri.authority, t.uri.authority_len)
     return 0
@@ -294,7 +294,7 @@ def _test_head(
         memcpy(base, <const char*>data, have)
         status = head_feed(&moved, base, have)
         if status == HEAD_DONE:
-            verdict = (framing_response(&head, base, method == "HEAD" and HTTP_HEAD) if response
+            verdict = (framing_response(&head, base, method == "HEAD" and METHOD_HEAD) if response
                        else framing_request(&head, base, &target))
             status = verdict or HEAD_DONE
         free(base)

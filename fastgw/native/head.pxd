@@ -3,7 +3,6 @@
 
 cdef enum:
     HEAD_MAX_FIELDS = 128       # hard bound of the table; the configured limit (default 100) is at most this
-    HEAD_PARSER_BYTES = 256     # room for llhttp_t (96 bytes in llhttp 9), generous on purpose
     FIELD_NAME_BYTES = 24        # longest known field name, rounded up to words
 
 ctypedef uint8_t FieldId        # not a named enum: those cannot index a C array in Cython
@@ -58,6 +57,17 @@ cdef enum HeadResult:           # of head_feed; any value >= 400 is the status t
     HEAD_MORE = 0
     HEAD_DONE = 1
 
+cdef enum HeadState:            # in the order in which a head passes them; within OPEN, METHOD, VERSION and STATUS a new piece
+    HEAD_AT_OPEN                # is begun again from `line` (a few bytes), within the others from `at`
+    HEAD_AT_METHOD
+    HEAD_AT_TARGET
+    HEAD_AT_VERSION
+    HEAD_AT_STATUS
+    HEAD_AT_REASON
+    HEAD_AT_NAME
+    HEAD_AT_BLANK               # behind the colon
+    HEAD_AT_VALUE
+
 cdef struct Field:              # 16 bytes
     uint32_t name               # offset of the name from the head's first byte
     uint32_t value              # offset of the value, optional white space trimmed
@@ -71,7 +81,7 @@ cdef struct Head:
     uint32_t target             # offset of the request target (responses: of the reason phrase)
     uint32_t target_len
     uint16_t status             # responses
-    uint8_t method              # requests: llhttp's number
+    uint8_t method              # requests: Method
     uint8_t minor               # HTTP/1.<minor>
     uint8_t keep_alive          # whether the sender lets the connection live on after this message
     uint8_t body                # BodyKind
@@ -84,17 +94,14 @@ cdef struct Head:
 
 # Plain data without self-references between feeds: may be memcpy-ed while a head is partial.
 cdef struct HeadParser:
-    char raw[HEAD_PARSER_BYTES]  # llhttp_t
     Head* head                  # set anew by the owner after a move
-    const char* base            # of the feed in progress, for the callbacks
-    uint32_t start              # 2 after an empty line before the request line, else 0
-    uint32_t parsed             # bytes already given to llhttp
+    uint32_t at                 # the next byte to look at
+    uint32_t line               # where the line, or the part of one, began that is under way
     uint32_t max_bytes          # of the head
     uint32_t max_target
     uint16_t max_fields
-    uint16_t failure            # status recorded by a callback
-    uint8_t in_value            # the next name span begins a field
-    uint8_t versioned           # the version was read: the request line is all but complete
+    uint16_t failure            # the refusing status, once there is one
+    uint8_t state               # HeadState
     uint8_t is_response
     uint8_t done
 

@@ -129,6 +129,18 @@ cdef inline CredentialC* jwt_holds(const SnapshotC* snapshot, const TokenEntry* 
     return credential
 
 
+cdef inline void credential_fetch(const CredentialC* c) noexcept nogil:
+    # Of many credentials the one asked for is seldom in a cache. What the request reads of it from here to its log line is asked
+    # for at once, to arrive while the signature is verified.
+    cdef const ConsumerC* consumer = c.consumer
+    prefetch(consumer)
+    prefetch(<const char*>consumer + 64)
+    prefetch(<const char*>consumer + sizeof(ConsumerC) - 1)
+    prefetch(c.identity)
+    prefetch(<const char*>c.identity + 64)
+    prefetch(c.logged)
+
+
 cdef int jwt_verify(Exchange* x, const JwtAuthConf* c, const Span* span, JwtToken* token, CredentialC** found) noexcept nogil:
     # All but the times.
     cdef CredentialC* credential
@@ -139,6 +151,7 @@ cdef int jwt_verify(Exchange* x, const JwtAuthConf* c, const Span* span, JwtToke
         &x.snapshot.credentials[CREDENTIAL_JWT], <const char*>token.key.at, token.key.length)
     if credential == NULL:
         return JWT_UNKNOWN_KEY
+    credential_fetch(credential)
     if token.alg != credential.secret.alg:      # the credential fixes the algorithm, never the token
         return JWT_BAD_ALG
     if not verify_signature(token, credential.secret):

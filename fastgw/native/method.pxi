@@ -1,30 +1,46 @@
-# method: names of request methods by llhttp's numbers. Methods of other protocols that llhttp knows (RTSP, PRI) never get
-# past head.
+# method: names of request methods, and their numbers, which are bits of a route's set. The methods of the IANA registry that
+# name a thing to do to a resource, and those that servers take besides.
 
-cdef enum:
-    METHODS = 34                # DELETE to SOURCE are numbered without gaps
-    METHOD_QUERY = 46
+cdef enum Method:
+    METHOD_DELETE
+    METHOD_GET
+    METHOD_HEAD
+    METHOD_POST
+    METHOD_PUT
+    METHOD_CONNECT
+    METHOD_OPTIONS
+    METHOD_TRACE
+    METHOD_PATCH
+    METHOD_PRI = 35             # of HTTP/2's preface, known so as to be refused
+    METHODS = 36
+    METHOD_BYTES = 11           # of the longest
 
 cdef const char** _method_table = [
-    "DELETE", "GET", "HEAD", "POST", "PUT", "CONNECT", "OPTIONS", "TRACE", "COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND",
+    "DELETE", "GET", "HEAD", "POST", "PUT", "CONNECT", "OPTIONS", "TRACE", "PATCH", "COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND",
     "PROPPATCH", "SEARCH", "UNLOCK", "BIND", "REBIND", "UNBIND", "ACL", "REPORT", "MKACTIVITY", "CHECKOUT", "MERGE",
-    "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "PATCH", "PURGE", "MKCALENDAR", "LINK", "UNLINK", "SOURCE"]
+    "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "PURGE", "MKCALENDAR", "LINK", "UNLINK", "SOURCE", "QUERY", "PRI"]
 cdef const char* method_names[METHODS]
 memcpy(method_names, _method_table, sizeof(method_names))
 
 
 cdef inline const char* method_name(uint8_t method) noexcept nogil:
-    if method < METHODS:
-        return method_names[method]
-    return "QUERY"
+    return method_names[method if method < METHODS else METHOD_GET]
+
+
+cdef int method_find(const char* name, size_t len) noexcept nogil:
+    """The number of a method, or -1; names are case-sensitive (RFC 9110 section 9.1)."""
+    cdef int i
+    if len == 3 and memcmp(name, b"GET", 3) == 0:       # most requests
+        return METHOD_GET
+    for i in range(<int>METHODS):
+        if strlen(method_names[i]) == len and memcmp(method_names[i], name, len) == 0:
+            return i
+    return -1
 
 
 cdef int method_number(str name) except -1:
-    cdef int i
     cdef bytes wanted = name.encode()
-    for i in range(METHODS):
-        if method_names[i] == wanted:
-            return i
-    if name == "QUERY":
-        return METHOD_QUERY
-    raise ValueError(f"method: unknown {name!r}")
+    cdef int number = method_find(wanted, len(wanted))
+    if number < 0 or number == METHOD_PRI:
+        raise ValueError(f"method: unknown {name!r}")
+    return number

@@ -44,8 +44,10 @@ cdef struct PoolC:              # one address: its idle connections, most recent
     int family
     socklen_t address_len
     sockaddr_storage address
-    const char* name            # "127.0.0.1:80", for the log
+    const char* name            # "127.0.0.1:80"
     uint32_t name_len
+    const char* logged          # its member of the access log's line
+    uint32_t logged_len
     uint8_t resolved
 
 cdef struct NodeC:
@@ -77,6 +79,8 @@ cdef struct ConsumerC:
     Chain chain
     const char* name
     uint32_t name_len
+    const char* logged          # its member of the access log's line
+    uint32_t logged_len
     const char* group
     uint32_t group_len
 
@@ -90,6 +94,8 @@ cdef struct CredentialC:
     ConsumerC* consumer
     const char* id
     uint32_t id_len
+    const char* logged          # its member of the access log's line
+    uint32_t logged_len
     const char* identity        # header lines for the upstream: X-Consumer-Username, X-Credential-Identifier, …
     uint32_t identity_len
     const VerifyKey* secret
@@ -108,7 +114,9 @@ cdef struct PlanC:              # a route with everything merged into it but the
     Chain chain
     const char* id
     uint32_t id_len
-    uint64_t methods            # bit per llhttp method number; 0 = any
+    const char* logged          # its member of the access log's line
+    uint32_t logged_len
+    uint64_t methods            # bit per Method; 0 = any
     int32_t priority
     uint64_t order              # among equal priorities the lower comes first
     UpstreamC* upstream
@@ -162,6 +170,7 @@ cdef class Steps:
 
 cdef class Pool:
     cdef PoolC c
+    cdef bytes logged
     cdef readonly str address
     cdef bytes name_bytes
     cdef object __weakref__     # compile.py shares pools by address as long as anybody uses them
@@ -174,12 +183,14 @@ cdef class Upstream:
 
 cdef class Consumer:
     cdef ConsumerC c
+    cdef bytes logged
     cdef readonly bytes name
     cdef bytes group
     cdef Steps steps
 
 cdef class Credential:
     cdef CredentialC c
+    cdef bytes logged
     cdef readonly Consumer consumer
     cdef readonly bytes key
     cdef bytes id
@@ -189,6 +200,7 @@ cdef class Credential:
 
 cdef class Plan:
     cdef PlanC c
+    cdef bytes logged
     cdef bytes id
     cdef Steps steps
     cdef Upstream upstream

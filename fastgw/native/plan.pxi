@@ -67,6 +67,9 @@ cdef class Pool:
         self.name_bytes = address.encode()
         self.c.name = self.name_bytes
         self.c.name_len = len(self.name_bytes)
+        self.logged = log_rendered(b',"upstream":"', self.name_bytes)
+        self.c.logged = self.logged
+        self.c.logged_len = len(self.logged)
 
     def resolve(self, str ip, int port):
         """Sets the numeric address that connections go to from now on; idle ones to another address are closed."""
@@ -174,6 +177,9 @@ cdef class Consumer:
         self.steps = steps
         self.c.name = self.name
         self.c.name_len = len(name)
+        self.logged = log_rendered(b',"consumer":"', name)
+        self.c.logged = self.logged
+        self.c.logged_len = len(self.logged)
         self.c.group = self.group
         self.c.group_len = len(group)
         self.c.chain = steps.chain
@@ -203,6 +209,9 @@ cdef class Credential:
         self.c.consumer = &consumer.c
         self.c.id = self.id
         self.c.id_len = len(id)
+        self.logged = log_rendered(b',"credential":"', id)
+        self.c.logged = self.logged
+        self.c.logged_len = len(self.logged)
         self.c.identity = self.identity
         self.c.identity_len = len(lines)
         self.c.leeway = leeway
@@ -226,6 +235,9 @@ cdef class Plan:
         self.upstream = upstream
         self.c.id = self.id
         self.c.id_len = len(id)
+        self.logged = log_rendered(b',"route":"', id)
+        self.c.logged = self.logged
+        self.c.logged_len = len(self.logged)
         self.c.chain = steps.chain
         self.c.priority = priority
         self.c.order = order

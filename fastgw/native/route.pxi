@@ -2,13 +2,6 @@
 # longest suffix, then routes without a host; in each, the exact path by priority, then the longest prefix. All lookups are
 # hashes; the hashes of every prefix come from one pass over the path, so 10,000 routes cost what 10 do.
 
-cdef extern from *:
-    """
-    #define fgw_prefetch(p) __builtin_prefetch(p)
-    """
-    void prefetch "fgw_prefetch"(const void* p) nogil
-
-
 cdef inline bint plan_admits(const PlanC* p, const Exchange* x) noexcept nogil:
     if p.methods != 0 and not (x.head.method < 64 and p.methods >> x.head.method & 1):
         return False
@@ -92,7 +85,7 @@ cdef inline void plan_fetch(const PlanC* p) noexcept nogil:
     # the other.
     prefetch(p.chain.steps[PHASE_REWRITE])
     prefetch(p.chain.steps[PHASE_ACCESS])
-    prefetch(p.id)
+    prefetch(p.logged)
     if p.upstream != NULL:
         prefetch(p.upstream)
         prefetch(<const char*>p.upstream + 64)

@@ -1,6 +1,6 @@
 # serialise: heads as they leave the gateway, written anew from the parsed message (hardening rule 16). Framing, Host and
 # forwarding fields are ours; what crosses is copied in the longest runs that need no change. The last wall against header
-# injection is here: names and values were checked by llhttp and framing, and step-made lines pass extra_line.
+# injection is here: names and values were checked by head and framing, and step-made lines pass extra_line.
 
 cdef enum:
     EXTRA_NAMES_MAX = 32        # step-made header lines looked at for overwriting

@@ -105,7 +105,7 @@ def test_the_difference_of_two_dumps(profile: callgrind.Profile) -> None:
         (CORE, "fastgw/native/sha2.h", 9, "sha2"),
         (CORE, "/usr/include/smmintrin.h", 9, "inlined from system headers"),
         ("libc.so.6", "memcpy.S", 1, "libc"),
-        ("parser.cpython-311-x86_64-linux-gnu.so", "llhttp.c", 1, "llhttp"),
+        ("parser.cpython-311-x86_64-linux-gnu.so", "parser.c", 1, "parser.cpython-311-x86_64-linux-gnu.so"),
     ],
 )
 def test_whose_code_a_line_is(rooms: Rooms, binary: str, file: str, line: int, room: str) -> None:

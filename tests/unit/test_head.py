@@ -3,6 +3,9 @@
 Owns: the head room. What heads mean is test_framing's.
 """
 
+import contextlib
+
+import httptools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -354,3 +357,43 @@ def test_response_as_the_oracle(data, edits, pieces, method):
         assert head in (INCOMPLETE, 502), head
     else:
         agrees(head, expected)
+
+
+class Taken:
+    """What httptools calls back with."""
+
+    def __init__(self) -> None:
+        self.target, self.fields, self.done = b"", [], False
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_status(self, reason: bytes) -> None:
+        self.target += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        self.done = True
+
+
+def by_llhttp(data: bytes, is_response: bool) -> Taken:
+    taken = Taken()
+    parser = (httptools.HttpResponseParser if is_response else httptools.HttpRequestParser)(taken)
+    with contextlib.suppress(httptools.HttpParserUpgrade):
+        parser.feed_data(data)
+    return taken
+
+
+@settings(max_examples=400, deadline=None)
+@given(REQUESTS | RESPONSES, EDITS)
+def test_what_is_accepted_llhttp_reads_alike(data, edits):
+    is_response = data.startswith(b"HTTP/")
+    data = edited(data, edits)
+    head = _core._test_head(data, [], is_response)
+    if isinstance(head, dict):
+        taken = by_llhttp(data[: head["len"]], is_response)
+        assert taken.done
+        assert taken.target == head["target"]
+        assert taken.fields == fields_of(head)

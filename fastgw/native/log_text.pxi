@@ -1,0 +1,46 @@
+# log_text: text as a member of a JSON line of the log. Must not know what is logged.
+
+
+cdef void log_text(Buf* out, const char* p, size_t n) noexcept nogil:
+    # A JSON string's content: quotes, backslashes and control bytes escaped; bytes above 127 as Latin-1 escapes, because a
+    # header may hold anything and the line must stay valid UTF-8.
+    cdef size_t i = 0
+    cdef size_t run = 0
+    cdef uint8_t c
+    while True:
+        i += scan_open(p + i, n - i)
+        if i == n:
+            break
+        c = <uint8_t>p[i]
+        buf_put(out, p + run, i - run)
+        i += 1
+        run = i
+        if c == 34 or c == 92:
+            buf_byte(out, 92)
+            buf_byte(out, c)
+        else:
+            buf_put(out, b"\\u00", 4)
+            buf_byte(out, HEX_DIGITS[c >> 4])
+            buf_byte(out, HEX_DIGITS[c & 15])
+    buf_put(out, p + run, n - run)
+
+
+cdef inline void log_member(Buf* out, const char* name, size_t name_len, const char* p, size_t n) noexcept nogil:
+    if n == 0:
+        return
+    buf_put(out, name, name_len)
+    log_text(out, p, n)
+    buf_byte(out, 34)
+
+
+cdef bytes log_rendered(const char* name, bytes value):
+    """A member as the log line has it, made once for what many requests share; empty where there is nothing to say."""
+    cdef Buf out
+    memset(&out, 0, sizeof(out))
+    log_member(&out, name, strlen(name), value, len(value))
+    if out.failed:
+        buf_free(&out)
+        raise MemoryError
+    rendered = out.p[:out.len] if out.len else b""
+    buf_free(&out)
+    return rendered

@@ -1,0 +1,56 @@
+"""Runs of bytes of one kind: every byte, every length, both forms, and never a step beyond the end.
+
+Owns: the scan room.
+"""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastgw import _core
+
+KINDS = {
+    "text": rb"[\t\x20-\x7e\x80-\xff]*",
+    "visible": rb"[\x21-\x7e]*",
+    "open": rb"[\x20-\x21\x23-\x5b\x5d-\x7e]*",
+    "plain": rb"[A-Za-z0-9-]*",
+}
+FORMS = pytest.mark.parametrize("portable", [False, True], ids=["fast", "portable"])
+
+
+def expected(kind: str, data: bytes) -> tuple[int, bytes]:
+    """The run by a regular expression, and what scan_plain keeps of it."""
+    run = re.match(KINDS[kind], data).group()
+    return len(run), run[:24].lower().ljust(24, b"\0") if kind == "plain" else bytes(24)
+
+
+@FORMS
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_byte_at_every_place(kind, portable):
+    for at in (0, 1, 7, 14, 15, 16, 17, 31, 32, 40):
+        for byte in range(256):
+            data = b"a" * at + bytes([byte]) + b"b" * 18
+            assert _core._test_scan(kind, data, portable) == expected(kind, data), data
+
+
+@FORMS
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_length(kind, portable):
+    for size in range(70):
+        for data in (b"Z" * size, b"Z" * size + b"\r\n", b"Z" * size + b"\x00" * 20):
+            assert _core._test_scan(kind, data, portable) == expected(kind, data)
+
+
+@FORMS
+@given(data=st.binary(max_size=80), kind=st.sampled_from(sorted(KINDS)))
+def test_as_the_expression(portable, data, kind):
+    assert _core._test_scan(kind, data, portable) == expected(kind, data)
+
+
+@FORMS
+@given(name=st.text("abcXYZ019-", max_size=40), rest=st.binary(max_size=20))
+def test_names_are_kept_in_lower_case(portable, name, rest):
+    data = name.encode() + rest
+    assert _core._test_scan("plain", data, portable) == expected("plain", data)
