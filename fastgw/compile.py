@@ -21,6 +21,7 @@ from fastgw.plugins.contract import Plugin
 from fastgw.pools import Pools
 from fastgw.schema.consumer import Consumer, Credential
 from fastgw.schema.decode import faults_of
+from fastgw.schema.env import resolve_object
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.route import Route
 from fastgw.schema.upstream import Upstream, nodes_of
@@ -53,11 +54,13 @@ class ChangeLike(Protocol):
 
 
 class ObjectFault(NamedTuple):
-    """An object that could not be compiled; its last good version, if any, goes on serving."""
+    """An object that could not be compiled; its last good version, if any, goes on serving, unless it is withdrawn."""
 
     kind: str
     id: str
     message: str
+    withdrawn: bool = False
+    """Not even its last good version serves: it would admit what must not be."""
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.id}: {self.message}"
@@ -123,7 +126,7 @@ class Compiler:
         """Forgets all objects, but not the pools: what comes next is the whole configuration, from the beginning."""
         self._objects: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         self._created: dict[Key, int] = {}
-        self._unread: dict[Key, str] = {}
+        self._unread: dict[Key, ObjectFault] = {}
         self._parts = Parts(self._make, self._changed, FAILURES)
         self._claims = Claims()
         self._edit = _core.Edit()
@@ -177,26 +180,41 @@ class Compiler:
         if change.value is None:
             known.pop(change.id, None)
             self._created.pop(key, None)
-        else:
-            type_ = KINDS[change.kind].type
-            try:
-                # What stands in the store was judged in full when it was written. Only the words of a fault are asked for anew:
-                # they take forty times as long as the decoding.
-                known[change.id] = change.value if change.kind == "plugin_metadata" else msgspec.convert(change.value, type_)
-            except msgspec.ValidationError as error:
-                faults = faults_of(change.value, type_)[1]
-                self._unread[key] = "; ".join(str(fault) for fault in faults) or str(error)
-                return
+        elif (fault := self._read(change, known)) is None:
             self._created[key] = change.created
+        else:
+            self._unread[key] = fault
+            if not fault.withdrawn:
+                return
+            known.pop(change.id, None)
         yield from self._parts.touch(key)
         if change.kind == "consumers":
             yield from self._parts.touch(("own", change.id))
         elif change.kind == "global_rules":
             yield from self._parts.touch(GLOBALS)
 
+    @staticmethod
+    def _read(change: ChangeLike, known: dict[str, Any]) -> ObjectFault | None:
+        """Decodes an object as it was written, references replaced; or says why it cannot be."""
+        assert change.value is not None  # noqa: S101 (what is gone needs no reading)
+        value, unresolved = resolve_object(change.kind, change.value)
+        if unresolved:
+            # A reference must never serve as the text it is: whoever can guess it would have a key. A credential cannot go on
+            # with its old secret either, as that was replaced; of anything else the last good version can.
+            text = "; ".join(str(fault) for fault in unresolved)
+            return ObjectFault(change.kind, change.id, text, withdrawn=change.kind == "credentials")
+        type_ = KINDS[change.kind].type
+        try:
+            # What stands in the store was judged in full when it was written. Only the words of a fault are asked for anew:
+            # they take forty times as long as the decoding.
+            known[change.id] = value if change.kind == "plugin_metadata" else msgspec.convert(value, type_)
+        except msgspec.ValidationError as error:
+            faults = faults_of(value, type_)[1]
+            return ObjectFault(change.kind, change.id, "; ".join(str(fault) for fault in faults) or str(error))
+        return None
+
     def _faults(self) -> Iterator[ObjectFault]:
-        for (kind, id_), message in self._unread.items():
-            yield ObjectFault(kind, id_, message)
+        yield from self._unread.values()
         for (kind, id_), message in self._parts.faults.items():
             yield ObjectFault("consumers" if kind == "own" else kind, id_, message)
         for id_, message in self._claims.faults():

@@ -78,7 +78,7 @@ class Follower:
         self._install(build.snapshot)
         if build.faults != self._faults:
             for fault in set(build.faults).difference(self._faults):
-                log.error("%s: its previous version goes on serving", fault)
+                log.error("%s: %s", fault, "it is not in use" if fault.withdrawn else "its previous version goes on serving")
                 await asyncio.sleep(0)  # a missing upstream is a fault of every route that names it
             self._faults = build.faults
 

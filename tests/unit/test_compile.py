@@ -36,11 +36,13 @@ def consumer(name: str, **fields: Any) -> list[Change]:
     ]
 
 
-def ask(build: Build, target: str = "/", host: str = "test", user: str | None = None) -> tuple[int, dict[str, str], bytes]:
+def ask(
+    build: Build, target: str = "/", host: str = "test", user: str | None = None, secret: str = SECRET
+) -> tuple[int, dict[str, str], bytes]:
     """One request: its status (200 when it went upstream), the answer's headers, what the upstream saw."""
     wire = _core.Wire(build.snapshot)
     line = wire.open()
-    token = "" if user is None else f"Authorization: {make({'key': f'{user}-key'}, SECRET.encode(), 'HS256')}\r\n"
+    token = "" if user is None else f"Authorization: {make({'key': f'{user}-key'}, secret.encode(), 'HS256')}\r\n"
     wire.push(line, f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{token}\r\n".encode())
     ups = [i for i, side, _ in wire.lines() if side == "up"]
     seen = wire.pull(ups[0]) if ups else b""
@@ -227,3 +229,24 @@ def test_a_bad_global_rule_does_not_switch_the_others_off() -> None:
     assert limit_of(build) == "7"
     assert compiler.apply([bad]).faults
     assert limit_of(compiler.build) == "7", "the last good version goes on"
+
+
+def signed_by(secret: str) -> Change:
+    return Change("credentials", "u/c", {"id": "c", "plugins": {"jwt-auth": {"key": "u-key", "secret": secret}}})
+
+
+def test_a_reference_to_the_environment_stands_for_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTGW_TEST_SECRET", SECRET)
+    guarded = route("r", plugins={"jwt-auth": {}})
+    assert ask(compiled(consumer("u")[0], guarded, signed_by("$env://FASTGW_TEST_SECRET")), user="u")[0] == 200
+
+
+@pytest.mark.parametrize("reference", ["$env://FASTGW_TEST_UNSET", "$secret://vault/1/path/key", "$SECRET://aws/1/x"])
+def test_a_reference_that_leads_nowhere_is_no_secret_and_ends_the_one_before(reference: str) -> None:
+    compiler = Compiler()
+    assert ask(compiler.apply([*consumer("u"), route("r", plugins={"jwt-auth": {}})]), user="u")[0] == 200
+    build = compiler.apply([signed_by(reference)])
+    assert [(fault.kind, fault.id, fault.withdrawn) for fault in build.faults] == [("credentials", "u/c", True)]
+    for secret in (SECRET, reference):
+        assert ask(build, user="u", secret=secret)[0] == 401
+    assert compiler.apply([signed_by(SECRET)]).faults == ()
