@@ -124,7 +124,7 @@ class Compiler:
 
     def reset(self) -> None:
         """Forgets all objects, but not the pools: what comes next is the whole configuration, from the beginning."""
-        self._objects: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+        self._objects: dict[str, dict[str, Any]] = {kind.name: {} for kind in KINDS.values() if kind.served}
         self._created: dict[Key, int] = {}
         self._unread: dict[Key, ObjectFault] = {}
         self._parts = Parts(self._make, self._changed, FAILURES)

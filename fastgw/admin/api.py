@@ -84,7 +84,7 @@ class Api:
         resource = RESOURCES.get(kind)
         if kind == "stream_routes":
             return error(400, "stream mode is disabled, can not add stream routes")
-        if resource is None or (kind == "credentials") != (owner is not None):
+        if resource is None or (kind == "credentials" and owner is None):
             return error(404, f"Unsupported resource type: {kind}")
         body: Any = MISSING
         if request.method in WITH_BODY and request.body:
@@ -152,12 +152,14 @@ class Api:
 
 
 def _place(path: str) -> tuple[str, str | None, str | None, tuple[str, ...]]:
-    """Kind, owner, id and sub-path: `/apisix/admin/routes/1/plugins`, `…/consumers/john/credentials/c`."""
+    """Kind, owner, id and sub-path: `/apisix/admin/routes/1/plugins`, `…/consumers/john/credentials/c`, `…/secrets/vault/1`."""
     parts = [unquote(part) for part in path[len(BASE) + 1 :].split("/")]
     if parts[-1] == "":
         parts.pop()
     owner = None
     if parts[:1] == ["consumers"] and parts[2:3] == ["credentials"]:
         owner, parts = parts[1], parts[2:]
+    elif parts[:1] == ["secrets"] and len(parts) > 1:
+        owner, parts = parts[1], ["secrets", *parts[2:]]
     kind, id, *_ = *parts[:2], None, None
     return kind or "", owner, id, tuple(parts[2:])

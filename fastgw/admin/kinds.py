@@ -11,13 +11,17 @@ from fastgw.admin.global_rules import GlobalRules
 from fastgw.admin.links import FIELDS
 from fastgw.admin.plugin_metadata import PluginMetadata
 from fastgw.admin.resource import Resource, User
+from fastgw.admin.secrets import Secrets
 from fastgw.admin.ssls import Ssls
 from fastgw.schema.kinds import KINDS
 
 __all__ = ["INDEXES", "RESOURCES"]
 
 NO_POST: Final = frozenset({"POST"})
+NO_PATCH: Final = frozenset({"PATCH"})
 NO_POST_PATCH: Final = frozenset({"POST", "PATCH"})
+_PROTO_ID: Final = ("plugins", "grpc-transcode", "proto_id")
+PROTO_USERS: Final = (User("routes", "route", _PROTO_ID), User("services", "service", _PROTO_ID))
 UNGUARDED: Final = frozenset({"ssls"})  # APISIX deletes a certificate even while an upstream uses it
 
 
@@ -34,8 +38,8 @@ def _users(kind: str) -> tuple[User, ...]:
 
 
 def _resource(kind: str, shape: type[Resource] = Resource, **differences: Any) -> Resource:
-    references = KINDS[kind].references
-    return shape(kind, KINDS[kind].singular, references=references, users=_users(kind), **differences)
+    given = {"references": KINDS[kind].references, "users": _users(kind), **differences}
+    return shape(kind, KINDS[kind].singular, **given)
 
 
 RESOURCES: Final[dict[str, Resource]] = {
@@ -51,6 +55,8 @@ RESOURCES: Final[dict[str, Resource]] = {
         _resource("global_rules", GlobalRules, refuses=NO_POST),
         _resource("plugin_metadata", PluginMetadata, refuses=NO_POST_PATCH, stamped=False),
         _resource("ssls", Ssls),
+        _resource("secrets", Secrets, refuses=NO_POST),
+        _resource("protos", refuses=NO_PATCH, users=PROTO_USERS),
     )
 }
 

@@ -23,7 +23,7 @@ def without_secrets(kind: str, value: dict[str, Any]) -> dict[str, Any]:
         plugin = order.get(str(value.get("id")))
         known = _open(_info(plugin.metadata_conf), value) if plugin and plugin.metadata_conf else {}
         return {"id": value.get("id"), **known}
-    shown: dict[str, Any] = _open(_info(KINDS[kind].type), value)
+    shown: dict[str, Any] = _open(_info(KINDS[kind].type_of(value)), value)
     if isinstance(shown.get("plugins"), dict):
         shown["plugins"] = {name: _plugin(kind, name, conf) for name, conf in shown["plugins"].items()}
     return shown

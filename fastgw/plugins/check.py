@@ -39,7 +39,7 @@ def check_object(kind: Kind, value: Any, path: Path = ROOT, environ: Mapping[str
     if not isinstance(value, dict):
         return Verdict(faults_of(value, kind.type, path)[1], [], value)
     resolved, unresolved = resolve_object(kind.name, value, environ, path)
-    faults = [fault for fault in faults_of(resolved, kind.type, path)[1] if not _under(fault, unresolved)]
+    faults = [fault for fault in faults_of(resolved, kind.type_of(value), path)[1] if not _under(fault, unresolved)]
     warnings: list[Fault] = []
     if kind.name == "credentials":
         # It cannot serve without its secret: it is left out (fail closed), and the rest goes on.

@@ -14,7 +14,9 @@ from fastgw.schema.base import Schema
 from fastgw.schema.consumer import ConfigConsumer
 from fastgw.schema.groups import ConsumerGroup, GlobalRule, PluginConfig, PluginMetadata
 from fastgw.schema.kinds import KINDS
+from fastgw.schema.proto import Proto
 from fastgw.schema.route import Route
+from fastgw.schema.secrets import Manager
 from fastgw.schema.service import Service
 from fastgw.schema.settings import Settings
 from fastgw.schema.ssl import Ssl
@@ -39,6 +41,8 @@ class Document(Settings, frozen=True, kw_only=True):
     global_rules: plugins that run on every request
     plugin_metadata: what all uses of a plugin share
     ssls: certificates
+    secrets: secret managers, each with the id <manager>/<id>
+    protos: definitions in Protocol Buffers
     """
 
     schema_: str | None = msgspec.field(default=None, name="$schema")
@@ -51,6 +55,8 @@ class Document(Settings, frozen=True, kw_only=True):
     global_rules: tuple[GlobalRule, ...] = ()
     plugin_metadata: tuple[PluginMetadata, ...] = ()
     ssls: tuple[Ssl, ...] = ()
+    secrets: tuple[Manager, ...] = ()
+    protos: tuple[Proto, ...] = ()
 
 
 OBJECT_LISTS = tuple(name for name in Document.__struct_fields__ if name not in (*Settings.__struct_fields__, "schema_"))

@@ -16,7 +16,7 @@ from fastgw.schema.base import FromEnv
 __all__ = ["resolve_env", "resolve_object"]
 
 _REFERENCE = re.compile(r"\$(env|secret)://(.*)", re.IGNORECASE | re.DOTALL)
-_WHOLE = frozenset({"plugin_metadata"})
+_WHOLE = frozenset({"plugin_metadata", "secrets"})
 _MEMBERS = frozenset({"plugins", "tls", "cert", "key", "certs", "keys", "client"})
 
 
@@ -66,7 +66,7 @@ def _resolve(value: Any, environ: Mapping[str, str], path: Path, faults: list[Fa
 
 def _lookup(scheme: str, rest: str, environ: Mapping[str, str]) -> str:
     if scheme == "secret":
-        raise LookupError("secret managers are not supported; expected $env://NAME")
+        raise LookupError("secrets of secret managers are not fetched yet; expected $env://NAME")
     name, *keys = rest.split("/")
     try:
         text = environ.get(name, "") if name else ""

@@ -4,12 +4,15 @@ Owns the one table that the file, the store and the Admin API share; a new kind 
 know how any of them is stored, checked beyond its Struct, or run.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from fastgw.schema.base import Schema
 from fastgw.schema.consumer import Consumer, Credential
 from fastgw.schema.groups import ConsumerGroup, GlobalRule, PluginConfig, PluginMetadata
+from fastgw.schema.proto import Proto
 from fastgw.schema.route import Route
+from fastgw.schema.secrets import MANAGERS, Manager
 from fastgw.schema.service import Service
 from fastgw.schema.ssl import Ssl
 from fastgw.schema.upstream import Upstream
@@ -26,6 +29,9 @@ class Reference(NamedTuple):
     """How APISIX calls the target in messages."""
 
 
+SchemaType = type[Schema]
+
+
 class Kind(NamedTuple):
     """One kind of object."""
 
@@ -33,9 +39,17 @@ class Kind(NamedTuple):
     """As in the file and in the Admin API's paths."""
     singular: str
     """As in the Admin API's messages."""
-    type: type[Schema]
+    type: SchemaType
     id_field: str = "id"
     references: tuple[Reference, ...] = ()
+    types: Mapping[str, SchemaType] = {}
+    """The Structs by the first part of the id, where it decides."""
+    served: bool = True
+    """Whether the data plane looks at it; what is only kept is of no interest to a worker."""
+
+    def type_of(self, value: Mapping[str, Any]) -> SchemaType:
+        """The Struct of a raw object."""
+        return self.types.get(str(value.get(self.id_field)).partition("/")[0], self.type) if self.types else self.type
 
 
 _UPSTREAM = Reference(("upstream_id",), "upstreams", "upstream")
@@ -62,9 +76,12 @@ KINDS: dict[str, Kind] = {
         Kind("global_rules", "global rule", GlobalRule),
         Kind("plugin_metadata", "plugin_metadata", PluginMetadata),
         Kind("ssls", "ssl", Ssl),
+        Kind("secrets", "secret", Manager, types=MANAGERS, served=False),
+        Kind("protos", "proto", Proto, served=False),
     )
 }
-"""Every kind by name. A credential's identity in the store is `<consumer>/<credential id>`."""
+"""Every kind by name. A credential's identity in the store is `<consumer>/<credential id>`; a secret's is `<manager>/<id>`, also
+in its member `id`."""
 
 
 def object_id(kind: Kind, value: dict[str, Any]) -> str | None:

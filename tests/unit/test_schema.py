@@ -299,7 +299,7 @@ def test_references_to_the_environment() -> None:
         unchanged, faults = resolve_env([wrong], environ)
         assert unchanged == [wrong]
         assert [(fault.path, fault.code) for fault in faults] == [((0,), "unresolved")]
-    assert "secret managers" in resolve_env("$secret://vault/1/x", environ)[1][0].message
+    assert "not fetched yet" in resolve_env("$secret://vault/1/x", environ)[1][0].message
 
 
 def test_references_count_in_plugins_and_keys_only() -> None:
