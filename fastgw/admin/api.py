@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from fastgw.admin import envelope, listing
@@ -19,8 +19,11 @@ from fastgw.admin.auth import Gate, Key
 from fastgw.admin.envelope import Failure, Reply, error, refusal
 from fastgw.admin.kinds import INDEXES, RESOURCES
 from fastgw.admin.live import Live
-from fastgw.admin.resource import MISSING, Call, Resource
+from fastgw.admin.plugins import Plugins
+from fastgw.admin.resource import MISSING, Call
+from fastgw.admin.schemas import Schemas
 from fastgw.admin.server import Request
+from fastgw.schema.kinds import KINDS
 from fastgw.schema.parse import parse_json
 from fastgw.store import DeclaredInFile, NotFound, Store, StoreError
 
@@ -34,6 +37,15 @@ WITH_BODY: Final = frozenset({"PUT", "POST", "PATCH"})
 log = logging.getLogger("fastgw.admin")
 audit = logging.getLogger("fastgw.admin.audit")
 T = TypeVar("T")
+
+
+class Place(Protocol):
+    """What answers below one name of the Admin API. Runs in the store's thread; a Failure is an answer too."""
+
+    def answer(self, store: Store, call: Call) -> Reply: ...
+
+
+PLACES: Final[dict[str, Place]] = {**RESOURCES, "plugins": Plugins(), "schema": Schemas()}
 
 
 class Api:
@@ -81,10 +93,10 @@ class Api:
 
     async def _route(self, request: Request, key: Key, path: str, query: str) -> Reply:
         kind, owner, id, sub = _place(path)
-        resource = RESOURCES.get(kind)
+        place = PLACES.get(kind)
         if kind == "stream_routes":
             return error(400, "stream mode is disabled, can not add stream routes")
-        if resource is None or (kind == "credentials" and owner is None):
+        if place is None or (kind == "credentials" and owner is None):
             return error(404, f"Unsupported resource type: {kind}")
         body: Any = MISSING
         if request.method in WITH_BODY and request.body:
@@ -94,14 +106,14 @@ class Api:
                 return error(400, f"invalid request body: {fault}", req_body=raw)
         params = dict(parse_qsl(query, keep_blank_values=True))
         call = Call(request.method, owner, id, sub, params, body, key.role == "admin")
-        reply = await self._in_thread(lambda: self._answer(resource, call))
+        reply = await self._in_thread(lambda: self._answer(place, kind, call))
         await self._finish(reply, request, key, path, "ttl" in params)
         return reply
 
-    def _answer(self, resource: Resource, call: Call) -> Reply:
+    def _answer(self, place: Place, kind: str, call: Call) -> Reply:
         """Runs in the store's thread."""
         try:
-            return resource.answer(self._store, call)
+            return place.answer(self._store, call)
         except Failure as exc:
             return refusal(exc)
         except listing.BadPage as exc:
@@ -109,7 +121,7 @@ class Api:
         except NotFound:
             return envelope.not_found()
         except DeclaredInFile:
-            text = f"{resource.noun} [{call.id}] is declared in {self._source} and can only be removed there"
+            text = f"{KINDS[kind].singular} [{call.id}] is declared in {self._source} and can only be removed there"
             return refusal(Failure(409, text))
         except (sqlite3.Error, StoreError) as exc:
             log.error("the store failed: %s", exc)

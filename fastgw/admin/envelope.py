@@ -15,6 +15,7 @@ __all__ = [
     "Failure",
     "Reply",
     "deleted",
+    "document",
     "error",
     "key_of",
     "listing",
@@ -73,6 +74,11 @@ def written(row: Row, *, created: bool) -> Reply:
 def deleted(kind: str, id: str, back: Row | None, revision: int) -> Reply:
     """`deleted` is a text in APISIX; back is the config file's object that is in force again."""
     return _json(200, {"key": key_of(kind, id), "deleted": "1"}, _source(back) if back else (), revision)
+
+
+def document(body: object) -> Reply:
+    """What is told of no object of the store, as a schema."""
+    return _json(200, body)
 
 
 def not_found() -> Reply:

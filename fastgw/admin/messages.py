@@ -53,7 +53,11 @@ def _own_reason(fault: Fault, kind: str) -> str:
     name = next((part for part in reversed(fault.path) if isinstance(part, str)), "")
     if fault.code == "enum":
         return "matches none of the enum values"
-    several = name == "id" or name.endswith("_id") or (fault.code == "format" and name.startswith("remote_addr"))
+    several = (
+        name == "id"
+        or (name.endswith("_id") and kind != "secrets")
+        or (fault.code == "format" and name.startswith("remote_addr"))
+    )
     if kind and several:
         return _NO_MATCH  # APISIX tries several schemas on these
     if kind == "ssls" and name in _PEM and fault.code.endswith("_length"):

@@ -1,16 +1,17 @@
-"""The whole configuration file as one Struct, and its JSON Schema for editors.
+"""The whole configuration file as one Struct, and JSON Schemas: of the file for editors, of any Struct for tools.
 
-Owns which keys the file has. Must not know plugins: their types are handed in. Descriptions come from the
-`field: text` lines of the Structs' docstrings.
+Owns which keys the file has, and how a Struct becomes a schema. Must not know plugins: their types are handed in.
+Descriptions come from the `field: text` lines of the Structs' docstrings.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec import inspect as mi
 
-from fastgw.schema.base import Schema
 from fastgw.schema.consumer import ConfigConsumer
 from fastgw.schema.groups import ConsumerGroup, GlobalRule, PluginConfig, PluginMetadata
 from fastgw.schema.kinds import KINDS
@@ -22,10 +23,12 @@ from fastgw.schema.settings import Settings
 from fastgw.schema.ssl import Ssl
 from fastgw.schema.upstream import Upstream
 
-__all__ = ["OBJECT_LISTS", "Document", "PluginTypes", "field_texts", "json_schema"]
+__all__ = ["OBJECT_LISTS", "Document", "PluginTypes", "field_texts", "json_schema", "struct_schema"]
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _FIELD_LINE: Final = re.compile(r"\s+([$\w]+): (.+)")
+_NOT_SUPPORTED: Final = "not supported"
+"""The description of a member that is always refused."""
 
 
 class Document(Settings, frozen=True, kw_only=True):
@@ -74,16 +77,11 @@ class PluginTypes(NamedTuple):
 def json_schema(plugins: Iterable[PluginTypes]) -> dict[str, Any]:
     """The JSON Schema (2020-12) of the configuration file, with these plugins in it."""
     known = list(plugins)
-    types = [Document, *(type_ for plugin in known for type_ in (plugin.conf, plugin.consumer_conf) if type_)]
-    references, components = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
-    place = dict(zip(types, references, strict=True))
-    structs: dict[str, type] = dict(_structs(Schema))
+    managers = tuple(KINDS["secrets"].types.values())
+    confs_of = [type_ for plugin in known for type_ in (plugin.conf, plugin.consumer_conf) if type_]
+    place, components = _components([Document, *managers, *confs_of])
     for name, schema in components.items():
-        if name in structs:
-            _describe(schema, structs[name])
         properties = schema["properties"]
-        for member, described in properties.items():
-            properties[member] = _without_null(described)
         if "plugins" in properties:
             confs = {p.name: place[type_] for p in known if (type_ := _conf_in(name, p))}
             properties["plugins"] = {
@@ -91,10 +89,23 @@ def json_schema(plugins: Iterable[PluginTypes]) -> dict[str, Any]:
                 "properties": confs,
                 "additionalProperties": False,
             }
+    components["Document"]["properties"]["secrets"]["items"] = {"anyOf": [place[type_] for type_ in managers]}
+    del components["Manager"]
     for name in OBJECT_LISTS:
         _require(components["Document"]["properties"][name], KINDS[name].id_field)
     _require(components["ConfigConsumer"]["properties"]["credentials"], "id")
     return {"$schema": _DIALECT, **place[Document], "$defs": components}
+
+
+@cache
+def struct_schema(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of one Struct, with what it is made of in its place instead of referred to.
+
+    What `Schema.rules` says is not in it: a value that it refuses is refused, one that it takes may still be.
+    """
+    place, components = _components([struct])
+    whole: dict[str, Any] = _inlined(place[struct], components)
+    return whole
 
 
 def field_texts(struct: type) -> dict[str, str]:
@@ -107,13 +118,48 @@ def field_texts(struct: type) -> dict[str, str]:
     return texts
 
 
-def _structs(base: type) -> Iterator[tuple[str, type]]:
-    """Every Struct under `base` by the names msgspec may give it: the short one, or with its module."""
-    found: list[type] = base.__subclasses__()
-    for struct in found:
-        yield struct.__name__, struct
-        yield f"{struct.__module__}.{struct.__qualname__}", struct
-        yield from _structs(struct)
+def _components(types: Sequence[type]) -> tuple[dict[type, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """A reference to each type's schema, and the schemas by name."""
+    references, components = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
+    structs = _named(types)
+    for name, schema in components.items():
+        _describe(schema, structs[name])
+        properties = schema["properties"]
+        for member, described in properties.items():
+            properties[member] = _without_null(described)
+    return dict(zip(types, references, strict=True)), components
+
+
+def _inlined(schema: Any, components: Mapping[str, Any]) -> Any:
+    """The schema with every reference replaced; no Struct holds one of its own kind, so there is an end."""
+    if isinstance(schema, list):
+        return [_inlined(item, components) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    beside = {name: _inlined(item, components) for name, item in schema.items() if name != "$ref"}
+    if "$ref" not in schema:
+        return beside
+    return {**_inlined(components[schema["$ref"].removeprefix("#/$defs/")], components), **beside}
+
+
+def _named(types: Sequence[type]) -> dict[str, type]:
+    """The Structs that these are made of, by the names msgspec may give them: the short one, or with its module."""
+    found: dict[type, None] = {}
+    waiting: list[mi.Type] = list(mi.multi_type_info(types))
+    while waiting:
+        info = waiting.pop()
+        if isinstance(info, mi.StructType) and info.cls not in found:
+            found[info.cls] = None
+            waiting += [field.type for field in info.fields]
+        elif isinstance(info, mi.UnionType):
+            waiting += info.types
+        elif isinstance(info, mi.Metadata):
+            waiting.append(info.type)
+        elif isinstance(info, mi.ListType | mi.VarTupleType):
+            waiting.append(info.item_type)
+        elif isinstance(info, mi.DictType):
+            waiting.append(info.value_type)
+    return {name: each for each in found for name in (each.__name__, f"{each.__module__}.{each.__qualname__}")}
 
 
 def _describe(schema: dict[str, Any], struct: type) -> None:
@@ -122,6 +168,8 @@ def _describe(schema: dict[str, Any], struct: type) -> None:
     for member, described in schema["properties"].items():
         if member in texts:
             described["description"] = texts[member]
+        if texts.get(member) == _NOT_SUPPORTED:
+            described["not"] = {}
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

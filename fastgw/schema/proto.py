@@ -30,7 +30,7 @@ _TOKEN: Final = re.compile(
 )
 _STATEMENTS: Final = frozenset({"syntax", "edition", "package", "import", "option", "message", "enum", "service", "extend"})
 _CLOSES: Final = {"}": "{", ")": "(", "]": "[", ">": "<"}
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/\r\n]+={0,2}\s*")
 _FILES, _BYTES = 1, 2  # FileDescriptorSet.file, and its wire type
 
 
@@ -51,11 +51,10 @@ class Proto(Described, frozen=True, kw_only=True):
 
 def _wrong(content: str) -> str:
     """What is wrong with the content; nothing, if it is good as far as can be told."""
-    compact = "".join(content.split())
-    if not _BASE64.fullmatch(compact):  # source has ';' or '{' at the least
+    if not _BASE64.fullmatch(content):  # source has ';' or '{' at the least
         return _wrong_source(content)
     try:
-        return _wrong_descriptors(base64.b64decode(compact, validate=True))
+        return _wrong_descriptors(base64.b64decode("".join(content.split()), validate=True))
     except binascii.Error:
         return "expected protobuf source, or a descriptor set in base64, found neither"
 
