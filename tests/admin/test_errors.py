@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Admin
+from .conftest import KEY, Admin
 
 UPSTREAM = {"type": "roundrobin", "nodes": {"127.0.0.1:8088": 1}}
 INVALID = "invalid configuration: "
@@ -284,3 +284,21 @@ def test_a_credential_may_have_no_plugin(admin: Admin) -> None:
     """As in APISIX (B29); it admits nobody."""
     assert admin.call("PUT", "/consumers/john/credentials/b29", {"plugins": {}}).status == 201
     assert admin.call("DELETE", "/consumers/john/credentials/b29").status == 200  # B33
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST", "PATCH", "DELETE"])
+@pytest.mark.parametrize("path", ["/stream_routes", "/stream_routes/1", "/stream_routes/1/plugins"])
+@pytest.mark.parametrize("body", [None, {"upstream": UPSTREAM}, b"{not json"])
+def test_stream_routes_are_off_whatever_is_asked(admin: Admin, method: str, path: str, body: Any) -> None:
+    answer = admin.call(method, path, body)  # C22
+    assert (answer.status, answer.body) == (400, {"error_msg": "stream mode is disabled, can not add stream routes"})
+    assert answer.headers["X-API-VERSION"] is None
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "GET", "HEAD"])
+@pytest.mark.parametrize("key", [KEY, None])
+def test_no_page_of_another_origin_is_let_in(admin: Admin, method: str, key: str | None) -> None:
+    origin = {"Origin": "http://evil.test", "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-api-key"}
+    answer = admin.call(method, "/routes", key=key, headers=origin)
+    assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+    assert (answer.status == 200) == (method == "GET" and key is not None)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.waiting import until
 
-from .conftest import Admin
+from .conftest import KEY, VIEWER, Admin
 
 UPSTREAM = {"nodes": {"127.0.0.1:80": 1}}
 
@@ -214,8 +214,11 @@ def test_ttl_takes_the_object_away(admin: Admin) -> None:
 
 def test_plugin_metadata(admin: Admin, put: Put) -> None:
     body = {"limit_header": "X-Limit"}
-    assert put("/plugin_metadata/limit-count", body) == {**body, "id": "limit-count"}
-    assert admin.call("GET", "/plugin_metadata/limit-count").body["key"] == "/apisix/plugin_metadata/limit-count"
+    assert put("/plugin_metadata/limit-count", body) == body
+    for key in (KEY, VIEWER):
+        one = admin.call("GET", "/plugin_metadata/limit-count", key=key).body
+        assert (one["key"], one["value"]) == ("/apisix/plugin_metadata/limit-count", body)
+        assert [row["value"] for row in admin.call("GET", "/plugin_metadata", key=key).body["list"]] == [body]
 
 
 def test_trailing_slash_and_escapes_name_the_same(admin: Admin, put: Put) -> None:

@@ -25,6 +25,7 @@ from fastgw.schema.expression import expression_faults
 from fastgw.schema.formats import Endpoint, parse_address, parse_node
 from fastgw.schema.settings import Settings
 from fastgw.schema.upstream import Node, Upstream, nodes_of
+from tests.support.certificates import certificate, key_pem
 
 
 def lines(value: Any, type_: type) -> list[str]:
@@ -189,31 +190,7 @@ def test_reasons_of_apisix_are_kept_where_they_do_not_follow_from_the_code() -> 
 @pytest.fixture(scope="module")
 def certificates() -> tuple[str, str, str]:
     """A certificate, its key, and another key."""
-    import datetime
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-
-    key, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a.example")])
-    start = datetime.datetime(2020, 1, 1)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1)
-        .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(days=36500))
-        .sign(key, hashes.SHA256())
-    )
-    form = (
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    texts = (
-        certificate.public_bytes(serialization.Encoding.PEM),
-        key.private_bytes(*form),
-        other.private_bytes(*form),
-    )
-    return texts[0].decode(), texts[1].decode(), texts[2].decode()
+    return *certificate(), key_pem(ec.generate_private_key(ec.SECP256R1()))
 
 
 def test_a_certificate_needs_its_own_key(certificates: tuple[str, str, str]) -> None:
