@@ -42,6 +42,7 @@ class Family:
         self._source = source
         self._make_reactor = make_reactor
         self._make_compiler = make_compiler
+        self._workers = workers
         self._opened: list[Listener] = []
         self._master_only: list[Callable[[], None]] = []
         self.data_dir = DataDir(Path(settings.data_dir))
@@ -50,6 +51,8 @@ class Family:
             self.listeners = [self._open(address, workers) for address in settings.listen]
             self.admin_listener = self._open(settings.admin.listen, 1)
             self._echo = [] if settings.echo is None else [self._open(settings.echo, 1)]
+            self._control = None if settings.control is None else self._open(settings.control, 1)
+            self._status = None if settings.status is None else self._open(settings.status, 1)
             self._keys = _admin_keys(settings, self.data_dir.path)
             self.slots = Slots(_region(settings.shared_memory))
         except BaseException:
@@ -61,6 +64,7 @@ class Family:
         self._master_only.append(close)
 
     def resize(self, workers: int) -> None:
+        self._workers = workers
         for each in self.listeners:
             each.resize(workers)
 
@@ -108,7 +112,8 @@ class Family:
         return worker.run(setup)
 
     def _run_admin(self, slot: int) -> int:
-        self._begin("admin", {self.admin_listener: 0})
+        beside = [each for each in (self._control, self._status) if each is not None]
+        self._begin("admin", dict.fromkeys([self.admin_listener, *beside], 0))
         stand_back()  # a write may take a little longer, traffic may not
         self.slots.enter(slot, Kind.ADMIN)
         self.slots.serve(slot)
@@ -119,6 +124,9 @@ class Family:
             str(self._source),
             self.settings.server_tokens,
             self.settings.admin.body_bytes,
+            control=self._control.socket(0) if self._control else None,
+            status=self._status.socket(0) if self._status else None,
+            workers=self._workers,
         )
         sockets = [self.admin_listener.socket(0)]
         admin_process.run(sockets, self.slots.region, self.slots.wakes, self.slots.ack, setup)

@@ -19,6 +19,7 @@ __all__ = [
     "error",
     "key_of",
     "listing",
+    "node",
     "not_found",
     "one",
     "plain",
@@ -59,11 +60,11 @@ def key_of(kind: str, id: str) -> str:
 
 
 def one(row: Row) -> Reply:
-    return _json(200, _node(row), _source(row))
+    return _json(200, node(row), _source(row))
 
 
 def listing(rows: Sequence[Row], total: int) -> Reply:
-    return _json(200, {"total": total, "list": [_node(row) for row in rows]})
+    return _json(200, {"total": total, "list": [node(row) for row in rows]})
 
 
 def written(row: Row, *, created: bool) -> Reply:
@@ -99,7 +100,8 @@ def plain(status: int, text: str) -> Reply:
     return Reply(status, text.encode(), _VERSION)
 
 
-def _node(row: Row) -> dict[str, Any]:
+def node(row: Row) -> dict[str, Any]:
+    """An object as it stands in answers to GET."""
     return {
         "key": key_of(row.kind, row.id),
         "value": row.value,

@@ -15,10 +15,13 @@ from pathlib import Path
 import uvloop
 
 from fastgw import __version__
+from fastgw._core import Region
 from fastgw.admin.api import Api
 from fastgw.admin.auth import Gate, Key
-from fastgw.admin.live import Live, Region
+from fastgw.admin.control import Control
+from fastgw.admin.live import Live
 from fastgw.admin.server import MAX_BODY, Server
+from fastgw.admin.status import Status
 from fastgw.store import Store
 
 __all__ = ["SPOKEN", "Setup", "run"]
@@ -30,7 +33,8 @@ log = logging.getLogger("fastgw.admin")
 
 @dataclass(frozen=True)
 class Setup:
-    """What the master decides. keys come from `auth.own_key` and the config; source names the config file."""
+    """What the master decides. keys come from `auth.own_key` and the config; source names the config file; control and status
+    are where these APIs listen, if they do; workers is how many there are to be."""
 
     database: Path
     keys: Sequence[Key]
@@ -38,14 +42,17 @@ class Setup:
     source: str
     server_tokens: bool = True
     body_bytes: int = MAX_BODY
+    control: socket.socket | None = None
+    status: socket.socket | None = None
+    workers: int = 1
 
 
 def run(sockets: Sequence[socket.socket], region: Region, wakes: Sequence[int], ack: int, setup: Setup) -> None:
     """Serves until TERM or INT, then lets answers that are due go out. Returns; the caller exits."""
-    uvloop.run(_serve(sockets, Live(region, wakes, ack), setup))
+    uvloop.run(_serve(sockets, region, Live(region, wakes, ack), setup))
 
 
-async def _serve(sockets: Sequence[socket.socket], live: Live, setup: Setup) -> None:
+async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, setup: Setup) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -54,13 +61,24 @@ async def _serve(sockets: Sequence[socket.socket], live: Live, setup: Setup) -> 
     api = Api(store, Gate(setup.keys, setup.allow), live, setup.source)
     software = f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX"
     server = Server(api, software, setup.body_bytes)
+    control = None if setup.control is None else Control(setup.database)
+    beside = [
+        (sock, Server(handler, software, setup.body_bytes))
+        for sock, handler in ((setup.control, control), (setup.status, Status(region, setup.workers)))
+        if sock is not None and handler is not None
+    ]
     live.start()
     await api.start()
     for sock in sockets:
         await server.listen(sock)
+    for sock, another in beside:
+        await another.listen(sock)
     log.info("admin process serves %d listeners at revision %d", len(sockets), store.revision())
     await stopped.wait()
-    await server.stop()
+    for each in (server, *(another for _, another in beside)):
+        await each.stop()
+    if control is not None:
+        control.close()
     await api.stop()
     live.stop()
     store.close()

@@ -120,6 +120,8 @@ class Settings(Strict, frozen=True, kw_only=True):
     admin: the Admin API
     data_dir: where it keeps what it writes; relative to the working directory
     echo: where the built-in test upstream listens; none when left out
+    control: where the Control API listens; it asks for no key; nowhere when left out
+    status: where the Status API listens, for probes; nowhere when left out
     tls: TLS towards clients
     shared_memory: memory that all processes share
     limits: bounds on what clients may send and hold
@@ -136,6 +138,8 @@ class Settings(Strict, frozen=True, kw_only=True):
     admin: Admin = Admin()
     data_dir: Text = "fastgw-data"
     echo: Address | None = None
+    control: Address | None = None
+    status: Address | None = None
     tls: Tls = Tls()
     shared_memory: SharedMemory = SharedMemory()
     limits: Limits = Limits()
