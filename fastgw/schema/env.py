@@ -40,13 +40,22 @@ def resolve_object(
     faults: list[Fault] = []
     resolved = {}
     for name, member in value.items():
-        if name in _MEMBERS or kind in _WHOLE:
+        if (name in _MEMBERS or kind in _WHOLE) and _may_refer(member):
             member = _resolve(member, known, path.to(name), faults)
         elif name == "upstream" and isinstance(member, dict):
             member, inner = resolve_object("upstreams", member, known, path.to(name))
             faults += inner
         resolved[name] = member
     return resolved, faults
+
+
+def _may_refer(value: Any) -> bool:
+    """Whether to look closer. Every worker asks this of every object, and of nearly all of them the answer is no."""
+    if isinstance(value, str):
+        return value.startswith("$")
+    if isinstance(value, dict):
+        return any(map(_may_refer, value.values()))
+    return isinstance(value, list) and any(map(_may_refer, value))
 
 
 def _resolve(value: Any, environ: Mapping[str, str], path: Path, faults: list[Fault]) -> Any:
