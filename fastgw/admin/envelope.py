@@ -15,6 +15,7 @@ __all__ = [
     "Failure",
     "Reply",
     "deleted",
+    "document",
     "error",
     "key_of",
     "listing",
@@ -77,6 +78,11 @@ def deleted(kind: str, id: str, back: Row | None, revision: int) -> Reply:
 
 def not_found() -> Reply:
     return _json(404, {"message": "Key not found"})
+
+
+def document(body: object) -> Reply:
+    """What is no object of the store."""
+    return _json(200, body)
 
 
 def refusal(failure: Failure) -> Reply:

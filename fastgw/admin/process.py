@@ -14,11 +14,15 @@ from pathlib import Path
 
 import uvloop
 
-from fastgw import __version__
+from fastgw import __version__, logs
 from fastgw.admin.api import Api
+from fastgw.admin.audit import Audit
 from fastgw.admin.auth import Gate, Key
+from fastgw.admin.explain import Explain
+from fastgw.admin.failures import Failures
 from fastgw.admin.live import Live, Region
 from fastgw.admin.server import MAX_BODY, Server
+from fastgw.schema.settings import Limits, WrongKeys
 from fastgw.store import Store
 
 __all__ = ["SPOKEN", "Setup", "run"]
@@ -30,12 +34,17 @@ log = logging.getLogger("fastgw.admin")
 
 @dataclass(frozen=True)
 class Setup:
-    """What the master decides. keys come from `auth.own_key` and the config; source names the config file."""
+    """What the master decides. keys come from `auth.keys_of`; source names the config file; audit is the audit log's file, of
+    which the store keeps so many entries; limits are the data plane's."""
 
     database: Path
     keys: Sequence[Key]
     allow: Sequence[str] | None
     source: str
+    audit: Path
+    audit_entries: int
+    wrong_keys: WrongKeys
+    limits: Limits
     server_tokens: bool = True
     body_bytes: int = MAX_BODY
 
@@ -51,7 +60,11 @@ async def _serve(sockets: Sequence[socket.socket], live: Live, setup: Setup) -> 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     store = Store(setup.database)
-    api = Api(store, Gate(setup.keys, setup.allow), live, setup.source)
+    audit = Audit(store, setup.audit, setup.audit_entries)
+    loop.add_signal_handler(signal.SIGUSR1, _reopen, audit)
+    wrong = setup.wrong_keys
+    gate = Gate(setup.keys, setup.allow, Failures(wrong.count, wrong.total, wrong.window))
+    api = Api(store, gate, live, setup.source, audit, Explain(setup.database, setup.limits))
     software = f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX"
     server = Server(api, software, setup.body_bytes)
     live.start()
@@ -63,4 +76,11 @@ async def _serve(sockets: Sequence[socket.socket], live: Live, setup: Setup) -> 
     await server.stop()
     await api.stop()
     live.stop()
+    audit.close()
     store.close()
+
+
+def _reopen(audit: Audit) -> None:
+    """After log files were moved away."""
+    logs.reopen()
+    audit.reopen()
