@@ -285,3 +285,21 @@ def test_it_follows_changes_as_a_worker_does() -> None:
     assert explainer.explain(Question(uri="/a"), lambda *key: find.get(key))["route"]["id"] == "1"
     explainer.follow([Change("routes", "1", None, 2)])  # type: ignore[arg-type]
     assert explainer.explain(Question(uri="/a"), lambda *_: None)["route"] is None
+
+
+def test_a_watched_step_changes_nothing_for_others() -> None:
+    """A limit does not count, a Python plugin is not called; both are told."""
+    called: list[object] = []
+    watch, region = _core.Watch(), _core.Region.create(1024)
+    limit = _core.LimitCountStep(b"me", _core.Template("remote_addr"), count=1, window=60)
+    python = _core.PythonStep("mine", "access", lambda *_: called.append(_), None)
+    steps = [(1, 20, _core.WatchedStep(watch, limit, "limit")), (2, 10, _core.WatchedStep(watch, python, "python"))]
+    plan = _core.Plan(b"r", _core.Steps(steps))
+    wire = _core.Wire(_core.Snapshot([(plan, b"", b"/*")], {}, _core.Steps([])), region=region)
+    for _ in range(3):
+        wire.push(wire.open(), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        seen = [(each.source, each.reached, each.limited, each.text) for each in watch.take()]
+        assert seen == [("limit", True, True, b"192.0.2.1"), ("python", True, False, b"")]
+    assert called == []
+    assert _core.Limiter(region, b"me", count=1, window=60).hit(b"192.0.2.1").allowed
+    assert watch.take() == []
