@@ -516,6 +516,26 @@ class Wire:
     @property
     def active(self) -> int: ...
 
+# -- a request explained ---------------------------------------------------------------------------
+
+class Seen(NamedTuple):
+    source: Any
+    phase: str
+    reached: bool
+    limited: bool
+    status: int
+    reason: str
+    text: bytes
+
+@final
+class Watch:
+    def take(self) -> list[Seen]: ...
+
+@final
+class WatchedStep(Step):
+    source: Any
+    def __init__(self, watch: Watch, inner: Step, source: Any) -> None: ...
+
 # -- what benches see ------------------------------------------------------------------------------
 
 def _bench_head(

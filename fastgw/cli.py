@@ -1,4 +1,4 @@
-"""The command line: run, check, token, echo, schema.
+"""The command line: run, check, explain, token, echo, schema.
 
 Owns: arguments, exit codes, what is printed where. Must not know: how any of it is done.
 
@@ -21,7 +21,7 @@ from fastgw import __version__
 from fastgw.errors import ConfigError, FastgwError
 
 MOST_WORKERS = 120  # as for `workers` in the config file
-COMMANDS = ("run", "check", "token", "echo", "schema")
+COMMANDS = ("run", "check", "explain", "token", "echo", "schema")
 
 
 class UsageError(FastgwError):
@@ -53,6 +53,14 @@ def check(args: argparse.Namespace) -> int:
     for warning in config.load(args.config).warnings:
         print(f"{args.config}: warning: {warning}", file=sys.stderr)
     print(f"{args.config}: ok")
+    return 0
+
+
+def explain(args: argparse.Namespace) -> int:
+    from fastgw import offline
+
+    answer = offline.explain(args.config, args.method, args.url, args.header, args.remote_addr)
+    print(json.dumps(answer, indent=2) if args.json else offline.as_text(answer))
     return 0
 
 
@@ -139,6 +147,13 @@ def claim(text: str) -> tuple[str, Any]:
     return tokens.claim(text)
 
 
+def request_field(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise UsageError("expected 'Name: value'")  # not repeated: it may be a token
+    return name.strip(), value.strip()
+
+
 def header_field(text: str) -> tuple[str, Any]:
     from fastgw import tokens
 
@@ -212,6 +227,19 @@ def parser() -> argparse.ArgumentParser:
     running.add_argument("--workers", type=argument(workers), metavar="N", help="worker processes, instead of the config's")
     running.add_argument("config", type=Path, help="JSON, YAML or TOML file")
     command(check, "check a config file and say every fault").add_argument("config", type=Path)
+    asking = command(explain, "say what a request would meet: route, plugins, consumer, limits, upstream")
+    asking.add_argument(
+        "config", type=Path, help="JSON, YAML or TOML file; what the Admin API wrote to its data_dir is laid over it"
+    )
+    asking.add_argument("method", metavar="METHOD")
+    asking.add_argument("url", metavar="URL", help="http://host/path")
+    asking.add_argument(
+        "-H", "--header", metavar="FIELD", type=argument(request_field), action="append", default=[], help="'Name: value'"
+    )
+    asking.add_argument(
+        "--remote-addr", metavar="ADDRESS", default="127.0.0.1", help="where it comes from (default: %(default)s)"
+    )
+    asking.add_argument("--json", action="store_true", help="the answer as POST /apisix/admin/explain gives it")
     add_token_arguments(command(token, "make a JSON Web Token"))
     listening = command(echo, "run an upstream that answers with what it was asked")
     listening.add_argument(

@@ -24,9 +24,10 @@ from fastgw.schema.decode import faults_of
 from fastgw.schema.env import resolve_object
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.route import Route
+from fastgw.schema.service import Service
 from fastgw.schema.upstream import Upstream, nodes_of
 
-__all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault"]
+__all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault", "Wrap", "pattern_of", "places_of", "upstream_source"]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # OverflowError: a number that the schema admits and no C integer holds.
@@ -76,6 +77,10 @@ class Build(NamedTuple):
     """Host names of upstream nodes: somebody must resolve them and say so by `set_addresses`."""
 
 
+Wrap = Callable[[_core.Step, str, str, int], _core.Step]
+"""What is to take the place of a step, by its plugin's name, the object that it stands in, and its priority there."""
+
+
 class _Env:
     """What a plugin's `provision` may ask for; see contract.Env."""
 
@@ -90,11 +95,31 @@ class _Env:
         return self._compiler.metadata(plugin)
 
 
-def _pattern(uri: str) -> bytes:
+def pattern_of(uri: str) -> bytes:
     """A route's path in the form that requests are brought to, `*` at its end kept."""
     star = uri.endswith("*")
     path = uri.removesuffix("*").encode()
     return (_core.normalise_path(path) if path else b"") + (b"*" if star else b"")
+
+
+def places_of(route: Route, service: Service | None) -> list[tuple[str, str]]:
+    """The hosts (empty: any) and paths of which a route takes requests."""
+    hosts = route.hosts or ((route.host,) if route.host else None) or (service and service.hosts) or ("",)
+    uris = route.uris or (route.uri,)
+    return [(host, uri) for host in hosts for uri in uris if uri]
+
+
+def upstream_source(id_: str, route: Route, service: Service | None) -> Key | None:
+    """The object that says where a route's requests go: the route before the service, a link before a description."""
+    if route.upstream_id is not None:
+        return "upstreams", str(route.upstream_id)
+    if route.upstream is not None:
+        return "routes", id_
+    if service is not None and service.upstream_id is not None:
+        return "upstreams", str(service.upstream_id)
+    if service is not None and service.upstream is not None:
+        return "services", str(route.service_id)
+    return None
 
 
 def _plugin(name: str) -> Plugin:
@@ -107,7 +132,9 @@ def _plugin(name: str) -> Plugin:
 class Compiler:
     """Follows the change feed and gives a Snapshot per state of it. One per worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, wrap: Wrap | None = None) -> None:
+        """wrap: for those who want to see steps at work."""
+        self._wrap = wrap
         self._pools = Pools()
         self._makers: dict[str, Callable[[str], Any]] = {
             "routes": self._route,
@@ -152,6 +179,19 @@ class Compiler:
         snapshot = self._edit.finish()
         self._edit = _core.Edit(snapshot)
         self.build = Build(snapshot, tuple(self._faults()), self._pools.names())
+
+    def places(self) -> Iterator[tuple[str, bytes, bytes]]:
+        """Of every route that serves, its id and each host and path pattern that it takes."""
+        for id_ in self._objects["routes"]:
+            for _, host, path in self._parts.get(("routes", id_)) or ():
+                yield id_, host, path
+
+    def without(self, route: str) -> _core.Snapshot:
+        """The last snapshot, but for one route."""
+        edit = _core.Edit(self.build.snapshot)
+        for entry in self._parts.get(("routes", route)) or ():
+            edit.drop_route(*entry)
+        return edit.finish()
 
     def set_addresses(self, name: str, addresses: Collection[str]) -> None:
         """What a node's host name stands for, from now on."""
@@ -274,6 +314,8 @@ class Compiler:
                 conf = msgspec.convert(raw, plugin.conf)
                 priority = plugin.priority if conf.meta.priority is None else conf.meta.priority
                 made = plugin.provision(conf, _Env(self, owner))
+                if self._wrap is not None:
+                    made = [self._wrap(step, name, owner, priority) for step in made]
                 steps += [(numbers[name], priority, step) for step in made]
         return _core.Steps(steps, list(numbers.values()))
 
@@ -350,7 +392,7 @@ class Compiler:
         plan = _core.Plan(
             id_.encode(),
             self._steps(layers),
-            self._upstream_of(route, service),
+            self._upstream_of(id_, route, service),
             methods=route.methods,
             priority=route.priority,
             connect=timeout.connect if timeout else 0,
@@ -359,21 +401,13 @@ class Compiler:
             remote_addrs=route.remote_addrs or ((route.remote_addr,) if route.remote_addr else ()),
             order=self._created["routes", id_],
         )
-        hosts = route.hosts or ((route.host,) if route.host else None) or (service and service.hosts) or ("",)
-        uris = route.uris or (route.uri,)
-        return [(plan, host.lower().encode(), _pattern(uri)) for host in hosts for uri in uris if uri]
+        return [(plan, host.lower().encode(), pattern_of(uri)) for host, uri in places_of(route, service)]
 
-    def _upstream_of(self, route: Route, service: Any) -> _core.Upstream | None:
-        """Of several ways to say where requests go: the route's before the service's, a link before a description."""
-        if route.upstream_id is not None:
-            return self._shared("upstreams", route.upstream_id)
-        if route.upstream is not None:
-            return self._built(route.upstream)
-        if service is None:
+    def _upstream_of(self, id_: str, route: Route, service: Service | None) -> _core.Upstream | None:
+        source = upstream_source(id_, route, service)
+        if source is None:
             return None
-        if service.upstream_id is not None:
-            return self._shared("upstreams", service.upstream_id)
-        return None if service.upstream is None else self._shared("services", route.service_id)
+        return self._built(route.upstream) if route.upstream is not None and source[0] == "routes" else self._shared(*source)
 
     def _shared(self, kind: str, id_: Any) -> _core.Upstream:
         """The one upstream of all routes that lead to it by this object."""

@@ -81,6 +81,10 @@ def json_schema() -> dict[str, Any]:
     return document.json_schema(plugins)
 
 
+def _of_environment(fault: Fault) -> Fault:
+    return fault._replace(message=f"{fault.message} (of {ADMIN_KEY}, which stands for it)")
+
+
 def _position(data: Any, path: Path) -> tuple[int, ...]:
     """Where in the document a path lies, to sort by; what is missing comes last in its object."""
     places: list[int] = []
@@ -127,6 +131,8 @@ class _Reader:
         lists = {name: [] if isinstance(data[name], list) else data[name] for name in data if name in OBJECT_LISTS}
         at_fault = {fault.path for fault in unresolved}
         found = faults_of(resolved | lists, Document)[1]
+        if key:
+            found = [_of_environment(fault) if fault.path == ("admin", "key") else fault for fault in found]
         self.faults += [*unresolved, *(fault for fault in found if fault.path not in at_fault)]
         resolved.pop("$schema", None)
         return resolved

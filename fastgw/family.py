@@ -10,12 +10,13 @@ from pathlib import Path
 
 from fastgw import echo, logs, worker
 from fastgw._core import Region
+from fastgw.admin import audit
 from fastgw.admin import process as admin_process
-from fastgw.admin.auth import Key, own_key
+from fastgw.admin.auth import Key, keys_of
 from fastgw.compile import Compiler
 from fastgw.datadir import DataDir
 from fastgw.process import stand_back
-from fastgw.schema.settings import ErrorLog, Settings, SharedMemory
+from fastgw.schema.settings import Admin, ErrorLog, Settings, SharedMemory
 from fastgw.slots import Kind, Slots
 from fastgw.sockets import Listener
 from fastgw.supervisor import Role
@@ -49,15 +50,24 @@ class Family:
         self.inherit_not(self.data_dir.let_go)
         try:
             self.listeners = [self._open(address, workers) for address in settings.listen]
-            self.admin_listener = self._open(settings.admin.listen, 1)
+            self.admin_listener = self._open(settings.admin.listen, 1, int(settings.admin.socket_mode, 8))
             self._echo = [] if settings.echo is None else [self._open(settings.echo, 1)]
             self._control = None if settings.control is None else self._open(settings.control, 1)
             self._status = None if settings.status is None else self._open(settings.status, 1)
-            self._keys = _admin_keys(settings, self.data_dir.path)
+            self._keys = self.admin_keys(settings)
             self.slots = Slots(_region(settings.shared_memory))
         except BaseException:
             self.close()
             raise
+
+    def admin_keys(self, settings: Settings) -> list[Key]:
+        """The keys by these settings; ValueError, OSError: they, or the audit log's file, will not do."""
+        audit.prepare(_audit_log(settings, self.data_dir.path))
+        return _admin_keys(settings.admin, self.data_dir.path)
+
+    def take_keys(self, keys: list[Key]) -> None:
+        """For the next admin process."""
+        self._keys = keys
 
     def inherit_not(self, close: Callable[[], None]) -> None:
         """Every child calls this first: it holds something that must end with the master."""
@@ -117,13 +127,18 @@ class Family:
         stand_back()  # a write may take a little longer, traffic may not
         self.slots.enter(slot, Kind.ADMIN)
         self.slots.serve(slot)
+        admin = self.settings.admin
         setup = admin_process.Setup(
-            self.data_dir.database,
-            self._keys,
-            self.settings.admin.allow,
-            str(self._source),
-            self.settings.server_tokens,
-            self.settings.admin.body_bytes,
+            database=self.data_dir.database,
+            keys=self._keys,
+            allow=admin.allow,
+            source=str(self._source),
+            server_tokens=self.settings.server_tokens,
+            body_bytes=admin.body_bytes,
+            wrong_keys=admin.wrong_keys,
+            audit=_audit_log(self.settings, self.data_dir.path),
+            audit_entries=admin.audit.entries,
+            limits=self.settings.limits,
             control=self._control.socket(0) if self._control else None,
             status=self._status.socket(0) if self._status else None,
             workers=self._workers,
@@ -144,8 +159,8 @@ class Family:
             each.keep(mine.get(each))
         configure_log(name, self.settings.error_log)
 
-    def _open(self, address: str, slots: int) -> Listener:
-        opened = Listener(address, slots)
+    def _open(self, address: str, slots: int, mode: int | None = None) -> Listener:
+        opened = Listener(address, slots, mode)
         self._opened.append(opened)
         return opened
 
@@ -160,10 +175,13 @@ def _region(settings: SharedMemory) -> Region:
     return region
 
 
-def _admin_keys(settings: Settings, data_dir: Path) -> list[Key]:
-    keys = [Key("admin", own_key(settings.admin.key, data_dir), "admin")]
-    if settings.admin.viewer_key is not None:
-        keys.append(Key("viewer", settings.admin.viewer_key, "viewer"))
+def _audit_log(settings: Settings, data_dir: Path) -> Path:
+    path = settings.admin.audit.path
+    return data_dir / "audit.log" if path is None else Path(path)
+
+
+def _admin_keys(settings: Admin, data_dir: Path) -> list[Key]:
+    keys = keys_of(settings, data_dir)
     for key in keys:
         logs.hide(key.value)
     return keys

@@ -4,7 +4,7 @@ Owns: start, reload, resize, stop. Must not know: requests, plugins, HTTP; it pa
 
     TERM, INT   drain and stop; a second one: stop now
     HUP         read the config file again; a bad one changes nothing
-    USR1        reopen logs, here and in the workers
+    USR1        reopen logs, here and in the children
     USR2        binary upgrade (not in this release)
 
 Faults of the command line, config or environment leave as ConfigError, OSError or ValueError before the first
@@ -48,6 +48,8 @@ MOST_WORKERS: Final = 120
 
 # What a reload can change, and how; the rest of the settings waits for the next start.
 BY_NEW_WORKERS: Final = ("limits", "access_log", "trusted_addresses", "server_tokens", "token_cache")
+BY_NEW_ADMIN: Final = ("admin", "limits", "server_tokens")
+OF_ADMIN_AT_START: Final = ("listen", "socket_mode")
 
 log = logging.getLogger("fastgw.master")
 
@@ -116,7 +118,8 @@ class Master:
 
     def _start(self) -> None:
         process.set_title("fastgw: master")
-        for role in (self._family.admin(), *self._family.others()):
+        self._admin = self._family.admin()
+        for role in (self._admin, *self._family.others()):
             self._supervisor.start(role)
         self._grow()
 
@@ -172,7 +175,7 @@ class Master:
                 self._reload()
             elif number == signal.SIGUSR1:
                 logs.reopen()
-                self._supervisor.signal(self._workers, signal.SIGUSR1)
+                self._supervisor.signal(self._supervisor.roles, signal.SIGUSR1)
             elif number == signal.SIGUSR2:
                 log.warning("USR2: binary upgrade is not available in this release; nothing was changed")
         if signal.SIGCHLD in numbers:  # last: when the whole group was told to end, these deaths are no faults
@@ -204,11 +207,16 @@ class Master:
     def _all_serve(self) -> bool:
         return all(role.pid and self._family.slots.serves(role.slot) for role in self._serving())
 
+    def _admin_serves(self) -> bool:
+        """Not by settings that a reload has replaced."""
+        return not self._admin.renewing and bool(self._admin.pid) and self._family.slots.serves(self._admin.slot)
+
     # ---- reload ----
 
     def _reload(self) -> None:
         try:
             loaded = config.load(self._path)
+            keys = self._family.admin_keys(loaded.settings)
             revision = self._publish(loaded)
         except ConfigError as exc:
             for fault in exc.faults:
@@ -219,6 +227,11 @@ class Master:
             log.error("%s: %s", self._family.data_dir.database, exc)
             log.error("reload refused: nothing was changed")
             return
+        except (ValueError, OSError) as exc:
+            log.error("%s", exc)
+            log.error("reload refused: nothing was changed")
+            return
+        self._family.take_keys(keys)
         self._take_over(loaded.settings)
         self._reloading = revision, time.monotonic() + APPLY_S
 
@@ -240,17 +253,24 @@ class Master:
     def _take_over(self, new: Settings) -> None:
         """Puts the settings in force that can change while running."""
         old = self._family.settings
+        for name in OF_ADMIN_AT_START:
+            if getattr(old.admin, name) != getattr(new.admin, name):
+                log.warning("%s: admin.%s: changed, takes effect at the next start", self._path, name)
+        admin = msgspec.structs.replace(new.admin, **{name: getattr(old.admin, name) for name in OF_ADMIN_AT_START})
+        new = msgspec.structs.replace(new, admin=admin)
         changed = {name for name in Settings.__struct_fields__ if getattr(old, name) != getattr(new, name)}
         by_new_workers = changed.intersection(BY_NEW_WORKERS)
-        for name in sorted(changed.difference(BY_NEW_WORKERS, ("workers",))):
+        for name in sorted(changed.difference(BY_NEW_WORKERS, BY_NEW_ADMIN, ("workers",))):
             log.warning("%s: %s: changed, takes effect at the next start", self._path, name)
-        taken = {name: getattr(new, name) for name in (*by_new_workers, "workers")}
+        taken = {name: getattr(new, name) for name in (*by_new_workers, "admin", "workers")}
         self._family.settings = msgspec.structs.replace(old, **taken)
         outdated = self._serving() if by_new_workers else []
         self._count = self._workers_of(new)
         self._family.resize(self._count)
         self._retire_later([*outdated, *self._serving()[self._count :]])
         self._grow()
+        if changed.intersection(BY_NEW_ADMIN):
+            self._supervisor.renew(self._admin)
 
     def _grow(self) -> None:
         """Starts a worker for every slot that has none."""
@@ -269,16 +289,19 @@ class Master:
             self._lingering.append((time.monotonic() + LINGER_S, roles))
 
     def _check_reload(self, revision: int, deadline: float) -> None:
-        """Says "reloaded" only when it is true of every worker."""
+        """Says "reloaded" only when it is true of every worker, and of the admin process."""
         late = self._family.slots.region.lagging(revision)
         if time.monotonic() < deadline:
-            if late or not self._all_serve():
+            if late or not self._all_serve() or not self._admin_serves():
                 return
         else:
             for _, pid in late:
                 log.error("worker has not applied the reload in time: killed, to be replaced", extra={"pid": pid})
             slots = {slot for slot, _ in late}
             self._supervisor.signal([r for r in self._supervisor.roles if r.slot in slots], signal.SIGKILL)
+            if self._admin.renewing:
+                log.error("admin process has not ended in time: killed, to be replaced", extra={"pid": self._admin.pid})
+                self._supervisor.signal([self._admin], signal.SIGKILL)
         self._reloading = None
         log.info("reloaded", extra={"revision": revision, "workers": len(self._serving())})
 

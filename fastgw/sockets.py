@@ -31,14 +31,15 @@ Target = tuple[Any, ...]
 class Listener:
     """One address and its sockets. Faults are OSError whose filename is the address as the user wrote it."""
 
-    def __init__(self, address: str, slots: int) -> None:
+    def __init__(self, address: str, slots: int, mode: int | None = None) -> None:
+        """mode: of a unix socket's file; None leaves it to the umask."""
         self.address = address
         self._endpoint = parse_address(address)
         self._sockets: list[socket.socket] = []
         self._steered = False
         try:
             if self._endpoint.path:
-                self._sockets.append(_open_unix(self._endpoint.path))
+                self._sockets.append(_open_unix(self._endpoint.path, mode))
             else:
                 self._family, self._target = _resolve(self._endpoint)
                 self._probe()
@@ -139,12 +140,14 @@ def _prepare(opened: socket.socket) -> None:
         opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 
 
-def _open_unix(path: str) -> socket.socket:
+def _open_unix(path: str, mode: int | None) -> socket.socket:
     _remove_stale(path)
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         opened.setblocking(False)
         opened.bind(path)
+        if mode is not None:
+            os.chmod(path, mode)  # nobody connects before the next line
         opened.listen(BACKLOG)
     except BaseException:
         opened.close()

@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-__all__ = ["Change", "DeclaredInFile", "Feed", "NotFound", "Row", "Store", "StoreError", "View"]
+__all__ = ["Change", "DeclaredInFile", "Feed", "NotFound", "Row", "Store", "StoreError", "View", "Witness", "Written"]
 
 Object = dict[str, Any]
 
@@ -93,6 +93,18 @@ class Change(NamedTuple):
     created: int = 0
 
 
+class Written(NamedTuple):
+    """What a write did to the effective value of an id; None: there was, or is, none."""
+
+    kind: str
+    id: str
+    before: Object | None
+    after: Object | None
+
+
+Witness = Callable[[sqlite3.Connection, int, list[Written]], None]
+"""Sees a write before it is committed, with the revision that it leads to. What it writes is committed along; what it raises
+prevents the write."""
 Rows = list[Row]
 Changes = list[Change]
 Ids = list[tuple[str, str]]
@@ -143,6 +155,13 @@ class Store(View):
             db.close()
             raise StoreError(f"{path}: expected database version {SCHEMA_VERSION}, found {version}")
         super().__init__(db)
+        self.witness: Witness | None = None
+        """For writes from now on."""
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For tables of others in the same database."""
+        return self._db
 
     def close(self) -> None:
         self._db.close()
@@ -260,6 +279,8 @@ class Store(View):
             writer = _Writer(self._db)
             yield writer
             writer.finish()
+            if self.witness is not None and writer.written:
+                self.witness(self._db, writer.at, writer.written)
 
     @contextmanager
     def _transaction(self, mode: str) -> Iterator[None]:
@@ -306,6 +327,7 @@ class _Writer(View):
     def __init__(self, db: sqlite3.Connection) -> None:
         super().__init__(db)
         self._began = self.at = self.revision()
+        self.written: list[Written] = []
 
     def set(self, kind: str, id: str, layer: str, value: Object, expires: float | None = None) -> None:
         before = self.get(kind, id)
@@ -317,6 +339,7 @@ class _Writer(View):
         )
         if layer == "store" or before is None or before.layer == "file":
             self._publish(kind, id)
+            self.written.append(Written(kind, id, before.value if before else None, value))
 
     def unset(self, kind: str, id: str, layer: str) -> None:
         before = self.get(kind, id)
@@ -326,6 +349,8 @@ class _Writer(View):
             # The file's object that comes back is a change of the effective value, so it counts as modified.
             self._db.execute("UPDATE object SET modified = ? WHERE kind = ? AND id = ?", (self.at, kind, id))
             self._publish(kind, id)
+            back = self.get(kind, id)
+            self.written.append(Written(kind, id, before.value, back.value if back else None))
 
     def unset_owned(self, kind: str, id: str) -> None:
         owned = OWNED.get(kind)

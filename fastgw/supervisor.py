@@ -39,6 +39,8 @@ class Role:
         """Its death is wanted and final."""
         self.told = False
         """It was sent the signal to end."""
+        self.renewing = False
+        """It was sent that signal so that it starts anew."""
         self._started = 0.0
         self._pause = 0.0
         self.due = 0.0
@@ -83,6 +85,12 @@ class Supervisor:
                 self.signal([role], role.ends_by)
         self._roles = [role for role in self._roles if role.pid or not role.retired]
 
+    def renew(self, role: Role) -> None:
+        """Ends the process and starts it anew, with what is to be inherited now."""
+        if role.pid and not role.retired:
+            role.renewing = True
+            self.signal([role], role.ends_by)
+
     def signal(self, roles: Iterable[Role], signum: int) -> None:
         for role in roles:
             if role.pid:  # not yet waited for, so the number is still its own
@@ -123,7 +131,11 @@ class Supervisor:
         self._slots.free(role.slot)
         pause = role.end(self._clock())
         code = os.waitstatus_to_exitcode(status)
-        if role.retired:
+        renewed, role.renewing = role.renewing and not role.retired, False
+        if renewed:
+            role.due = self._clock()
+            level, then = logging.INFO, "as wanted, starts anew"
+        elif role.retired:
             level, then = (logging.INFO if code == 0 else logging.WARNING), "as wanted"
         else:
             level, then = logging.ERROR, f"replaced in {pause:g} s" if pause else "replaced at once"

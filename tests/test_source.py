@@ -33,7 +33,7 @@ LADDER = [
     {"dataplane", "echo", "supervisor", "tokens"},
     {"follow"},
     {"admin", "worker", "asgi", "wsgi"},
-    {"family"},
+    {"family", "offline"},
     {"master"},
     {"cli"},
     {"__main__"},

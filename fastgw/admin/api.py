@@ -1,10 +1,11 @@
 """The Admin API: from a request to the resource it names, and from a committed write to live traffic.
 
-Owns: the paths, the order address > key > resource > body, the audit log, the thread the store lives in,
+Owns: the paths, the order address > key > role > resource > body, what is told to the audit log, the thread the store lives in,
 expiry of objects with a ttl. Must not know: framing, how a verb works, what a kind is.
 """
 
 import asyncio
+import json
 import logging
 import sqlite3
 import time
@@ -15,8 +16,10 @@ from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from fastgw.admin import envelope, listing
+from fastgw.admin.audit import Actor, Audit
 from fastgw.admin.auth import Gate, Key
 from fastgw.admin.envelope import Failure, Reply, error, refusal
+from fastgw.admin.explain import Explain
 from fastgw.admin.kinds import INDEXES, RESOURCES
 from fastgw.admin.live import Live
 from fastgw.admin.plugins import Plugins
@@ -33,9 +36,14 @@ BASE: Final = "/apisix/admin"
 METHODS: Final = frozenset({"GET", "PUT", "POST", "PATCH", "DELETE"})
 EXPIRY_RETRY_S: Final = 5.0
 WITH_BODY: Final = frozenset({"PUT", "POST", "PATCH"})
+EXPLAIN: Final = BASE + "/explain"
+AUDIT: Final = BASE + "/audit"
+READING: Final = frozenset({EXPLAIN})  # calls that change nothing, whatever their method
+EXPIRY: Final = Actor(None, None, None, "EXPIRE", "")  # nobody; the ttl of a write
+AUDIT_PAGE: Final = 100
+AUDIT_MOST: Final = 1000
 
 log = logging.getLogger("fastgw.admin")
-audit = logging.getLogger("fastgw.admin.audit")
 T = TypeVar("T")
 
 
@@ -51,12 +59,14 @@ PLACES: Final[dict[str, Place]] = {**RESOURCES, "plugins": Plugins(), "schema": 
 class Api:
     """The handler behind every Admin listener."""
 
-    def __init__(self, store: Store, gate: Gate, live: Live, source: str) -> None:
+    def __init__(self, store: Store, gate: Gate, live: Live, source: str, audit: Audit, explain: Explain) -> None:
         """source: the config file's name, for those who would delete what only it declares."""
         self._store = store
         self._gate = gate
         self._live = live
         self._source = source
+        self._audit = audit
+        self._explain = explain
         self._thread = ThreadPoolExecutor(1, "store")  # SQLite waits for the disk; the loop must not
         self._expiry: asyncio.TimerHandle | None = None
         self._expiring: asyncio.Task[None] | None = None
@@ -64,6 +74,7 @@ class Api:
     async def start(self) -> None:
         for field in INDEXES:
             await self._in_thread(partial(self._store.index, *field))
+        await self._in_thread(self._audit.start)
         await self._schedule_expiry()
 
     async def stop(self) -> None:
@@ -72,27 +83,50 @@ class Api:
         if self._expiring is not None:
             await self._expiring
         self._thread.shutdown()
+        self._explain.close()
 
     async def __call__(self, request: Request) -> Reply:
-        refused = self._gate.refuse_address(request.peer)
-        if refused is not None:
-            return refused
         path, _, query = request.target.partition("?")
-        if path != BASE and not path.startswith(BASE + "/"):
-            return error(404, "not found")
-        if request.method == "HEAD" and path == BASE:
-            return Reply(200)  # a probe, which APISIX answers without a key
-        key = self._gate.identify(request.headers, request.method)
+        refused = self._gate.refuse_address(request.peer)
+        if refused is None:
+            if path != BASE and not path.startswith(BASE + "/"):
+                return error(404, "not found")
+            if request.method == "HEAD" and path == BASE:
+                return Reply(200)  # a probe, which APISIX answers without a key
+        key = refused or self._gate.identify(request)
+        actor = Actor(None, None, request.peer or "unix socket", request.method, path)
+        if isinstance(key, Key):
+            actor = actor._replace(key=key.name, role=key.role)
+            key = self._gate.refuse_role(key, request, path in READING) or key
         if isinstance(key, Reply):
-            peer = request.peer or "unix socket"
-            audit.warning("%s %s from %s: refused, %d", request.method, path, peer, key.status)
+            self._audit.refused(actor, key.status, _reason(key))
             return key
+        if path == EXPLAIN and request.method == "POST":
+            return await self._explain.answer(request)
+        if path == AUDIT and request.method == "GET":
+            return await self._entries(key, dict(parse_qsl(query, keep_blank_values=True)))
         if request.method not in METHODS:
             return error(404, "not found")
-        return await self._route(request, key, path, query)
+        reply = await self._route(request, key, actor, query)
+        if request.method != "GET" and reply.revision is None:
+            self._audit.refused(actor, reply.status)
+        return reply
 
-    async def _route(self, request: Request, key: Key, path: str, query: str) -> Reply:
-        kind, owner, id, sub = _place(path)
+    async def _entries(self, key: Key, params: dict[str, str]) -> Reply:
+        """Of the audit log: who did what is not for everyone."""
+        if key.role != "admin":
+            return error(403, "failed to check token", description="the audit log is not for role viewer")
+        since, limit = params.get("since"), params.get("limit", str(AUDIT_PAGE))
+        if since is not None and not (since.isdecimal() and len(since) < 19):
+            return error(400, "invalid argument since: expected the seq of an entry")
+        if not (limit.isdecimal() and len(limit) < 19 and 1 <= int(limit) <= AUDIT_MOST):
+            return error(400, f"invalid argument limit: expected 1 to {AUDIT_MOST}")
+        first = None if since is None else int(since)
+        entries = await self._in_thread(lambda: self._audit.since(first, int(limit)))
+        return envelope.document({"total": len(entries), "list": entries})
+
+    async def _route(self, request: Request, key: Key, actor: Actor, query: str) -> Reply:
+        kind, owner, id, sub = _place(actor.path)
         place = PLACES.get(kind)
         if kind == "stream_routes":
             return error(400, "stream mode is disabled, can not add stream routes")
@@ -106,8 +140,11 @@ class Api:
                 return error(400, f"invalid request body: {fault}", req_body=raw)
         params = dict(parse_qsl(query, keep_blank_values=True))
         call = Call(request.method, owner, id, sub, params, body, key.role == "admin")
-        reply = await self._in_thread(lambda: self._answer(place, kind, call))
-        await self._finish(reply, request, key, path, "ttl" in params)
+        if request.method == "GET":
+            return await self._in_thread(lambda: self._answer(place, kind, call))
+        reply = await self._in_thread(lambda: self._audit.during(actor, lambda: self._answer(place, kind, call)))
+        if reply.revision is not None:
+            await self._finish(reply.revision, "ttl" in params)
         return reply
 
     def _answer(self, place: Place, kind: str, call: Call) -> Reply:
@@ -127,15 +164,10 @@ class Api:
             log.error("the store failed: %s", exc)
             return refusal(Failure(503, f"the store failed: {exc}"))
 
-    async def _finish(self, reply: Reply, request: Request, key: Key, path: str, expires: bool) -> None:
-        if request.method != "GET":
-            peer = request.peer or "unix socket"
-            args = (request.method, path, key.name, peer, reply.status, reply.revision)
-            audit.info("%s %s by key %s from %s: %s, revision %s", *args)
-        if reply.revision is not None:
-            await self._live.reach(reply.revision)
-            if expires:
-                await self._schedule_expiry()
+    async def _finish(self, revision: int, expires: bool) -> None:
+        await self._live.reach(revision)
+        if expires:
+            await self._schedule_expiry()
 
     async def _schedule_expiry(self) -> None:
         moment = await self._in_thread(self._store.next_expiry)
@@ -151,7 +183,7 @@ class Api:
 
     async def _expire(self) -> None:
         try:
-            revision = await self._in_thread(lambda: self._store.expire(time.time()))
+            revision = await self._in_thread(lambda: self._audit.during(EXPIRY, lambda: self._store.expire(time.time())))
             if revision is not None:
                 await self._live.reach(revision)
             await self._schedule_expiry()
@@ -161,6 +193,12 @@ class Api:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _reason(reply: Reply) -> str:
+    """Why the gate refused, in its words: no part of a request, no secret."""
+    said = json.loads(reply.body)
+    return str(said.get("description") or said["error_msg"])
 
 
 def _place(path: str) -> tuple[str, str | None, str | None, tuple[str, ...]]:

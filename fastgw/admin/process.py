@@ -14,14 +14,18 @@ from pathlib import Path
 
 import uvloop
 
-from fastgw import __version__
+from fastgw import __version__, logs
 from fastgw._core import Region
 from fastgw.admin.api import Api
+from fastgw.admin.audit import Audit
 from fastgw.admin.auth import Gate, Key
 from fastgw.admin.control import Control
+from fastgw.admin.explain import Explain
+from fastgw.admin.failures import Failures
 from fastgw.admin.live import Live
 from fastgw.admin.server import MAX_BODY, Server
 from fastgw.admin.status import Status
+from fastgw.schema.settings import Limits, WrongKeys
 from fastgw.store import Store
 
 __all__ = ["SPOKEN", "Setup", "run"]
@@ -33,13 +37,18 @@ log = logging.getLogger("fastgw.admin")
 
 @dataclass(frozen=True)
 class Setup:
-    """What the master decides. keys come from `auth.own_key` and the config; source names the config file; control and status
-    are where these APIs listen, if they do; workers is how many there are to be."""
+    """What the master decides. keys come from `auth.keys_of`; source names the config file; audit is the audit log's file, of
+    which the store keeps so many entries; limits are the data plane's; control and status are where these APIs listen, if they
+    do; workers is how many there are to be."""
 
     database: Path
     keys: Sequence[Key]
     allow: Sequence[str] | None
     source: str
+    audit: Path
+    audit_entries: int
+    wrong_keys: WrongKeys
+    limits: Limits
     server_tokens: bool = True
     body_bytes: int = MAX_BODY
     control: socket.socket | None = None
@@ -58,7 +67,11 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     store = Store(setup.database)
-    api = Api(store, Gate(setup.keys, setup.allow), live, setup.source)
+    audit = Audit(store, setup.audit, setup.audit_entries)
+    loop.add_signal_handler(signal.SIGUSR1, _reopen, audit)
+    wrong = setup.wrong_keys
+    gate = Gate(setup.keys, setup.allow, Failures(wrong.count, wrong.total, wrong.window))
+    api = Api(store, gate, live, setup.source, audit, Explain(setup.database, setup.limits))
     software = f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX"
     server = Server(api, software, setup.body_bytes)
     control = None if setup.control is None else Control(setup.database)
@@ -81,4 +94,11 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
         control.close()
     await api.stop()
     live.stop()
+    audit.close()
     store.close()
+
+
+def _reopen(audit: Audit) -> None:
+    """After log files were moved away."""
+    logs.reopen()
+    audit.reopen()

@@ -12,7 +12,7 @@ from msgspec import inspect as mi
 from fastgw.plugins import order
 from fastgw.schema.kinds import KINDS
 
-__all__ = ["without_secrets"]
+__all__ = ["plugin_conf", "without_secrets"]
 
 CONSUMER_SIDE = frozenset({"consumers", "credentials"})
 
@@ -25,11 +25,12 @@ def without_secrets(kind: str, value: dict[str, Any]) -> dict[str, Any]:
         return {"id": value.get("id"), **known}
     shown: dict[str, Any] = _open(_info(KINDS[kind].type_of(value)), value)
     if isinstance(shown.get("plugins"), dict):
-        shown["plugins"] = {name: _plugin(kind, name, conf) for name, conf in shown["plugins"].items()}
+        shown["plugins"] = {name: plugin_conf(kind, name, conf) for name, conf in shown["plugins"].items()}
     return shown
 
 
-def _plugin(kind: str, name: str, conf: Any) -> Any:
+def plugin_conf(kind: str, name: str, conf: Any) -> Any:
+    """The configuration of a plugin in an object of this kind, without its secrets."""
     plugin = order.get(name)
     if plugin is None:
         return {}

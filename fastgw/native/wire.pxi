@@ -1,5 +1,5 @@
-# wire: the connection core on memory instead of sockets: bytes in, bytes out, time in the caller's hand. For tests and
-# fuzzing; the code under it is the same that serves sockets.
+# wire: the connection core on memory instead of sockets: bytes in, bytes out, time in the caller's hand. For tests,
+# fuzzing, and explaining requests; the code under it is the same that serves sockets.
 
 cdef struct MemConn:
     Conn* conn                  # NULL once the core closed it

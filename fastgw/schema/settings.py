@@ -4,36 +4,109 @@ Owns keys, defaults, units and bounds; docs/config.md tells the same, and a test
 know what any process does with them. Unknown keys are faults at every level.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from fastgw.schema.base import Address, IpRange, Positive, Schema, Secret, Text, unique
+from fastgw.errors import Fault, Path
+from fastgw.schema.base import Address, IpRange, Positive, Schema, Text, secret, unique, whole
 
-__all__ = ["AccessLog", "Admin", "ErrorLog", "Limits", "Settings", "SharedMemory", "Tls"]
+__all__ = ["AccessLog", "Admin", "AdminKey", "Audit", "ErrorLog", "Limits", "Settings", "SharedMemory", "Tls", "WrongKeys"]
 
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+# Shorter ones can be guessed; others than these characters do not pass through a header unchanged.
+ApiKey = Annotated[
+    str, Meta(min_length=16, max_length=256, pattern=whole(r"^[\x21-\x7E]*$"), title="printable ASCII without spaces"), secret
+]
+KeyName = Annotated[
+    str, Meta(min_length=1, max_length=64, pattern=whole(r"^[a-zA-Z0-9-_.@]+$"), title="letters, digits, '-', '_', '.' or '@'")
+]
+FileMode = Annotated[str, Meta(pattern=whole(r"^0?[0-7]{3}$"), title="an octal file mode such as 0600")]
 
 
 class Strict(Schema, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A group of settings."""
 
 
+class AdminKey(Strict, frozen=True, kw_only=True):
+    """One key of the Admin API.
+
+    name: what the audit log calls it
+    key: what X-API-KEY must carry
+    role: admin: everything; viewer: reads, and sees no secrets
+    """
+
+    name: KeyName
+    key: ApiKey
+    role: Literal["admin", "viewer"]
+
+
+class WrongKeys(Strict, frozen=True, kw_only=True):
+    """How many wrong keys are borne before whoever sends them has to wait.
+
+    count: of one address (of IPv6, one /64) within a window
+    total: of all addresses together within a window; beyond, an address has to wait after its first one
+    window: how long a window is, and so the longest wait, in seconds
+    """
+
+    count: Annotated[int, Meta(ge=1, le=1000)] = 10
+    total: Annotated[int, Meta(ge=1, le=100_000)] = 100
+    window: Annotated[float, Meta(gt=0, le=3600)] = 10
+
+
+class Audit(Strict, frozen=True, kw_only=True):
+    """What was changed by whom.
+
+    path: the file; audit.log in data_dir when left out
+    entries: how many of the newest entries the store keeps for GET /apisix/admin/audit
+    """
+
+    path: Text | None = None
+    entries: Annotated[int, Meta(ge=100, le=1_000_000)] = 10_000
+
+
 class Admin(Strict, frozen=True, kw_only=True):
     """The Admin API.
 
     listen: where it listens
-    key: what X-API-KEY must carry; made at the first start and kept in <data_dir>/admin.key when left out
+    socket_mode: of a unix socket, who may connect: the file's mode
+    key: what X-API-KEY must carry; made at the first start and kept in <data_dir>/admin.key when no key of role admin is given
     viewer_key: a second key that can read but not write, and sees no secrets; none when left out
+    keys: further keys, each with a name and a role
     allow: client addresses that may connect
+    wrong_keys: how many wrong keys are borne
+    audit: what was changed by whom
     body_bytes: the largest request body, in bytes
     """
 
     listen: Address = "127.0.0.1:9180"
-    key: Secret | None = None
-    viewer_key: Secret | None = None
+    socket_mode: FileMode = "0600"
+    key: ApiKey | None = None
+    viewer_key: ApiKey | None = None
+    keys: tuple[AdminKey, ...] = ()
     allow: Annotated[tuple[IpRange, ...], unique] = ("127.0.0.0/8", "::1")
+    wrong_keys: WrongKeys = WrongKeys()
+    audit: Audit = Audit()
     body_bytes: Annotated[int, Meta(ge=1024, le=2**30)] = 1572864
+
+    @classmethod
+    def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
+        """A name stands for one key, and a key for one name; `key` is called admin, `viewer_key` viewer."""
+        names = {name: member for name, member in (("admin", "key"), ("viewer", "viewer_key")) if member in good}
+        keys = {good[member]: member for member in names.values()}
+        if len(keys) < len(names):
+            yield Fault(Path(("viewer_key",)), "the same key as key; expected another", "rule")
+        for index, each in enumerate(good.get("keys", ())):
+            name, place = each["name"], f"keys[{index}]"
+            if name in names:
+                yield Fault(Path(("keys", index, "name")), f"the same name as that of {names[name]}; expected another", "rule")
+            elif name in ("admin", "viewer") and name != each["role"]:
+                yield Fault(Path(("keys", index, "name")), f"expected another name for a key of role {each['role']}", "rule")
+            if each["key"] in keys:
+                yield Fault(Path(("keys", index, "key")), f"the same key as {keys[each['key']]}; expected another", "rule")
+            names.setdefault(name, place)
+            keys.setdefault(each["key"], place)
 
 
 class Tls(Strict, frozen=True, kw_only=True):

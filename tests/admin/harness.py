@@ -9,6 +9,7 @@ from pathlib import Path
 from fastgw._core import Region
 from fastgw.admin.auth import Key
 from fastgw.admin.process import Setup, run
+from fastgw.schema.settings import Limits, WrongKeys
 
 logging.basicConfig(level=logging.INFO)
 given = json.loads(sys.argv[1])
@@ -22,6 +23,10 @@ run(
         keys=[Key(*each) for each in given["keys"]],
         allow=given["allow"],
         source=given["source"],
+        audit=Path(given["audit"]),
+        audit_entries=given["audit_entries"],
+        wrong_keys=WrongKeys(**given["wrong_keys"]),
+        limits=Limits(),
         server_tokens=given["server_tokens"],
         body_bytes=given["body_bytes"],
     ),

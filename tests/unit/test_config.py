@@ -183,16 +183,68 @@ def test_equal_keys_are_found_behind_references() -> None:
     assert line.startswith("consumers[1].plugins.jwt-auth.key: the same key as at consumers[0].credentials[0]")
 
 
-def test_the_admin_key() -> None:
-    def key(admin: dict[str, str], environ: dict[str, str]) -> str | None:
-        return config.loads(json.dumps({"admin": admin}).encode(), ".json", "c", environ).settings.admin.key
+OF_FILE, OF_ENV, OF_OTHER = "key-of-the-file-1", "key-of-the-environment", "key-of-another-name"
 
-    assert key({}, {}) is None
-    assert key({"key": "file"}, {}) == "file"
-    assert key({"key": "file"}, {"FASTGW_ADMIN_KEY": "env"}) == "env"
-    assert key({"key": "$env://FASTGW_ADMIN_KEY"}, {"FASTGW_ADMIN_KEY": "env"}) == "env"
-    assert key({"key": "$env://FASTGW_ADMIN_KEY"}, {}) is None
-    assert key({"key": "$env://OTHER"}, {"OTHER": "other"}) == "other"
+
+def admin_settings(admin: dict[str, Any], environ: dict[str, str] | None = None) -> Any:
+    return config.loads(json.dumps({"admin": admin}).encode(), ".json", "c", environ or {}).settings.admin
+
+
+@pytest.mark.parametrize(
+    ("admin", "environ", "key"),
+    [
+        ({}, {}, None),
+        ({"key": OF_FILE}, {}, OF_FILE),
+        ({"key": OF_FILE}, {"FASTGW_ADMIN_KEY": OF_ENV}, OF_ENV),
+        ({"key": "$env://FASTGW_ADMIN_KEY"}, {"FASTGW_ADMIN_KEY": OF_ENV}, OF_ENV),
+        ({"key": "$env://FASTGW_ADMIN_KEY"}, {}, None),
+        ({"key": "$env://OTHER"}, {"OTHER": OF_OTHER}, OF_OTHER),
+    ],
+)
+def test_the_admin_key(admin: dict[str, Any], environ: dict[str, str], key: str | None) -> None:
+    assert admin_settings(admin, environ).key == key
+
+
+def test_admin_keys_have_names_and_roles() -> None:
+    given = [
+        {"name": "ops", "key": "$env://OPS", "role": "admin"},
+        {"name": "viewer", "key": OF_FILE, "role": "viewer"},
+    ]
+    keys = admin_settings({"keys": given}, {"OPS": OF_OTHER}).keys
+    assert [(each.name, each.key, each.role) for each in keys] == [("ops", OF_OTHER, "admin"), ("viewer", OF_FILE, "viewer")]
+
+
+@pytest.mark.parametrize(
+    ("admin", "fault"),
+    [
+        ({"key": ""}, "admin.key: expected at least 16 characters"),
+        ({"key": "fifteen-letters"}, "admin.key: expected at least 16 characters"),
+        ({"viewer_key": "short"}, "admin.viewer_key: expected at least 16 characters"),
+        ({"key": "a key with some spaces"}, "admin.key: expected printable ASCII without spaces"),
+        ({"key": OF_FILE, "viewer_key": OF_FILE}, "admin.viewer_key: the same key as key; expected another"),
+        ({"key": OF_FILE, "keys": [("admin", OF_ENV, "admin")]}, "admin.keys[0].name: the same name as that of key"),
+        ({"keys": [("a", OF_ENV, "admin"), ("a", OF_FILE, "viewer")]}, "admin.keys[1].name: the same name as that of keys[0]"),
+        ({"keys": [("a", OF_ENV, "admin"), ("b", OF_ENV, "viewer")]}, "admin.keys[1].key: the same key as keys[0]"),
+        ({"keys": [("admin", OF_ENV, "viewer")]}, "admin.keys[0].name: expected another name for a key of role viewer"),
+        ({"keys": [("a", "short", "admin")]}, "admin.keys[0].key: expected at least 16 characters"),
+        ({"keys": [("a b", OF_ENV, "admin")]}, "admin.keys[0].name: expected letters, digits"),
+        ({"keys": [("a", OF_ENV, "root")]}, 'admin.keys[0].role: expected one of "admin", "viewer", found "root"'),
+        ({"keys": [("a", "$env://UNSET", "admin")]}, 'admin.keys[0].key: environment variable "UNSET" is not set'),
+        ({"socket_mode": "0888"}, "admin.socket_mode: expected an octal file mode such as 0600"),
+    ],
+)
+def test_keys_that_will_not_do(admin: dict[str, Any], fault: str) -> None:
+    if "keys" in admin:
+        admin = {**admin, "keys": [dict(zip(("name", "key", "role"), each, strict=True)) for each in admin["keys"]]}
+    (line,) = faults({"admin": admin})
+    assert line.startswith(fault)
+    assert not {OF_FILE, OF_ENV, "short", "fifteen-letters"} & set(line.split('"'))
+
+
+def test_a_short_key_of_the_environment_is_named() -> None:
+    (line,) = faults({}, {"FASTGW_ADMIN_KEY": "short"})
+    assert line.startswith("admin.key: expected at least 16 characters")
+    assert line.endswith("(of FASTGW_ADMIN_KEY, which stands for it)")
 
 
 # -- anything at all -----------------------------------------------------------------------------------

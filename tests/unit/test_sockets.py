@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,3 +112,10 @@ def test_a_file_is_not_taken_for_a_stale_socket(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         Listener(f"unix:{path}", 1)
     assert path.read_text() == "data"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o666])
+def test_a_unix_socket_has_the_mode_that_is_asked_for(tmp_path: Path, mode: int) -> None:
+    listener = Listener(f"unix:{tmp_path / 's'}", 1, mode)
+    assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == mode
+    listener.remove()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -372,3 +373,39 @@ def _check_after_kill(path: Path, acknowledged: int, at: int, before: int) -> in
     assert set(seen) == {(row.kind, row.id) for kind in ("routes", "consumers", "credentials") for row in store.list(kind)}
     store.close()
     return generation + 1
+
+
+# ---- witnesses -----------------------------------------------------------------------------------
+
+
+def test_a_witness_sees_what_a_write_does_to_effective_values(store: Store) -> None:
+    store.replace_file_layer({("consumers", "c"): {"username": "c"}, ("routes", "r"): {"id": "r"}})
+    seen: list[Any] = []
+    store.witness = lambda _, revision, written: seen.append((revision, [tuple(each) for each in written]))
+    _, _, revision = store.put("routes", "r", {"id": "r", "uri": "/"})
+    assert seen.pop() == (revision, [("routes", "r", {"id": "r"}, {"id": "r", "uri": "/"})])
+    _, revision = store.delete("routes", "r")
+    assert seen.pop() == (revision, [("routes", "r", {"id": "r", "uri": "/"}, {"id": "r"})])
+    store.put("consumers", "d", {"username": "d"})
+    store.put("credentials", "d/1", {"id": "1"})
+    store.delete("consumers", "d")
+    assert seen.pop()[1] == [("consumers", "d", {"username": "d"}, None), ("credentials", "d/1", {"id": "1"}, None)]
+    seen.clear()
+    store.replace_file_layer({("consumers", "c"): {"username": "c"}, ("routes", "r"): {"id": "r"}})
+    assert seen == [], "nothing has changed"
+
+
+def test_a_witness_writes_along_or_prevents(store: Store) -> None:
+    store.connection.execute("CREATE TABLE told (revision INTEGER)")
+    store.witness = lambda db, revision, _: db.execute("INSERT INTO told VALUES (?)", (revision,)) and None
+    _, _, revision = store.put("routes", "r", {"id": "r"})
+
+    def refuses(*_: object) -> None:
+        raise RuntimeError
+
+    store.witness = refuses
+    with pytest.raises(RuntimeError):
+        store.put("routes", "s", {"id": "s"})
+    assert store.connection.execute("SELECT revision FROM told").fetchall() == [(revision,)]
+    assert store.get("routes", "s") is None
+    assert store.revision() == revision

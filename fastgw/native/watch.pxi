@@ -1,0 +1,123 @@
+# watch: steps that tell that they were asked, for whoever explains what a request would meet. Never in a worker: who asks
+# compiles a snapshot of its own, in which each step is wrapped, and runs the request on memory (wire). So order, merging and
+# routing are those of every request, and what a step would have changed for others is left out: limits tell their key and do
+# not count, Python plugins are not called. The first refusal is noted, and the request goes on, so that what lies behind it is
+# told too.
+
+cdef struct Sight:              # one step that was asked
+    PyObject* step              # the WatchedStep; borrowed, the snapshot keeps it
+    uint8_t reached             # nothing had refused the request before
+    uint8_t limited             # text is the value that a limit counts by
+    uint16_t status             # of the refusal; 0: none
+    const char* reason
+    uint32_t text               # offset in the watch's texts
+    uint32_t text_len
+
+cdef struct WatchC:
+    Buf sights
+    Buf texts
+    bint refused
+
+cdef struct WatchedConf:
+    WatchC* watch
+    PyObject* step
+    const StepC* inner          # NULL: not to be run
+    const LimitedConf* limited
+
+
+class Seen(_NamedTuple):
+    """A step that was asked. `text`: of a limit the value it counts by, of a refusal the answer's body."""
+    source: object
+    phase: str
+    reached: bool
+    limited: bool
+    status: int
+    reason: str
+    text: bytes
+
+
+cdef class Watch:
+    """What the steps wrapped for it are asked."""
+    cdef WatchC c
+
+    def take(self) -> list:
+        """The steps asked since the last time, in the order in which they were."""
+        cdef Sight* s = <Sight*>self.c.sights.p
+        cdef WatchedStep step
+        cdef size_t i
+        found = []
+        for i in range(self.c.sights.len // sizeof(Sight)):
+            text = self.c.texts.p[s[i].text:s[i].text + s[i].text_len] if s[i].text_len else b""
+            reason = s[i].reason.decode() if s[i].reason != NULL else ""
+            step = <WatchedStep>s[i].step
+            found.append(Seen(step.source, PHASES[step.phase], bool(s[i].reached), bool(s[i].limited), s[i].status, reason, text))
+        buf_reset(&self.c.sights)
+        buf_reset(&self.c.texts)
+        self.c.refused = False
+        return found
+
+    def __dealloc__(self):
+        buf_free(&self.c.sights)
+        buf_free(&self.c.texts)
+
+
+cdef class WatchedStep(Step):
+    """A step in the place of `inner`. `source` is what `Watch.take` names it by."""
+    cdef WatchedConf conf
+    cdef Watch watch
+    cdef Step inner
+    cdef readonly object source
+
+    def __init__(self, Watch watch not None, Step inner not None, source):
+        self.watch = watch
+        self.inner = inner
+        self.source = source
+        self.conf.watch = &watch.c
+        self.conf.step = <PyObject*>self
+        if isinstance(inner, LimitedStep):
+            self.conf.limited = &(<LimitedStep>inner).who
+        elif not isinstance(inner, PythonStep):
+            self.conf.inner = &inner.c
+        self.bind(step_watched, &self.conf, PHASES[inner.phase])
+
+
+cdef void watch_key(Exchange* x, const LimitedConf* c, Buf* out) noexcept nogil:
+    # As limited_key has it, but for values that only the client knows: a limit may count by what carries its secret.
+    cdef uint32_t i
+    cdef uint32_t found = 0
+    cdef uint32_t start = out.len
+    cdef Span s
+    for i in range(c.key_n):
+        if c.key[i].id == VAR_SERVER_PORT:
+            buf_int(out, x.down.port)
+            found += 1
+        elif var_value(x, &c.key[i], &s):
+            if c.key[i].id in (VAR_HTTP, VAR_ARG, VAR_COOKIE, VAR_QUERY_STRING, VAR_REQUEST_URI):
+                buf_put(out, b"***", 3)
+            else:
+                buf_put(out, s.p, s.n)
+            found += c.key[i].id != VAR_LITERAL
+    if found == 0 and c.key_needs_value:
+        out.len = start
+        buf_put(out, x.down.address, x.down.address_len)
+
+
+cdef int step_watched(Exchange* x, void* p) noexcept nogil:
+    cdef WatchedConf* c = <WatchedConf*>p
+    cdef WatchC* w = c.watch
+    cdef Sight s
+    memset(&s, 0, sizeof(s))
+    s.step = c.step
+    s.reached = not w.refused
+    s.text = w.texts.len
+    if c.limited != NULL:
+        s.limited = True
+        watch_key(x, c.limited, &w.texts)
+    elif c.inner != NULL and s.reached and c.inner.fn(x, c.inner.conf) == STEP_REPLY:
+        w.refused = True
+        s.status = x.status
+        s.reason = x.refused
+        buf_put(&w.texts, x.reply_body.p, x.reply_body.len)
+    s.text_len = w.texts.len - s.text
+    buf_put(&w.sights, &s, sizeof(s))
+    return STEP_NEXT
