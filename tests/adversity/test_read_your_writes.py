@@ -14,7 +14,7 @@ import pytest
 from tests.support import wire
 from tests.support.gateway import Gateway
 from tests.support.model import Model, Probe, Seen, Write
-from tests.support.probing import ask, numbered, send
+from tests.support.probing import Numbered, ask, send
 
 WRITES = int(os.environ.get("FASTGW_TEST_WRITES", "400"))
 SEED = int(os.environ.get("FASTGW_TEST_SEED", "20"))
@@ -26,7 +26,7 @@ CONNECTIONS = 16
 @pytest.mark.timeout(120 + WRITES // 10)
 def test_no_answer_after_a_write_is_stale(directory: Path) -> None:
     with contextlib.ExitStack() as stack:
-        addresses = [stack.enter_context(numbered(index)).address for index in range(3)]
+        addresses = [stack.enter_context(Numbered(index)).address for index in range(3)]
         gateway = stack.enter_context(Gateway(directory, {"workers": WORKERS}))
         writers = [Writer(gateway, Model(f"w{number}", random.Random(SEED + number), addresses)) for number in range(WRITERS)]
         for writer in writers:

@@ -11,10 +11,16 @@ from tests.support.upstreams import Answering
 from tests.support.wire import Address
 
 
-def numbered(index: int) -> Answering:
-    """An upstream that answers with its number, as `Model` wants them."""
-    response = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % index
-    return Answering(lambda request: response)
+class Numbered(Answering):
+    """An upstream that answers with its number, as `Model` wants them, on connections that may idle for long."""
+
+    def __init__(self, number: int) -> None:
+        response = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number
+        super().__init__(lambda request: response)
+
+    def talk(self, sock: socket.socket, index: int) -> None:
+        sock.settimeout(None)
+        super().talk(sock, index)
 
 
 def send(admin: wire.Client, write: Write) -> wire.Response:
