@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import statistics
 import threading
 import time
@@ -73,5 +74,6 @@ class Changing:
         return {
             "changes_per_second": len(self._waits) / self._seconds,
             "change_p50_ms": statistics.median(self._waits) * 1e3,
+            "change_p99_ms": sorted(self._waits)[math.ceil(len(self._waits) * 0.99) - 1] * 1e3,
             "change_max_ms": max(self._waits) * 1e3,
         }

@@ -35,6 +35,7 @@ FIGURES: dict[str, Figure] = {
     "late_max_us": Figure("late max", unit="us"),
     "changes_per_second": Figure("changes/s", "{:.1f}"),
     "change_p50_ms": Figure("change p50 ms", "{:.1f}", "ms"),
+    "change_p99_ms": Figure("change p99 ms", "{:.1f}", "ms"),
     "change_max_ms": Figure("change max ms", "{:.1f}", "ms"),
     "busy": Figure("busy", "{:.0%}"),
     "others": Figure("others", "{:.0%}"),

@@ -175,16 +175,23 @@ class _Worker:
     # ---- following the store ----
 
     def _on_wake(self, fd: int) -> None:
+        # Not read yet: a drain that follows in this turn of the event loop must find it, or it waits while `_follow` waits.
+        self._loop.remove_reader(fd)
+        self._woken.set()
+
+    def _hear(self, fd: int) -> None:
+        """Takes a wake and listens for the next."""
         try:
             os.eventfd_read(fd)
         except BlockingIOError:
-            return
-        self._woken.set()
+            pass  # this turn is a retry
+        self._loop.add_reader(fd, self._on_wake, fd)
 
     async def _follow(self) -> None:
         while True:
             await self._woken.wait()
             self._woken.clear()
+            self._hear(self._slots.wakes[self._slot])
             try:
                 await self._catch_up()
             except sqlite3.Error as exc:

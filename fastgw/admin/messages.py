@@ -12,7 +12,7 @@ from fastgw.schema import decode
 
 __all__ = ["reason", "refusal", "type_name"]
 
-_TYPES: Final = {"str": "string", "int": "integer", "bool": "boolean", "list": "array", "dict": "object"}
+_TYPES: Final = {"str": "string", "int": "integer", "bool": "boolean", "number": "number", "list": "array", "dict": "object"}
 _FOUND: Final = {"str": "string", "int": "number", "float": "number", "bool": "boolean", "null": "userdata"}
 _NO_MATCH: Final = "object matches none of the required"
 _NONE_OF_ONE: Final = "value should match only one schema, but matches none"
@@ -34,9 +34,11 @@ def reason(fault: Fault, kind: str = "") -> str:
     path, text = fault.path, _own_reason(fault, kind)
     if fault.code in ("required", "unknown") or fault.apisix.startswith("property "):
         path = Path(path[:-1])  # the text names the last part itself
-    for part in reversed(path):
+    for depth, part in reversed(list(enumerate(path))):
         if isinstance(part, int):
             text = f"failed to validate item {part + 1}: {text}"
+        elif kind and depth and path[depth - 1] == "labels":
+            text = f'failed to validate {part} (matching ".*"): {text}'  # any name is lawful there
         else:
             text = f'property "{part}" validation failed: {text}'
     return text
@@ -53,11 +55,8 @@ def _own_reason(fault: Fault, kind: str) -> str:
     name = next((part for part in reversed(fault.path) if isinstance(part, str)), "")
     if fault.code == "enum":
         return "matches none of the enum values"
-    several = (
-        name == "id"
-        or (name.endswith("_id") and kind != "secrets")
-        or (fault.code == "format" and name.startswith("remote_addr"))
-    )
+    is_id = name == "id" or (name.endswith("_id") and kind != "secrets")
+    several = (is_id and "labels" not in fault.path) or (fault.code == "format" and name.startswith("remote_addr"))
     if kind and several:
         return _NO_MATCH  # APISIX tries several schemas on these
     if kind == "ssls" and name in _PEM and fault.code.endswith("_length"):
@@ -66,10 +65,11 @@ def _own_reason(fault: Fault, kind: str) -> str:
     return make(fault, kind) if make else fault.message
 
 
-def _type(fault: Fault, _: str) -> str:
+def _type(fault: Fault, kind: str) -> str:
     if len(fault.expected) != 1:
-        return _NO_MATCH
-    expected = _TYPES.get(fault.expected[0], fault.expected[0])
+        return _NO_MATCH if kind else _NONE_OF_ONE  # objects have anyOf, plugins oneOf
+    name = fault.expected[0]
+    expected = _TYPES.get(name) or ("string" if '"' in name else "integer")  # of a choice: that of its values
     return f"wrong type: expected {expected}, got {_FOUND.get(fault.found, 'table')}"
 
 

@@ -38,8 +38,8 @@ class Conf(PluginConf, frozen=True, kw_only=True):
     show_limit_quota_header: whether answers carry X-RateLimit-Limit, -Remaining and -Reset
     """
 
-    count: Annotated[int, Meta(ge=1, le=_MAX_COUNT)]
-    time_window: Annotated[int, Meta(ge=1, le=_MAX_WINDOW)]
+    count: Annotated[int, Meta(gt=0, le=_MAX_COUNT)]
+    time_window: Annotated[int, Meta(gt=0, le=_MAX_WINDOW)]
     window_type: Literal["fixed", "sliding", "token-bucket"] = "fixed"
     burst: Annotated[int, Meta(ge=1, le=_MAX_COUNT)] | None = None
     key_type: Literal["var", "var_combination", "constant"] = "var"

@@ -53,6 +53,19 @@ def test_a_refused_write_and_a_read_publish_nothing(make_admin: Callable[..., Ad
     assert admin.region.target() == 0
 
 
+def test_a_commit_that_was_not_published_is_served_once_there_is_an_admin_process_again(make_admin: Callable[..., Admin]) -> None:
+    """A process that dies between the two leaves what every reader of the Admin API sees, and traffic must not differ."""
+    admin = make_admin()
+    follower = admin.follow(0)
+    admin.process.kill()
+    admin.process.wait(20)
+    store = admin.store()
+    store.put("consumers", "a", {"username": "a"})
+    store.close()
+    admin.start()
+    assert follower.objects["consumers", "a"] == {"username": "a"}
+
+
 class Bench:
     """A Live in this process on a real region and real eventfds."""
 
