@@ -8,13 +8,13 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, unquote
 
-from fastgw.admin import envelope, listing
+from fastgw.admin import configs, envelope, listing
 from fastgw.admin.auth import Gate, Key
 from fastgw.admin.envelope import Failure, Reply, error, refusal
 from fastgw.admin.kinds import INDEXES, RESOURCES
@@ -46,6 +46,7 @@ class Api:
         self._live = live
         self._source = source
         self._thread = ThreadPoolExecutor(1, "store")  # SQLite waits for the disk; the loop must not
+        self._sets = configs.Configs(store, self._in_thread)
         self._expiry: asyncio.TimerHandle | None = None
         self._expiring: asyncio.Task[None] | None = None
 
@@ -59,6 +60,7 @@ class Api:
             self._expiry.cancel()
         if self._expiring is not None:
             await self._expiring
+        self._sets.stop()
         self._thread.shutdown()
 
     async def __call__(self, request: Request) -> Reply:
@@ -75,9 +77,28 @@ class Api:
             peer = request.peer or "unix socket"
             audit.warning("%s %s from %s: refused, %d", request.method, path, peer, key.status)
             return key
+        if _is_configs(path):
+            return await self._configs(request, key, path, query)
         if request.method not in METHODS:
             return error(404, "not found")
         return await self._route(request, key, path, query)
+
+    def body_limit(self, method: str, target: str, headers: Mapping[str, str], peer: str | None) -> int | None:
+        """Whole sets may be larger than other bodies, if they come from someone who may send them."""
+        if method not in WITH_BODY or not _is_configs(target.partition("?")[0]) or self._gate.refuse_address(peer):
+            return None
+        return configs.MAX_SET if isinstance(self._gate.identify(headers, method), Key) else None
+
+    async def _configs(self, request: Request, key: Key, path: str, query: str) -> Reply:
+        params = dict(parse_qsl(query, keep_blank_values=True))
+        place = path[len(BASE) + len("/configs") :].strip("/")
+        call = configs.Call(request.method, place, request.headers, params, request.body, key.role == "admin")
+        try:
+            reply = await self._sets.answer(call)
+        except (sqlite3.Error, StoreError) as exc:
+            reply = _store_failed(exc)
+        await self._finish(reply, request, key, path, False)
+        return reply
 
     async def _route(self, request: Request, key: Key, path: str, query: str) -> Reply:
         kind, owner, id, sub = _place(path)
@@ -112,16 +133,15 @@ class Api:
             text = f"{resource.noun} [{call.id}] is declared in {self._source} and can only be removed there"
             return refusal(Failure(409, text))
         except (sqlite3.Error, StoreError) as exc:
-            log.error("the store failed: %s", exc)
-            return refusal(Failure(503, f"the store failed: {exc}"))
+            return _store_failed(exc)
 
     async def _finish(self, reply: Reply, request: Request, key: Key, path: str, expires: bool) -> None:
-        if request.method != "GET":
+        if request.method not in ("GET", "HEAD"):
             peer = request.peer or "unix socket"
             args = (request.method, path, key.name, peer, reply.status, reply.revision)
             audit.info("%s %s by key %s from %s: %s, revision %s", *args)
         if reply.revision is not None:
-            await self._live.reach(reply.revision)
+            await self._live.reach(reply.revision, reply.changes)
             if expires:
                 await self._schedule_expiry()
 
@@ -149,6 +169,15 @@ class Api:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _store_failed(exc: Exception) -> Reply:
+    log.error("the store failed: %s", exc)
+    return refusal(Failure(503, f"the store failed: {exc}"))
+
+
+def _is_configs(path: str) -> bool:
+    return path == f"{BASE}/configs" or path.startswith(f"{BASE}/configs/")
 
 
 def _place(path: str) -> tuple[str, str | None, str | None, tuple[str, ...]]:

@@ -53,7 +53,7 @@ async def _serve(sockets: Sequence[socket.socket], live: Live, setup: Setup) -> 
     store = Store(setup.database)
     api = Api(store, Gate(setup.keys, setup.allow), live, setup.source)
     software = f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX"
-    server = Server(api, software, setup.body_bytes)
+    server = Server(api, software, setup.body_bytes, api.body_limit)
     live.start()
     await api.start()
     for sock in sockets:
