@@ -1,4 +1,4 @@
-"""The command line: run, check, explain, token, echo, schema.
+"""The command line: run, check, explain, token, echo, schema, export, import.
 
 Owns: arguments, exit codes, what is printed where. Must not know: how any of it is done.
 
@@ -21,7 +21,7 @@ from fastgw import __version__
 from fastgw.errors import ConfigError, FastgwError
 
 MOST_WORKERS = 120  # as for `workers` in the config file
-COMMANDS = ("run", "check", "explain", "token", "echo", "schema")
+COMMANDS = ("run", "check", "explain", "token", "echo", "schema", "export", "import")
 
 
 class UsageError(FastgwError):
@@ -92,6 +92,65 @@ def schema(args: argparse.Namespace) -> int:
 
     print(json.dumps(config.json_schema(), indent=2))
     return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    from fastgw import config, transfer
+    from fastgw.places import open_place
+
+    suffix = args.output.suffix.lower() if args.output else ""
+    format: Any = args.format or ("yaml" if suffix in (".yaml", ".yml") else "json")
+    with open_place(config.load(args.config), args.admin, write=False) as place:
+        content = transfer.export(place, args.layer, format, times=args.times)
+    if args.output is None:
+        sys.stdout.buffer.write(content)
+        print("fastgw export: what was printed holds secrets", file=sys.stderr)
+    else:
+        transfer.write_private(args.output, content)
+        print(f"fastgw export: {args.output}: mode 0600, it holds secrets", file=sys.stderr)
+    return 0
+
+
+def import_(args: argparse.Namespace) -> int:
+    from fastgw import config, transfer
+    from fastgw.places import RefusedError, open_place
+
+    loaded = config.load(args.config)
+    with open_place(loaded, args.admin, write=not args.dry_run) as place:
+        given = transfer.read_set(args.file, None if place.running else os.environ)
+        for warning in given.warnings:
+            print(f"{args.file}: warning: {warning}", file=sys.stderr)
+        try:
+            plan = place.rehearse(given.data)
+            if not args.quiet:
+                before = place.objects("effective")
+                for line in transfer.difference(plan, before, given.objects, args.file.name):
+                    print(line)
+            for line in transfer.summary(plan, str(args.config)):
+                print(line)
+            if args.dry_run or not confirmed(args, plan, str(place)):
+                return 0
+            place.apply(given.data)
+        except RefusedError as refused:
+            raise given.faults(refused) from None
+        print(f"applied: {place.effect}")
+    return 0
+
+
+def confirmed(args: argparse.Namespace, plan: Any, where: str) -> bool:
+    """Whether the changes that were shown are to be made."""
+    if not any(told.get(what) for told in plan.values() if isinstance(told, dict) for what in ("created", "updated", "deleted")):
+        print("nothing to change")
+        return False
+    if args.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError("nothing was changed: --yes is needed where nobody can be asked")
+    sys.stdout.flush()
+    if input(f"Apply to {where}? [y/N] ").strip().lower() in ("y", "yes"):
+        return True
+    print("nothing was changed")
+    return False
 
 
 def signing_key(args: argparse.Namespace) -> Any:
@@ -219,7 +278,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
 
     def command(function: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(function.__name__, help=summary, description=summary)
+        added = commands.add_parser(function.__name__.rstrip("_"), help=summary, description=summary)
         added.set_defaults(function=function)
         return added
 
@@ -250,6 +309,25 @@ def parser() -> argparse.ArgumentParser:
         help="host:port or unix:/path (default: %(default)s); port 0 takes a free one",
     )
     command(schema, "print the JSON Schema of the config file")
+    exporting = command(export, "write all objects of the gateway as one set: of the running one, else of its store")
+    exporting.add_argument("-o", "--output", type=Path, metavar="FILE", help="file to write, of mode 0600 (default: print it)")
+    exporting.add_argument("--format", choices=("json", "yaml"), help="default: as the suffix of FILE says, else json")
+    exporting.add_argument(
+        "--layer",
+        choices=("effective", "store"),
+        default="effective",
+        help="effective: all that is served; store: what the Admin API wrote, without the file's objects (default: %(default)s)",
+    )
+    exporting.add_argument("--times", action="store_true", help="with create_time and update_time")
+    importing = command(import_, "put a set in place of what the Admin API wrote: into the running gateway, else its store")
+    importing.add_argument("--yes", action="store_true", help="do not ask")
+    importing.add_argument("--dry-run", action="store_true", help="only show what would change")
+    importing.add_argument("-q", "--quiet", action="store_true", help="show counts instead of the differences")
+    for each in (exporting, importing):
+        where = "Admin API of the running gateway: host:port or unix:/path (default: admin.listen of the config)"
+        each.add_argument("--admin", type=argument(address), metavar="ADDRESS", help=where)
+        each.add_argument("config", type=Path, help="JSON, YAML or TOML file that the gateway runs on")
+    importing.add_argument("file", type=Path, metavar="FILE", help="the set, in JSON, YAML or TOML")
     return top
 
 

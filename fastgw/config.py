@@ -13,7 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
+from fastgw import objectset
 from fastgw.errors import ROOT, ConfigError, Fault, Path
+from fastgw.objectset import Item
 from fastgw.plugins import order
 from fastgw.plugins.check import Verdict, check_object
 from fastgw.schema import document
@@ -21,7 +23,7 @@ from fastgw.schema.base import FromEnv
 from fastgw.schema.decode import faults_of, type_name
 from fastgw.schema.document import OBJECT_LISTS, Document, PluginTypes
 from fastgw.schema.env import resolve_env, resolve_object
-from fastgw.schema.kinds import KINDS, Kind, object_id
+from fastgw.schema.kinds import KINDS
 from fastgw.schema.links import Entry, link_faults
 from fastgw.schema.parse import SUFFIXES, parse
 from fastgw.schema.settings import Settings
@@ -111,8 +113,11 @@ class _Reader:
         self._entries: list[Entry] = []
         self._environ = environ
         self.settings = self._settings(data)
-        for name in OBJECT_LISTS:
-            self._list(KINDS[name], data.get(name), Path((name,)))
+        for item in objectset.items(data, flat=False):
+            if isinstance(item, Fault):
+                self.faults.append(item)
+            else:
+                self._object(item)
         self.faults += link_faults(self._entries, order.key_fields(), order.group_fields())
 
     def _settings(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -137,37 +142,18 @@ class _Reader:
         resolved.pop("$schema", None)
         return resolved
 
-    def _list(self, kind: Kind, values: Any, path: Path) -> None:
-        for index, value in enumerate(values if isinstance(values, list) else ()):
-            if kind.name == "consumers" and isinstance(value, dict):
-                self._consumer(value, path.to(index))
-            else:
-                self._object(kind, value, path.to(index))
-
-    def _consumer(self, value: dict[str, Any], path: Path) -> None:
-        consumer = {name: member for name, member in value.items() if name != "credentials"}
-        self._object(KINDS["consumers"], consumer, path)
-        credentials = value.get("credentials", [])
-        at = path.to("credentials")
-        if not isinstance(credentials, list):
-            self.faults.append(Fault(at, f"expected list, found {type_name(credentials)}", "type"))
-            return
-        owner = object_id(KINDS["consumers"], consumer)
-        for index, credential in enumerate(credentials):
-            self._object(KINDS["credentials"], credential, at.to(index), owner)
-
-    def _object(self, kind: Kind, value: Any, path: Path, owner: str | None = None) -> None:
+    def _object(self, item: Item) -> None:
+        kind, path, value = KINDS[item.kind], item.path, item.value
         verdict: Verdict = check_object(kind, value, path, self._environ)
         self.faults += verdict.faults
         self.warnings += verdict.warnings
         if not isinstance(value, dict):
             return
-        identity = object_id(kind, value)
-        if identity is None:
+        if item.id is None:
             if kind.id_field not in value and kind.id_field == "id":
                 self.faults.append(Fault(path.to("id"), "missing", "required"))
             return
         unresolved = any(warning.code == "unresolved" for warning in verdict.warnings)
-        self._entries.append(Entry(kind, identity, owner, path, None if unresolved else verdict.resolved))
-        key = identity if kind.name != "credentials" else f"{owner}/{identity}"
-        self.objects[kind.name, key] = value
+        owner, _, own = item.id.partition("/") if kind.name == "credentials" else (None, "", item.id)
+        self._entries.append(Entry(kind, own, owner, path, None if unresolved else verdict.resolved))
+        self.objects[kind.name, item.id] = value

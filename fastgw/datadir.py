@@ -11,9 +11,24 @@ import stat
 from pathlib import Path
 from typing import Final
 
-__all__ = ["DataDir"]
+__all__ = ["DataDir", "in_use"]
 
 PRIVATE: Final = 0o700  # the database holds credentials
+
+
+def in_use(path: Path) -> bool:
+    """Whether a gateway runs on this directory."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 class DataDir:

@@ -17,14 +17,17 @@ import os
 import re
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-__all__ = ["Change", "DeclaredInFile", "Feed", "NotFound", "Row", "Store", "StoreError", "View", "Witness", "Written"]
+from fastgw import versions
+from fastgw.versions import Versions
+
+__all__ = ["Change", "DeclaredInFile", "Edits", "Feed", "NotFound", "Row", "Store", "StoreError", "View", "Witness", "Written"]
 
 Object = dict[str, Any]
 
@@ -34,6 +37,7 @@ KEPT_REVISIONS: Final = 100_000  # tombstones: a worker is at most one publish d
 PRUNE_EVERY: Final = 1_000  # revisions between two looks for old tombstones
 FEED_ROWS: Final = 32  # changes read at once: 0.15 ms, no request waits longer for it
 OWNED: Final = {"consumers": "credentials"}  # ids of the owned kind are "<owner id>/<own id>"
+_LISTED_UNDER: Final = {owned: owner for owner, owned in OWNED.items()}  # a change of a credential is one of the consumers
 
 _SCHEMA: Final = """
 CREATE TABLE object (
@@ -105,6 +109,19 @@ class Written(NamedTuple):
 Witness = Callable[[sqlite3.Connection, int, list[Written]], None]
 """Sees a write before it is committed, with the revision that it leads to. What it writes is committed along; what it raises
 prevents the write."""
+
+
+class Edits(NamedTuple):
+    """What makes the store layer another: objects to write, in this order, and to remove."""
+
+    puts: Mapping[tuple[str, str], Object]
+    drops: Collection[tuple[str, str]]
+    counts: Mapping[str, int]
+    """Kinds whose count of changes is set instead of raised."""
+    digest: str = ""
+    """What the state is called from then on; empty: a name is made for it."""
+
+
 Rows = list[Row]
 Changes = list[Change]
 Ids = list[tuple[str, str]]
@@ -135,6 +152,14 @@ class View:
         found = self._db.execute(f"{_ROW} WHERE {where} ORDER BY created, id", values)
         return [_row(each) for each in found]
 
+    def declared(self, kind: str) -> dict[str, Object]:
+        """What the config file declares of a kind by id, also where the store's object hides it."""
+        query = "SELECT id, value FROM object WHERE kind = ? AND layer = 'file'"
+        return {id: msgspec.json.decode(text) for id, text in self._db.execute(query, (kind,))}
+
+    def versions(self) -> Versions:
+        return versions.read(self._db, self.revision())
+
     def find(self, kind: str, field: tuple[str, ...], value: str) -> Rows:
         """Objects whose field, as text, equals value; `Store.index` makes it fast."""
         found = self._db.execute(f"{_ROW} WHERE kind = ? AND {_text_of(field)} = ?", (kind, value))
@@ -154,6 +179,7 @@ class Store(View):
         if version != SCHEMA_VERSION:
             db.close()
             raise StoreError(f"{path}: expected database version {SCHEMA_VERSION}, found {version}")
+        versions.prepare(db)
         super().__init__(db)
         self.witness: Witness | None = None
         """For writes from now on."""
@@ -240,19 +266,50 @@ class Store(View):
         Returns the revision and the ids which the store goes on hiding. A consumer that no layer has any
         more takes the store's credentials with it, lest a later one of that name inherit them.
         """
-        texts = {key: _encode(value) for key, value in objects.items()}
         with self._writer() as writer:
-            found = self._db.execute("SELECT kind, id, value FROM object WHERE layer = 'file'")
-            present = {(kind, id): text for kind, id, text in found}
-            for kind, id in present.keys() - texts.keys():
-                writer.unset(kind, id, "file")
-                if writer.get(kind, id) is None:
-                    writer.unset_owned(kind, id)
-            for (kind, id), text in texts.items():
-                if present.get((kind, id)) != text:
-                    writer.set(kind, id, "file", objects[kind, id])
+            self._declare(writer, objects)
             hidden = self._db.execute("SELECT kind, id FROM effective WHERE overrides ORDER BY kind, id")
             return writer.at, [(kind, id) for kind, id in hidden]
+
+    def _declare(self, writer: "_Writer", objects: Mapping[tuple[str, str], Object]) -> None:
+        texts = {key: _encode(value) for key, value in objects.items()}
+        found = self._db.execute("SELECT kind, id, value FROM object WHERE layer = 'file'")
+        present = {(kind, id): text for kind, id, text in found}
+        for kind, id in present.keys() - texts.keys():
+            writer.unset(kind, id, "file")
+            if writer.get(kind, id) is None:
+                writer.unset_owned(kind, id)
+        for (kind, id), text in texts.items():
+            if present.get((kind, id)) != text:
+                writer.set(kind, id, "file", objects[kind, id])
+
+    def apply(
+        self,
+        edit: Callable[[View], Edits],
+        check: Callable[[View], None],
+        declared: Mapping[tuple[str, str], Object] | None = None,
+    ) -> int:
+        """Makes the edits of the store layer that `edit` finds right, all or none; returns the revision.
+
+        check sees the state after and may raise to prevent it. declared: the file layer comes to this first.
+        """
+        with self._writer() as writer:
+            if declared is not None:
+                self._declare(writer, declared)
+            edits = edit(writer)
+            for kind, id in edits.drops:
+                writer.unset(kind, id, "store")
+            for (kind, id), value in edits.puts.items():
+                writer.set(kind, id, "store", value)
+            check(writer)
+            writer.counts, writer.digest = edits.counts, edits.digest
+        return writer.at
+
+    @contextmanager
+    def reading(self) -> Iterator[View]:
+        """One state for several reads."""
+        with self._transaction("DEFERRED"):
+            yield self
 
     def changes(self, since: int) -> tuple[int, Changes]:
         """The revision now and every id whose effective value changed after `since`, oldest change first.
@@ -328,6 +385,9 @@ class _Writer(View):
         super().__init__(db)
         self._began = self.at = self.revision()
         self.written: list[Written] = []
+        self._touched: set[str] = set()
+        self.counts: Mapping[str, int] = {}
+        self.digest = ""
 
     def set(self, kind: str, id: str, layer: str, value: Object, expires: float | None = None) -> None:
         before = self.get(kind, id)
@@ -360,6 +420,9 @@ class _Writer(View):
                     self.unset(owned, row.id, "store")
 
     def finish(self) -> None:
+        versions.bump(self._db, self._touched, self.counts)
+        if self.digest:
+            versions.note(self._db, self.digest, self.at)
         if self.at == self._began:
             return
         self._db.execute("UPDATE state SET revision = ?", (self.at,))
@@ -378,6 +441,7 @@ class _Writer(View):
 
     def _publish(self, kind: str, id: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO feed VALUES (?, ?, ?)", (kind, id, self.at))
+        self._touched.add(_LISTED_UNDER.get(kind, kind))
 
 
 def _create(path: Path) -> None:

@@ -23,7 +23,9 @@ TOP = ["fastgw", "bench", "tests", "docs", "examples", ".ci", ".github"]
 LADDER = [
     {"errors"},
     {"schema"},
+    {"versions"},
     {"store"},
+    {"objectset"},
     {"_core"},
     {"core"},
     {"plugins"},
@@ -34,7 +36,8 @@ LADDER = [
     {"follow"},
     {"admin", "worker", "asgi", "wsgi"},
     {"family", "offline"},
-    {"master"},
+    {"master", "places"},
+    {"transfer"},
     {"cli"},
     {"__main__"},
 ]

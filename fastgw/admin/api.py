@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote
 
-from fastgw.admin import envelope, listing
+from fastgw.admin import configs, envelope, listing
 from fastgw.admin.audit import Actor, Audit
 from fastgw.admin.auth import Gate, Key
 from fastgw.admin.envelope import Failure, Reply, error, refusal
@@ -68,6 +68,7 @@ class Api:
         self._audit = audit
         self._explain = explain
         self._thread = ThreadPoolExecutor(1, "store")  # SQLite waits for the disk; the loop must not
+        self._sets = configs.Configs(store, self._in_thread)
         self._expiry: asyncio.TimerHandle | None = None
         self._expiring: asyncio.Task[None] | None = None
 
@@ -83,6 +84,7 @@ class Api:
             self._expiry.cancel()
         if self._expiring is not None:
             await self._expiring
+        self._sets.stop()
         self._thread.shutdown()
         self._explain.close()
 
@@ -106,12 +108,22 @@ class Api:
             return await self._explain.answer(request)
         if path == AUDIT and request.method == "GET":
             return await self._entries(key, dict(parse_qsl(query, keep_blank_values=True)))
-        if request.method not in METHODS:
-            return error(404, "not found")
-        reply = await self._route(request, key, actor, query)
-        if request.method != "GET" and reply.revision is None:
+        answer = self._configs if _is_configs(path) else self._route
+        reply = await answer(request, key, actor, dict(parse_qsl(query, keep_blank_values=True)))
+        if reply.status >= 400 and request.method not in ("GET", "HEAD"):
             self._audit.refused(actor, reply.status)
         return reply
+
+    def body_limit(self, method: str, target: str, headers: dict[str, str], peer: str | None) -> int | None:
+        """Whole sets may be larger than other bodies, if they come from someone who may send them.
+
+        A wrong key counts here too, or a body that is refused for its size would be a way to try keys.
+        """
+        if method not in WITH_BODY or not _is_configs(target.partition("?")[0]) or self._gate.refuse_address(peer):
+            return None
+        request = Request(method, target, headers, b"", peer)
+        key = self._gate.identify(request)
+        return configs.MAX_SET if isinstance(key, Key) and not self._gate.refuse_role(key, request, False) else None
 
     async def _entries(self, key: Key, params: dict[str, str]) -> Reply:
         """Of the audit log: who did what is not for everyone."""
@@ -126,7 +138,19 @@ class Api:
         entries = await self._in_thread(lambda: self._audit.since(first, int(limit)))
         return envelope.document({"total": len(entries), "list": entries})
 
-    async def _route(self, request: Request, key: Key, actor: Actor, query: str) -> Reply:
+    async def _configs(self, request: Request, key: Key, actor: Actor, params: dict[str, str]) -> Reply:
+        place = actor.path[len(BASE) + len("/configs") :].strip("/")
+        call = configs.Call(request.method, place, request.headers, params, request.body, key.role == "admin")
+        writer = actor._replace(status=202)
+        try:
+            reply = await self._sets.answer(call, lambda work: self._in_thread(lambda: self._audit.during(writer, work)))
+        except (sqlite3.Error, StoreError) as exc:
+            return _store_failed(exc)
+        return await self._finish(reply)
+
+    async def _route(self, request: Request, key: Key, actor: Actor, params: dict[str, str]) -> Reply:
+        if request.method not in METHODS:
+            return error(404, "not found")
         kind, owner, id, sub = _place(actor.path)
         place = PLACES.get(kind)
         if kind == "stream_routes":
@@ -139,14 +163,11 @@ class Api:
             for fault in faults[:1]:
                 raw = request.body.decode(errors="replace")
                 return error(400, f"invalid request body: {fault}", req_body=raw)
-        params = dict(parse_qsl(query, keep_blank_values=True))
         call = Call(request.method, owner, id, sub, params, body, key.role == "admin")
         if request.method == "GET":
             return await self._in_thread(lambda: self._answer(place, kind, call))
         reply = await self._in_thread(lambda: self._audit.during(actor, lambda: self._answer(place, kind, call)))
-        if reply.revision is not None:
-            await self._finish(reply.revision, "ttl" in params)
-        return reply
+        return await self._finish(reply, "ttl" in params)
 
     def _answer(self, place: Place, kind: str, call: Call) -> Reply:
         """Runs in the store's thread."""
@@ -162,13 +183,15 @@ class Api:
             text = f"{KINDS[kind].singular} [{call.id}] is declared in {self._source} and can only be removed there"
             return refusal(Failure(409, text))
         except (sqlite3.Error, StoreError) as exc:
-            log.error("the store failed: %s", exc)
-            return refusal(Failure(503, f"the store failed: {exc}"))
+            return _store_failed(exc)
 
-    async def _finish(self, revision: int, expires: bool) -> None:
-        await self._live.reach(revision)
-        if expires:
-            await self._schedule_expiry()
+    async def _finish(self, reply: Reply, expires: bool = False) -> Reply:
+        """What was written is live when it is answered."""
+        if reply.revision is not None:
+            await self._live.reach(reply.revision, reply.changes)
+            if expires:
+                await self._schedule_expiry()
+        return reply
 
     async def _schedule_expiry(self) -> None:
         moment = await self._in_thread(self._store.next_expiry)
@@ -200,6 +223,15 @@ def _reason(reply: Reply) -> str:
     """Why the gate refused, in its words: no part of a request, no secret."""
     said = json.loads(reply.body)
     return str(said.get("description") or said["error_msg"])
+
+
+def _store_failed(exc: Exception) -> Reply:
+    log.error("the store failed: %s", exc)
+    return refusal(Failure(503, f"the store failed: {exc}"))
+
+
+def _is_configs(path: str) -> bool:
+    return path == f"{BASE}/configs" or path.startswith(f"{BASE}/configs/")
 
 
 def _place(path: str) -> tuple[str, str | None, str | None, tuple[str, ...]]:

@@ -55,6 +55,8 @@ class Actor(NamedTuple):
     address: str | None
     method: str
     path: str
+    status: int | None = None
+    """With which a write is answered; None: as its method has it."""
 
     def entry(self) -> dict[str, Any]:
         path = self.path if len(self.path) <= MOST_PATH else self.path[:MOST_PATH] + "…"
@@ -151,7 +153,7 @@ class Audit:
             "kind": first.kind,
             "id": first.id,
             "outcome": "committed",
-            "status": 201 if created else 200,
+            "status": actor.status or (201 if created else 200),
             "revision": revision,
             "changes": changes_of(written),
         }

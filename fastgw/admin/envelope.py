@@ -39,6 +39,8 @@ class Reply(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     content_type: str = "application/json"
     revision: int | None = None
+    changes: int = 1
+    """How many objects a write has changed; every worker has to compile them."""
 
 
 class Failure(Exception):  # noqa: N818 (what the client is told, not what broke)

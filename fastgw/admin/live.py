@@ -16,6 +16,7 @@ from typing import Final, Protocol
 __all__ = ["DEADLINE_S", "Live", "Region"]
 
 DEADLINE_S: Final = 5.0
+PER_CHANGE_S: Final = 0.005  # more for each further object: compiling one takes about 0.2 ms, on a core that others use as well
 RECHECK_S: Final = 0.1  # a process that dies instead of applying acknowledges nothing
 
 log = logging.getLogger("fastgw.admin")
@@ -61,15 +62,16 @@ class Live:
     def stop(self) -> None:
         asyncio.get_running_loop().remove_reader(self._ack)
 
-    async def reach(self, revision: int) -> None:
-        """Returns when no process serves anything older than revision."""
+    async def reach(self, revision: int, changes: int = 1) -> None:
+        """Returns when no process serves anything older than revision, which so many objects changed up to."""
         now = asyncio.get_running_loop().time
-        end = now() + self._deadline
+        patience = self._deadline + (changes - 1) * PER_CHANGE_S
+        end = now() + patience
         self._publish(revision)
         while self._region.lagging(revision):
             left = end - now()
             if left <= 0:
-                self._replace(revision)
+                self._replace(revision, patience)
                 return
             try:
                 await asyncio.wait_for(self._acknowledged.wait(), min(left, RECHECK_S))
@@ -91,10 +93,10 @@ class Live:
         self._acknowledged.set()
         self._acknowledged = asyncio.Event()
 
-    def _replace(self, revision: int) -> None:
+    def _replace(self, revision: int, patience: float) -> None:
         late = "process %d (slot %d) has not applied revision %d within %g s: killed, to be replaced"
         for index, pid in self._region.lagging(revision):
-            log.error(late, pid, index, revision, self._deadline)
+            log.error(late, pid, index, revision, patience)
             try:
                 self._kill(pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -43,6 +43,13 @@ def _info(type_: Any) -> mi.Type:
     return mi.type_info(type_)
 
 
+@cache
+def _open_fields(struct: type) -> dict[str, mi.Type]:
+    info = mi.type_info(struct)
+    assert isinstance(info, mi.StructType)  # noqa: S101
+    return {field.encode_name: field.type for field in info.fields if not _secret(field.type)}
+
+
 def _secret(info: mi.Type) -> bool:
     if isinstance(info, mi.UnionType):
         return any(_secret(member) for member in info.types)
@@ -60,7 +67,7 @@ def _open(info: mi.Type, value: Any) -> Any:
             value = _open(member, value)
         return value
     if isinstance(info, mi.StructType) and isinstance(value, dict):
-        fields = {field.encode_name: field.type for field in info.fields if not _secret(field.type)}
+        fields = _open_fields(info.cls)
         return {name: _open(fields[name], item) for name, item in value.items() if name in fields}
     if isinstance(info, mi.ListType | mi.VarTupleType) and isinstance(value, list):
         return [_open(info.item_type, item) for item in value]

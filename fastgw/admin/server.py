@@ -45,14 +45,19 @@ class Request(NamedTuple):
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
+BodyLimit = Callable[[str, str, dict[str, str], "str | None"], "int | None"]
+"""What method, target, headers and peer of a request allow its body to be; None: what every body may be."""
 
 
 class Server:
     """What the connections share."""
 
-    def __init__(self, handler: Handler, software: str, max_body: int = MAX_BODY) -> None:
+    def __init__(
+        self, handler: Handler, software: str, max_body: int = MAX_BODY, body_limit: BodyLimit = lambda *head: None
+    ) -> None:
         self.handler = handler
         self.max_body = max_body
+        self.body_limit = body_limit
         self.software = software  # the Server header
         self.connections: set[Connection] = set()
         self._listeners: list[asyncio.AbstractServer] = []
@@ -112,6 +117,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._header_count = self._head_size = self._head_raw = 0
         self._body = bytearray()
+        self._max_body = self._server.max_body
         self._in_head = self._in_body = False
 
     # Transport events
@@ -176,15 +182,17 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._in_head, self._in_body = False, True
+        method, target = self._parser.get_method().decode("latin-1"), self._target.decode("latin-1")
+        self._max_body = self._server.body_limit(method, target, self._headers, self._peer) or self._server.max_body
         length = self._headers.get("content-length", "0")
-        if length.isdecimal() and int(length[:20]) > self._server.max_body:
+        if length.isdecimal() and int(length[:20]) > self._max_body:
             raise _Refused(self._too_large(int(length[:20])))
         if self._headers.get("expect", "").lower() == "100-continue" and not self._task:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, part: bytes) -> None:
         self._body += part
-        if len(self._body) > self._server.max_body:
+        if len(self._body) > self._max_body:
             raise _Refused(self._too_large(len(self._body)))
 
     def on_message_complete(self) -> None:
@@ -203,7 +211,7 @@ class Connection(asyncio.Protocol):
             raise _Refused(error(431, f"invalid request head: {text}"))
 
     def _too_large(self, size: int) -> Reply:
-        text = f"request size {size} is greater than the maximum size {self._server.max_body} allowed"
+        text = f"request size {size} is greater than the maximum size {self._max_body} allowed"
         return error(400, f"invalid request body: {text}")
 
     # Answers

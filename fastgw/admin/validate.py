@@ -14,7 +14,7 @@ from fastgw.errors import Fault, Path
 from fastgw.plugins.check import check_object
 from fastgw.schema.kinds import KINDS
 
-__all__ = ["check"]
+__all__ = ["check", "refusals"]
 
 CONSUMER_SIDE: Final = frozenset({"consumers", "credentials"})
 
@@ -23,11 +23,16 @@ log = logging.getLogger("fastgw.admin")
 
 def check(kind: str, value: dict[str, Any]) -> None:
     """Refuses what cannot be used, telling the first fault, as APISIX does; logs what is likely a slip."""
+    for message in refusals(kind, value)[:1]:
+        raise Failure(400, message)
+
+
+def refusals(kind: str, value: dict[str, Any]) -> list[str]:
+    """Every fault in APISIX's words; where there is none, what is likely a slip is logged."""
     verdict = check_object(KINDS[kind], value)
-    for fault in verdict.faults[:1]:
-        raise Failure(400, _message(kind, value, fault))
-    for doubt in verdict.warnings:
+    for doubt in () if verdict.faults else verdict.warnings:
         log.warning("%s %s: %s", KINDS[kind].singular, value.get(KINDS[kind].id_field), doubt)
+    return [_message(kind, value, fault) for fault in verdict.faults]
 
 
 def _message(kind: str, value: dict[str, Any], fault: Fault) -> str:

@@ -1,4 +1,4 @@
-"""YAML to plain data, by the rules of JSON.
+"""YAML to plain data and back, by the rules of JSON.
 
 Owns the reading of YAML's events: plain texts become numbers, booleans and null by YAML 1.2's core schema (so
 `no` and `12:30` stay texts), names must be texts and stand once, `<<` merges, and what aliases expand to is
@@ -17,7 +17,7 @@ from yaml import events
 
 from fastgw.errors import Fault, Path
 
-__all__ = ["YamlError", "read_yaml"]
+__all__ = ["YamlError", "read_yaml", "write_yaml"]
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_VALUES: Final = 2_000_000  # after aliases are expanded; a file of 10,000 routes has about 200,000
@@ -26,6 +26,10 @@ _NULL: Final = re.compile(r"~|null|Null|NULL|")
 _BOOL: Final = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+
+
+_WIDTH: Final = 2**31 - 1  # texts stay on one line
+_DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class YamlError(Exception):
@@ -187,3 +191,23 @@ def _plain(text: str) -> Any:
     if _FLOAT.fullmatch(text):
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     return text
+
+
+class _Dumper(_DUMPER):  # type: ignore[misc]
+    """Writes what `read_yaml` reads as the same: no anchors, and quotes around texts that YAML 1.2 takes for something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: Any, text: str) -> Any:
+    style = None if isinstance(_plain(text), str) else '"'
+    return dumper.represent_scalar(_TAG + "str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def write_yaml(value: Any) -> str:
+    """Plain data as one document."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH))

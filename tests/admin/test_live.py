@@ -75,10 +75,10 @@ class Bench:
         self.ack = os.eventfd(0, os.EFD_NONBLOCK)
         self.live = Live(self.region, self.wakes, self.ack, deadline)
 
-    def run(self, revision: int, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def run(self, revision: int, meanwhile: Callable[[], None] = lambda: None, changes: int = 1) -> None:
         async def main() -> None:
             self.live.start()
-            reached = asyncio.ensure_future(self.live.reach(revision))
+            reached = asyncio.ensure_future(self.live.reach(revision, changes))
             await asyncio.sleep(0)
             meanwhile()
             await reached
@@ -127,6 +127,15 @@ def test_a_process_that_does_not_apply_in_time_is_killed(bench: Bench, caplog: p
     fine.kill()
     fine.wait()
     assert f"process {laggard.pid} (slot 0) has not applied revision 7 within 1 s" in caplog.text
+
+
+def test_a_large_change_may_take_longer(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """201 objects: twice the second that the deadline of this bench allows for one."""
+    laggard = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    bench.region.set_slot(0, laggard.pid, WORKER, SERVING)
+    bench.run(7, changes=201)
+    assert laggard.wait(20) == -signal.SIGKILL
+    assert "has not applied revision 7 within 2 s" in caplog.text
 
 
 def test_the_target_never_goes_back(bench: Bench) -> None:

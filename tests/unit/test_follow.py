@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from fastgw import _core, follow
 from fastgw.compile import Compiler
 from fastgw.follow import Follower
-from fastgw.store import Store
+from fastgw.store import FEED_ROWS, Edits, Store
 
 UPSTREAM = {"type": "roundrobin", "nodes": {"192.0.2.1:80": 1}}
 
@@ -114,3 +115,41 @@ def test_the_collector_does_not_walk_the_configuration(following: Following) -> 
         assert gc.get_freeze_count() - before > count
     finally:
         gc.unfreeze()
+
+
+def test_what_is_applied_as_one_is_served_as_one(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is read in many pages, compiled in many slices, and committed while an older change is being read."""
+    monkeypatch.setattr(follow, "SLICE_S", 0.0)
+    count = 3 * FEED_ROWS + 5
+    served: list[set[str]] = []
+
+    def apply(version: str) -> None:
+        puts = {("routes", f"r{number}"): route(f"r{number}", uri=f"/{version}/{number}") for number in range(count)}
+        following.store.apply(lambda view: Edits(puts, (), {}), lambda view: None)
+
+    def installed() -> None:
+        found = set()
+        for number in range(count):
+            for version in ("a", "b", "c"):
+                if _core._test_route(following.installed[-1], b"h", f"/{version}/{number}".encode()):
+                    found.add(version)
+        served.append(found)
+
+    async def main() -> None:
+        for versions in ("a", "bc"):
+            apply(versions[0])
+            task = asyncio.create_task(following.follower.catch_up())
+            for turn in itertools.count():
+                if task.done():
+                    break
+                if turn == count // 2 and versions[1:]:
+                    apply(versions[1])
+                if len(following.installed) > len(served):
+                    installed()
+                await asyncio.sleep(0)
+            await following.follower.catch_up()
+            installed()
+
+    asyncio.run(main())
+    assert all(len(each) == 1 for each in served), served
+    assert served[-1] == {"c"}

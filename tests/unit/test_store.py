@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from fastgw import store as store_module
-from fastgw.store import DeclaredInFile, NotFound, Row, Store, StoreError, View
+from fastgw.store import DeclaredInFile, Edits, NotFound, Row, Store, StoreError, View
 
 
 @pytest.fixture
@@ -409,3 +409,102 @@ def test_a_witness_writes_along_or_prevents(store: Store) -> None:
     assert store.connection.execute("SELECT revision FROM told").fetchall() == [(revision,)]
     assert store.get("routes", "s") is None
     assert store.revision() == revision
+
+
+# ---- whole sets ----------------------------------------------------------------------------------
+
+
+def test_apply_writes_and_removes_as_one(store: Store) -> None:
+    store.replace_file_layer({("routes", "filed"): {"v": "file"}})
+    store.put("routes", "filed", {"v": "store"})
+    store.put("routes", "old", {})
+    edits = Edits({("routes", "b"): {"n": 1}, ("routes", "a"): {"n": 2}}, [("routes", "old"), ("routes", "filed")], {})
+    seen: list[list[str]] = []
+    began = store.revision()
+
+    def edit(view: View) -> Edits:
+        seen.append([row.id for row in view.list("routes")])
+        return edits
+
+    revision = store.apply(edit, lambda view: seen.append([row.id for row in view.list("routes")]))
+    assert seen == [["filed", "old"], ["filed", "b", "a"]]
+    assert (revision, store.revision()) == (began + 4, began + 4)
+    assert [(row.id, row.layer) for row in store.list("routes")] == [("filed", "file"), ("b", "store"), ("a", "store")]
+    changed = store.changes(began)[1]
+    assert sorted((each.id, each.value) for each in changed if each.id != "old") == [
+        ("a", {"n": 2}),
+        ("b", {"n": 1}),
+        ("filed", {"v": "file"}),
+    ]
+    assert [each.value for each in changed if each.id == "old"] == [None]
+
+
+def test_an_apply_that_is_refused_leaves_nothing_behind(store: Store) -> None:
+    store.put("routes", "old", {})
+    before = store.changes(0), store.versions()
+
+    def refuse(view: View) -> None:
+        assert view.get("routes", "new") is not None
+        raise RuntimeError("refused")
+
+    with pytest.raises(RuntimeError, match="refused"):
+        store.apply(
+            lambda view: Edits({("routes", "new"): {}}, [("routes", "old")], {"routes": 9}, "d"), refuse, {("a", "b"): {}}
+        )
+    assert (store.changes(0), store.versions()) == before
+
+
+def test_changes_are_counted_by_kind(store: Store) -> None:
+    assert (store.versions().counts, store.versions().changed) == ({}, 0)
+    store.put("routes", "r", {})
+    store.replace_file_layer({("consumers", "c"): {}, ("credentials", "c/1"): {}, ("credentials", "c/2"): {}})
+    store.put("routes", "r", {"again": True})
+    assert store.versions().counts == {"routes": 2, "consumers": 1}
+    store.delete("routes", "r")
+    store.put("credentials", "c/3", {})
+    assert store.versions().counts == {"routes": 3, "consumers": 2}
+    assert store.versions().changed > 1_700_000_000
+
+
+def test_a_state_has_the_name_it_was_given_until_it_changes(store: Store) -> None:
+    names = [store.versions().digest]
+    store.apply(lambda view: Edits({}, (), {"routes": 7}, "mine"), lambda view: None)
+    assert (store.versions().digest, store.versions().counts) == ("mine", {"routes": 7})
+    other = Store(store.path)
+    assert other.versions() == store.versions()
+    other.close()
+    for number in range(2):
+        store.put("routes", "r", {"n": number})
+        names.append(store.versions().digest)
+    assert len({*names, "mine"}) == 4
+
+
+def test_killed_in_an_apply_all_or_nothing_is_there(tmp_path: Path) -> None:
+    """Killed after more and more of its writes, and once after it was acknowledged."""
+    path = tmp_path / "fastgw.db"
+    code = """
+import os, signal, sys
+from pathlib import Path
+from fastgw.store import Edits, Store, _Writer
+store, most, version = Store(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
+real, done = _Writer.set, 0
+def counted(self, *args):
+    global done
+    if done == most:
+        os.kill(os.getpid(), signal.SIGKILL)
+    done += 1
+    real(self, *args)
+_Writer.set = counted
+store.apply(lambda view: Edits({("routes", f"r{n}"): {"v": version} for n in range(50)}, (), {}, version), lambda view: None)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for most, version in ((50, "first"), (0, "b"), (1, "c"), (49, "d"), (50, "last")):
+        killed = subprocess.run([sys.executable, "-c", code, str(path), str(most), version], timeout=60)
+        assert killed.returncode == -signal.SIGKILL
+        store = Store(path)
+        whole = most == 50
+        expected = version if whole else "first"
+        assert {row.value["v"] for row in store.list("routes")} == {expected}
+        assert (len(store.list("routes")), store.versions().digest) == (50, expected)
+        assert (store.revision(), len(store.changes(0)[1])) == (100 if version == "last" else 50, 50)
+        store.close()
