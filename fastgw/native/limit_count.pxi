@@ -1,6 +1,8 @@
 # limit_count: the limit-count plugin's step: one atomic on the shared table, and the quota headers for the client. An edit of
 # the limit keeps what was consumed.
 
+from functools import lru_cache as _lru_cache
+
 cdef enum:
     LIMIT_FIXED = 0
     LIMIT_BUCKET = 1
@@ -15,6 +17,12 @@ cdef struct LimitCountConf:
     bint quota_headers
     const char* names[3]        # "X-RateLimit-Limit: " and so on
     uint32_t name_lens[3]
+
+
+@_lru_cache(maxsize=64)
+def _line_start(str name):
+    # One for all steps: a copy for each consumer would be a cache miss for each.
+    return f"{name}: ".encode()
 
 
 cdef class LimitCountStep(LimitedStep):
@@ -33,7 +41,7 @@ cdef class LimitCountStep(LimitedStep):
         self.conf.burst = count if burst is None else burst
         self.conf.window_ns = <uint64_t>(window * 1e9)
         self.conf.quota_headers = quota_headers
-        self.names = [f"{name}: ".encode() for name in header_names]
+        self.names = [_line_start(name) for name in header_names]
         for i in range(3):
             self.conf.names[i] = <bytes>self.names[i]
             self.conf.name_lens[i] = len(self.names[i])

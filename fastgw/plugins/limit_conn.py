@@ -11,7 +11,7 @@ from msgspec import Meta, field
 from fastgw import _core
 from fastgw.errors import Fault
 from fastgw.plugins.contract import Env, Plugin, PluginConf
-from fastgw.plugins.limited import rejected_body
+from fastgw.plugins.limited import key_template, rejected_body
 from fastgw.schema.base import Nested, Positive, Text
 from fastgw.schema.rules import broken, required
 
@@ -94,9 +94,9 @@ class LimitConn(Plugin):
         identity = f"{env.owner}/{self.name}"
         if conf.rules_ is None:
             one: Any = conf  # its members are there: Conf.rules has seen to it
-            return [self._step(conf, identity, _core.Template(one.key, one.key_type), one.conn, one.burst)]
+            return [self._step(conf, identity, key_template(one.key, one.key_type), one.conn, one.burst)]
         return [
-            self._step(conf, f"{identity}/{rule.key}", _core.Template(rule.key, "var_combination"), rule.conn, rule.burst, True)
+            self._step(conf, f"{identity}/{rule.key}", key_template(rule.key, "var_combination"), rule.conn, rule.burst, True)
             for rule in conf.rules_
         ]
 

@@ -11,7 +11,7 @@ from msgspec import Meta
 from fastgw import _core
 from fastgw.errors import Fault
 from fastgw.plugins.contract import Env, Plugin, PluginConf
-from fastgw.plugins.limited import rejected_body
+from fastgw.plugins.limited import key_template, rejected_body
 from fastgw.schema.base import HeaderName, Text
 from fastgw.schema.rules import broken, unsupported
 
@@ -88,7 +88,7 @@ class LimitCount(Plugin):
         names: Metadata = env.metadata(self)
         step = _core.LimitCountStep(
             (f"group/{conf.group}" if conf.group else env.owner).encode() + b"/limit-count",
-            _core.Template(conf.key, conf.key_type),
+            key_template(conf.key, conf.key_type),
             count=conf.count,
             window=conf.time_window,
             algorithm=conf.window_type,

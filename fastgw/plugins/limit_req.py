@@ -12,7 +12,7 @@ from msgspec import Meta
 from fastgw import _core
 from fastgw.errors import Fault
 from fastgw.plugins.contract import Env, Plugin, PluginConf
-from fastgw.plugins.limited import rejected_body
+from fastgw.plugins.limited import key_template, rejected_body
 from fastgw.schema.base import Positive, Text
 from fastgw.schema.rules import broken
 
@@ -73,7 +73,7 @@ class LimitReq(Plugin):
         burst = Fraction(str(conf.burst)).limit_denominator(_PARTS)
         step = _core.LimitReqStep(
             f"{env.owner}/{self.name}".encode(),
-            _core.Template(conf.key, conf.key_type),
+            key_template(conf.key, conf.key_type),
             count=rate.numerator,
             window=rate.denominator,
             burst=burst.numerator + burst.denominator,  # with the request itself

@@ -1,11 +1,22 @@
-"""What the limit plugins answer to a request that is over the limit.
+"""What the limit plugins share: the answer to a request that is over the limit, and the templates of keys.
 
-Owns that body. Must not know any one of the plugins.
+Must not know any one of the plugins.
 """
+
+from functools import lru_cache
+from typing import Literal
 
 import msgspec
 
-__all__ = ["rejected_body"]
+from fastgw import _core
+
+__all__ = ["key_template", "rejected_body"]
+
+
+@lru_cache(maxsize=1024)
+def key_template(text: str, kind: Literal["var", "var_combination", "constant"]) -> _core.Template:
+    """The template of a key: one for all that count by the same; a copy for each consumer would be a cache miss for each."""
+    return _core.Template(text, kind)
 
 
 def rejected_body(message: str | None) -> bytes:
