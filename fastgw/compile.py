@@ -15,6 +15,7 @@ import msgspec
 
 from fastgw import _core
 from fastgw.claims import Claims
+from fastgw.errors import Fault
 from fastgw.parts import Key, Parts, Withdrawn
 from fastgw.plugins import order
 from fastgw.plugins.contract import Plugin
@@ -239,10 +240,10 @@ class Compiler:
         assert change.value is not None  # noqa: S101 (what is gone needs no reading)
         value, unresolved = resolve_object(change.kind, change.value)
         if unresolved:
-            # A reference must never serve as the text it is: whoever can guess it would have a key. A credential cannot go on
-            # with its old secret either, as that was replaced; of anything else the last good version can.
+            # A reference must never serve as the text it is: whoever can guess it would have a key. Nor can a credential, or a
+            # consumer that is its own, go on with its old secret, as that was replaced; anything else can with its last version.
             text = "; ".join(str(fault) for fault in unresolved)
-            return ObjectFault(change.kind, change.id, text, withdrawn=change.kind == "credentials")
+            return ObjectFault(change.kind, change.id, text, withdrawn=any(_proves(change.kind, each) for each in unresolved))
         type_ = KINDS[change.kind].type
         try:
             # What stands in the store was judged in full when it was written. Only the words of a fault are asked for anew:
@@ -444,3 +445,11 @@ class Compiler:
             keepalive_idle=pool.idle_timeout if pool else 60,
             keepalive_requests=pool.requests if pool else 1000,
         )
+
+
+def _proves(kind: str, fault: Fault) -> bool:
+    """Whether what is at fault is what a request proves itself by."""
+    if kind not in ("consumers", "credentials") or fault.path[:1] != ("plugins",):
+        return False
+    plugin = order.get(str(fault.path[1]))
+    return plugin is not None and plugin.consumer_conf is not None

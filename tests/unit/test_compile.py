@@ -250,3 +250,22 @@ def test_a_reference_that_leads_nowhere_is_no_secret_and_ends_the_one_before(ref
     for secret in (SECRET, reference):
         assert ask(build, user="u", secret=secret)[0] == 401
     assert compiler.apply([signed_by(SECRET)]).faults == ()
+
+
+def test_a_consumer_that_is_its_own_credential_ends_with_its_secret() -> None:
+    own = {"username": "u", "plugins": {"jwt-auth": {"key": "u-key", "secret": SECRET}}}
+    compiler = Compiler()
+    assert ask(compiler.apply([Change("consumers", "u", own), route("r", plugins={"jwt-auth": {}})]), user="u")[0] == 200
+    lost = {"username": "u", "plugins": {"jwt-auth": {"key": "u-key", "secret": "$env://FASTGW_TEST_UNSET"}}}
+    build = compiler.apply([Change("consumers", "u", lost)])
+    assert [(fault.kind, fault.id, fault.withdrawn) for fault in build.faults] == [("consumers", "u", True)]
+    assert ask(build, user="u")[0] == 401
+
+
+def test_a_consumers_limit_survives_a_reference_that_leads_nowhere() -> None:
+    compiler = Compiler()
+    assert ask(compiler.apply([*consumer("u"), route("r", plugins={"jwt-auth": {}})]), user="u")[0] == 200
+    limit = {"count": 1, "time_window": 60, "rejected_msg": "$env://FASTGW_TEST_UNSET"}
+    build = compiler.apply([Change("consumers", "u", {"username": "u", "plugins": {"limit-count": limit}})])
+    assert [(fault.kind, fault.id, fault.withdrawn) for fault in build.faults] == [("consumers", "u", False)]
+    assert ask(build, user="u")[0] == 200
