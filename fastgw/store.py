@@ -227,10 +227,16 @@ class Store(View):
         assert after is not None  # noqa: S101 (written above, in the same transaction)
         return after, before is None, after.modified
 
-    def delete(self, kind: str, id: str, check: Callable[[View, Row | None], None] | None = None) -> tuple[Row | None, int]:
+    def delete(
+        self,
+        kind: str,
+        id: str,
+        check: Callable[[View, Row | None], None] | None = None,
+        require: Callable[[Row], None] | None = None,
+    ) -> tuple[Row | None, int]:
         """Removes the store's object and what it owns; returns the file's that comes back, the revision.
 
-        check sees the state after, with what comes back, and may raise to prevent it.
+        Both may raise to prevent it: require sees what would go, check the state after, with what comes back.
         """
         with self._writer() as writer:
             before = writer.get(kind, id)
@@ -238,6 +244,8 @@ class Store(View):
                 raise NotFound(f"{kind} {id}")
             if before.layer == "file":
                 raise DeclaredInFile(f"{kind} {id}")
+            if require is not None:
+                require(before)
             writer.unset(kind, id, "store")
             writer.unset_owned(kind, id)
             back = writer.get(kind, id)

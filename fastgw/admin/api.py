@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, unquote
 from fastgw.admin import configs, envelope, listing
 from fastgw.admin.audit import Actor, Audit
 from fastgw.admin.auth import Gate, Key
+from fastgw.admin.conditions import Conditions
 from fastgw.admin.envelope import Failure, Reply, error, refusal
 from fastgw.admin.explain import Explain
 from fastgw.admin.kinds import INDEXES, RESOURCES
@@ -163,7 +164,11 @@ class Api:
             for fault in faults[:1]:
                 raw = request.body.decode(errors="replace")
                 return error(400, f"invalid request body: {fault}", req_body=raw)
-        call = Call(request.method, owner, id, sub, params, body, key.role == "admin")
+        try:
+            conditions = Conditions.read(request.headers)
+        except Failure as exc:
+            return refusal(exc)
+        call = Call(request.method, owner, id, sub, params, body, key.role == "admin", conditions)
         if request.method == "GET":
             return await self._in_thread(lambda: self._answer(place, kind, call))
         reply = await self._in_thread(lambda: self._audit.during(actor, lambda: self._answer(place, kind, call)))

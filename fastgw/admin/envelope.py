@@ -21,8 +21,10 @@ __all__ = [
     "listing",
     "node",
     "not_found",
+    "not_modified",
     "one",
     "plain",
+    "tagged",
     "written",
 ]
 
@@ -86,6 +88,15 @@ def document(body: object) -> Reply:
 
 def not_found() -> Reply:
     return _json(404, {"message": "Key not found"})
+
+
+def tagged(reply: Reply, tag: str) -> Reply:
+    return reply._replace(headers=(*reply.headers, ("ETag", tag)))
+
+
+def not_modified(reply: Reply) -> Reply:
+    """The client has this reply already."""
+    return Reply(304, headers=reply.headers)
 
 
 def refusal(failure: Failure) -> Reply:

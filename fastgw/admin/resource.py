@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from fastgw.admin import envelope, listing, merge, messages, redact, validate
+from fastgw.admin.conditions import Conditions, tag_of
 from fastgw.admin.envelope import Failure, Reply
 from fastgw.admin.links import forbid_dangling, forbid_unlike_groups
 from fastgw.schema.kinds import Reference
@@ -35,6 +36,7 @@ class Call(NamedTuple):
     query: Mapping[str, str]
     body: Any = MISSING
     secrets: bool = True  # whether the caller may see them
+    conditions: Conditions = Conditions()
 
 
 class User(NamedTuple):
@@ -75,10 +77,16 @@ class Resource:
 
     def get(self, store: Store, call: Call) -> Reply:
         if call.id is None:
-            rows, total = listing.select(store.list(self.kind, call.owner), call.query)
-            return envelope.listing([self.shown(row, call) for row in rows], total)
-        row = store.get(self.kind, self.place(call, call.id))
-        return envelope.not_found() if row is None else envelope.one(self.shown(row, call))
+            with store.reading() as view:
+                at, found = view.revision(), view.list(self.kind, call.owner)
+            rows, total = listing.select(found, call.query)
+            reply, what = envelope.listing([self.shown(row, call) for row in rows], total), f"the list of {self.kind}"
+        else:
+            row = store.get(self.kind, self.place(call, call.id))
+            if row is None:
+                return envelope.not_found()
+            reply, what, at = envelope.one(self.shown(row, call)), self._name(row.id), row.modified
+        return call.conditions.answer(reply, what, tag_of(at, secrets=call.secrets))
 
     def put(self, store: Store, call: Call) -> Reply:
         id, value = self.settle(call, _body(call))
@@ -109,6 +117,7 @@ class Resource:
         def change(view: View, before: Row | None) -> Object:
             if before is None:
                 raise NotFound
+            self._require(call, id, before)
             value = merge.patched(before.value, call.sub, call.body)
             _, value = self.settle(call, value, patched=True)
             self.check(view, id, value)
@@ -116,7 +125,7 @@ class Resource:
             return self._stamp(value, before, value.get("update_time") if keeps else None)
 
         row, _, _ = store.update(self.kind, id, change, _expiry(call))
-        return envelope.written(self.shown(row, call), created=False)
+        return self._written(row, call, created=False)
 
     def delete(self, store: Store, call: Call) -> Reply:
         if call.id is None:
@@ -129,7 +138,7 @@ class Resource:
             elif call.query.get("force") != "true":
                 self._guard(view, own)
 
-        back, revision = store.delete(self.kind, id, check)
+        back, revision = store.delete(self.kind, id, check, lambda before: self._require(call, id, before))
         return envelope.deleted(self.kind, id, back and self.shown(back, call), revision)
 
     # Hooks for kinds that differ
@@ -170,11 +179,22 @@ class Resource:
         def change(view: View, before: Row | None) -> Object:
             if only_new and before is not None:
                 raise _Taken
+            self._require(call, id, before)
             self.check(view, id, value)
             return self._stamp(value, before, None)
 
         row, created, _ = store.update(self.kind, id, change, _expiry(call))
-        return envelope.written(self.shown(row, call), created=created)
+        return self._written(row, call, created=created)
+
+    def _written(self, row: Row, call: Call, *, created: bool) -> Reply:
+        return envelope.tagged(envelope.written(self.shown(row, call), created=created), tag_of(row.modified))
+
+    def _require(self, call: Call, id: str, before: Row | None) -> None:
+        """The object must be at the version that the caller demands, inside the transaction."""
+        call.conditions.require(self._name(id), before and tag_of(before.modified))
+
+    def _name(self, id: str) -> str:
+        return f"{self.noun} [{id}]"
 
     def _stamp(self, value: Object, before: Row | None, updated: Any) -> Object:
         if not self.stamped:

@@ -244,11 +244,11 @@ class Connection(asyncio.Protocol):
     def _write(self, reply: Reply, keep: bool, method: str) -> None:
         if self._transport.is_closing():
             return
+        content = [f"Content-Type: {reply.content_type}", f"Content-Length: {len(reply.body)}"]
         lines = [
             f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}",
             f"Date: {formatdate(usegmt=True)}",
-            f"Content-Type: {reply.content_type}",
-            f"Content-Length: {len(reply.body)}",
+            *(content if reply.status != 304 else ()),  # they would be those of the 200 (RFC 9110 section 8.6)
             f"Connection: {'keep-alive' if keep and not self._closing else 'close'}",
             f"Server: {self._server.software}",
             *(f"{name}: {value}" for name, value in reply.headers),
