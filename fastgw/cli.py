@@ -1,4 +1,4 @@
-"""The command line: run, check, explain, token, echo, schema, export, import.
+"""The command line: run, check, explain, token, echo, schema, export, import, keyring.
 
 Owns: arguments, exit codes, what is printed where. Must not know: how any of it is done.
 
@@ -21,7 +21,7 @@ from fastgw import __version__
 from fastgw.errors import ConfigError, FastgwError
 
 MOST_WORKERS = 120  # as for `workers` in the config file
-COMMANDS = ("run", "check", "explain", "token", "echo", "schema", "export", "import")
+COMMANDS = ("run", "check", "explain", "token", "echo", "schema", "export", "import", "keyring")
 
 
 class UsageError(FastgwError):
@@ -151,6 +151,30 @@ def confirmed(args: argparse.Namespace, plan: Any, where: str) -> bool:
         return True
     print("nothing was changed")
     return False
+
+
+def keyring(args: argparse.Namespace) -> int:
+    """`fastgw keyring rotate`, the one thing there is to do with it."""
+    import sqlite3
+
+    from fastgw import config
+    from fastgw.datadir import database_of
+    from fastgw.store import Store
+
+    path = database_of(Path(config.load(args.config).settings.data_dir))
+    if not path.exists():
+        raise UsageError(f"{path}: no such database; data_dir of {args.config} is relative to the working directory")
+    try:
+        store = Store(path)
+        done = store.rotate(drop_old=args.drop_old)
+        store.close()
+    except sqlite3.Error as error:
+        raise UsageError(f"{path}: {error}") from None
+    print(f"{path}: {done.rows} objects sealed anew, with key {done.key}")
+    for keys, what in ((done.dropped, "dropped"), (done.older, "older keys kept")):
+        if keys:
+            print(f"{path.with_suffix('.keys')}: {what}: {' '.join(keys)}")
+    return 0
 
 
 def signing_key(args: argparse.Namespace) -> Any:
@@ -328,6 +352,11 @@ def parser() -> argparse.ArgumentParser:
         each.add_argument("--admin", type=argument(address), metavar="ADDRESS", help=where)
         each.add_argument("config", type=Path, help="JSON, YAML or TOML file that the gateway runs on")
     importing.add_argument("file", type=Path, metavar="FILE", help="the set, in JSON, YAML or TOML")
+    keys = command(keyring, "change the keys that the database is sealed with").add_subparsers(required=True, metavar="{rotate}")
+    summary = "seal every object with a new key, also while the gateway runs"
+    rotating = keys.add_parser("rotate", help=summary, description=summary)
+    rotating.add_argument("--drop-old", action="store_true", help="remove the keys that nothing needs any more")
+    rotating.add_argument("config", type=Path, help="JSON, YAML or TOML file, for its data_dir")
     return top
 
 

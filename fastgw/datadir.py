@@ -11,9 +11,14 @@ import stat
 from pathlib import Path
 from typing import Final
 
-__all__ = ["DataDir", "in_use"]
+__all__ = ["DataDir", "database_of", "in_use"]
 
 PRIVATE: Final = 0o700  # the database holds credentials
+
+
+def database_of(path: Path) -> Path:
+    """The database in a data directory; its keys lie beside it (storage/keyring.py)."""
+    return path / "fastgw.db"
 
 
 def in_use(path: Path) -> bool:
@@ -36,7 +41,7 @@ class DataDir:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.database = path / "fastgw.db"
+        self.database = database_of(path)
         self._pid_file = path / "fastgw.pid"
         path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         self._check()

@@ -3,6 +3,7 @@
     Exception
     +-- FastgwError         anything this package raises on purpose
         +-- ConfigError     a configuration that cannot be used: every fault of it, not the first
+        +-- StoreError      the database or its keys cannot do what was asked; the message names the file
 
 Owns the shape of a fault and its one-line form. Must not know files, schemas or HTTP. The codes below are
 an interface: the Admin API turns them into APISIX's wording, so a new code needs a line there too.
@@ -43,7 +44,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-__all__ = ["ROOT", "ConfigError", "FastgwError", "Fault", "Path"]
+__all__ = ["ROOT", "ConfigError", "FastgwError", "Fault", "Path", "StoreError"]
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -100,6 +101,10 @@ class Fault(NamedTuple):
 
 class FastgwError(Exception):
     """Anything this package raises on purpose."""
+
+
+class StoreError(FastgwError):
+    """The database, or the keys it is sealed with, cannot do what was asked; the message names the file."""
 
 
 class ConfigError(FastgwError):

@@ -110,7 +110,7 @@ class Master:
         stack.callback(self._family.close)
         self._supervisor = Supervisor(self._family.slots)
         try:
-            self._publish(loaded)
+            self._publish(loaded, first=True)
         except (StoreError, sqlite3.Error) as exc:
             raise ValueError(str(exc)) from exc
         self._listen_to_signals(stack)
@@ -235,12 +235,14 @@ class Master:
         self._take_over(loaded.settings)
         self._reloading = revision, time.monotonic() + APPLY_S
 
-    def _publish(self, loaded: Config) -> int:
+    def _publish(self, loaded: Config, *, first: bool = False) -> int:
         """Makes the file's objects the file layer of the store and tells every process."""
         for warning in loaded.warnings:
             log.warning("%s: %s", self._path, warning)
         store = Store(self._family.data_dir.database)  # not kept: a connection must not cross a fork
         try:
+            if first:  # better no gateway than one that lacks an object
+                store.verify()
             revision, hidden = store.replace_file_layer(loaded.objects)
         finally:
             store.close()

@@ -21,7 +21,7 @@ from fastgw import objectset
 from fastgw.admin import whole
 from fastgw.admin.kinds import INDEXES
 from fastgw.config import Config
-from fastgw.datadir import DataDir, in_use
+from fastgw.datadir import DataDir, database_of, in_use
 from fastgw.errors import FastgwError, Fault
 from fastgw.schema.formats import parse_address
 from fastgw.schema.kinds import KINDS
@@ -206,14 +206,13 @@ def open_place(config: Config, admin: str | None, *, write: bool) -> Iterator[Pl
     with ExitStack() as stack:
         if write:
             stack.callback(DataDir(data_dir).let_go)
-        database = data_dir / "fastgw.db"
+        database = database_of(data_dir)
         if not write and not database.exists():  # to look must leave no trace
             database = Path(stack.enter_context(TemporaryDirectory())) / database.name
         with _store_errors():
             store = Store(database)
             stack.callback(store.close)
-            for field in INDEXES if write else ():
-                store.index(*field)
+            store.index(INDEXES)  # nothing is written where a gateway has done so before
         yield Stopped(store, config.objects)
 
 

@@ -3,8 +3,8 @@
 Owns: the two layers (`file`: what the config file declares; `store`: what the Admin API wrote; the
 store's object hides the file's of the same kind and id), the one global revision that never goes
 back, and the change feed that workers follow. Must not know: plugins, HTTP, what an object means; it
-knows only that credentials belong to consumers. A connection must not be carried over a fork: each
-process opens its own Store.
+knows only that credentials belong to consumers; nor how values are sealed and kept (storage/). A connection
+must not be carried over a fork: each process opens its own Store.
 
 Durability: WAL with synchronous=FULL and one transaction per write, so a write whose call returned
 survives kill -9 and power loss, and no reader ever sees half of one.
@@ -13,11 +13,8 @@ A row of `feed` says at which revision the effective value of an id last changed
 gone is a tombstone. Tombstones older than KEPT_REVISIONS are dropped, and `horizon` remembers it.
 """
 
-import os
-import re
 import sqlite3
-import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -25,46 +22,24 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from fastgw import versions
+from fastgw.errors import StoreError
+from fastgw.storage.database import open_database, place_of, transaction
+from fastgw.storage.keyring import Key, Keyring, WrongKey
+from fastgw.storage.lookup import Field, Lookup, text_at
+from fastgw.storage.rotation import Rotated, rotate
 from fastgw.versions import Versions
 
 __all__ = ["Change", "DeclaredInFile", "Edits", "Feed", "NotFound", "Row", "Store", "StoreError", "View", "Witness", "Written"]
 
 Object = dict[str, Any]
 
-SCHEMA_VERSION: Final = 1
-BUSY_TIMEOUT_S: Final = 30.0  # a writer waits this long for another one; each holds the lock for milliseconds
 KEPT_REVISIONS: Final = 100_000  # tombstones: a worker is at most one publish deadline (5 s) behind, far less
 PRUNE_EVERY: Final = 1_000  # revisions between two looks for old tombstones
 FEED_ROWS: Final = 32  # changes read at once: 0.15 ms, no request waits longer for it
 OWNED: Final = {"consumers": "credentials"}  # ids of the owned kind are "<owner id>/<own id>"
 _LISTED_UNDER: Final = {owned: owner for owner, owned in OWNED.items()}  # a change of a credential is one of the consumers
 
-_SCHEMA: Final = """
-CREATE TABLE object (
-    kind TEXT NOT NULL, id TEXT NOT NULL, layer TEXT NOT NULL CHECK (layer IN ('file', 'store')),
-    value TEXT NOT NULL, created INTEGER NOT NULL, modified INTEGER NOT NULL, expires REAL,
-    PRIMARY KEY (kind, id, layer)
-) WITHOUT ROWID;
-CREATE INDEX object_expires ON object (expires) WHERE expires IS NOT NULL;
-CREATE VIEW effective AS
-    SELECT o.*, o.layer = 'store' AND EXISTS (
-        SELECT 1 FROM object f WHERE f.kind = o.kind AND f.id = o.id AND f.layer = 'file') AS overrides
-    FROM object o
-    WHERE o.layer = 'store' OR NOT EXISTS (
-        SELECT 1 FROM object s WHERE s.kind = o.kind AND s.id = o.id AND s.layer = 'store');
-CREATE TABLE feed (
-    kind TEXT NOT NULL, id TEXT NOT NULL, revision INTEGER NOT NULL, PRIMARY KEY (kind, id)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX feed_revision ON feed (revision);
-CREATE TABLE state (revision INTEGER NOT NULL, horizon INTEGER NOT NULL);
-INSERT INTO state VALUES (0, 0);
-"""
-_ROW: Final = "SELECT kind, id, value, layer, created, modified, overrides FROM effective"
-_FIELD: Final = re.compile(r"[A-Za-z0-9_-]+")
-
-
-class StoreError(Exception):
-    """The database cannot do what was asked; the message names the file."""
+_ROW: Final = "SELECT kind, id, layer, key, value, created, modified, overrides FROM effective"
 
 
 class NotFound(StoreError):  # noqa: N818 (named as the answer it leads to)
@@ -130,8 +105,10 @@ Ids = list[tuple[str, str]]
 class View:
     """The effective objects as one transaction, or one statement, sees them."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, ring: Keyring, path: Path) -> None:
         self._db = db
+        self._ring = ring
+        self.path = path
 
     def revision(self) -> int:
         (revision,) = self._db.execute("SELECT revision FROM state").fetchone()
@@ -139,7 +116,7 @@ class View:
 
     def get(self, kind: str, id: str) -> Row | None:
         found = self._db.execute(f"{_ROW} WHERE kind = ? AND id = ?", (kind, id)).fetchone()
-        return _row(found) if found else None
+        return self._row(*found) if found else None
 
     def list(self, kind: str, owner: str | None = None) -> Rows:
         """All of a kind in order of creation; with an owner only those below it."""
@@ -150,20 +127,42 @@ class View:
                 [kind, f"{owner}/", f"{owner}0"],
             )  # "0" follows "/"
         found = self._db.execute(f"{_ROW} WHERE {where} ORDER BY created, id", values)
-        return [_row(each) for each in found]
+        return [self._row(*each) for each in found]
 
     def declared(self, kind: str) -> dict[str, Object]:
         """What the config file declares of a kind by id, also where the store's object hides it."""
-        query = "SELECT id, value FROM object WHERE kind = ? AND layer = 'file'"
-        return {id: msgspec.json.decode(text) for id, text in self._db.execute(query, (kind,))}
+        query = "SELECT kind, id, layer, key, value FROM object WHERE kind = ? AND layer = 'file'"
+        return {row[1]: msgspec.json.decode(self._open(*row)) for row in self._db.execute(query, (kind,))}
 
     def versions(self) -> Versions:
         return versions.read(self._db, self.revision())
 
-    def find(self, kind: str, field: tuple[str, ...], value: str) -> Rows:
+    def find(self, kind: str, field: Field, value: str) -> Rows:
         """Objects whose field, as text, equals value; `Store.index` makes it fast."""
-        found = self._db.execute(f"{_ROW} WHERE kind = ? AND {_text_of(field)} = ?", (kind, value))
-        return sorted((_row(each) for each in found), key=lambda row: row.created)
+        self._key()  # digests under one that this process has not met yet would be missed
+        lookup = Lookup(self._db)
+        if field in lookup.fields:
+            found = [self.get(kind, id) for id in lookup.ids(self._ring, kind, field, value)]
+            rows = sorted((row for row in found if row is not None), key=lambda row: row.created)
+        else:
+            rows = self.list(kind)
+        return [row for row in rows if text_at(row.value, field) == value]
+
+    def _key(self) -> Key:
+        """What is written now is sealed with it."""
+        (key,) = self._db.execute("SELECT key FROM state").fetchone()
+        return self._ring.get(key)
+
+    def _open(self, kind: str, id: str, layer: str, key: str, value: bytes) -> bytes:
+        try:
+            return self._ring.get(key).open(value, place_of(kind, id, layer))
+        except WrongKey as exc:
+            reason = f"the row is damaged, or key {key} in {self._ring.path} is not the one it was sealed with"
+            raise StoreError(f"{self.path}: {kind} {id} ({layer}) cannot be read: {reason}") from exc
+
+    def _row(self, kind: str, id: str, layer: str, key: str, value: bytes, created: int, modified: int, overrides: int) -> Row:
+        decoded = msgspec.json.decode(self._open(kind, id, layer, key, value))
+        return Row(kind, id, decoded, layer, created, modified, bool(overrides))
 
 
 class Store(View):
@@ -171,16 +170,9 @@ class Store(View):
 
     def __init__(self, path: Path) -> None:
         """Opens the database, making it and its directory (mode 0600, 0700) if there is none."""
-        self.path = path
-        if not path.exists():
-            _create(path)
-        db = _connect(path)
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version != SCHEMA_VERSION:
-            db.close()
-            raise StoreError(f"{path}: expected database version {SCHEMA_VERSION}, found {version}")
+        db, ring = open_database(path)
         versions.prepare(db)
-        super().__init__(db)
+        super().__init__(db, ring, path)
         self.witness: Witness | None = None
         """For writes from now on."""
 
@@ -192,12 +184,34 @@ class Store(View):
     def close(self) -> None:
         self._db.close()
 
-    def index(self, *field: str) -> None:
-        """Makes `find` by this field a lookup instead of a scan, from now on and for every process."""
-        name = "find_" + "_".join(field)
-        expression = _text_of(field)
-        with self._transaction("IMMEDIATE"):
-            self._db.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON object ({expression}) WHERE {expression} NOTNULL')
+    def verify(self) -> None:
+        """StoreError: a row cannot be read. None is ever left out for that."""
+        for row in self._db.execute("SELECT kind, id, layer, key, value FROM object"):
+            self._open(*row)
+
+    def rotate(self, *, drop_old: bool) -> Rotated:
+        """Seals every row with a new key, also while other processes read and write."""
+        return rotate(self._db, self._ring, self._open, drop_old=drop_old)
+
+    @contextmanager
+    def reading(self) -> Iterator[View]:
+        """All that the view tells is of one moment."""
+        with transaction(self._db, "DEFERRED"):
+            yield View(self._db, self._ring, self.path)
+
+    def index(self, fields: Iterable[Field]) -> None:
+        """Makes `find` by these fields a lookup instead of a scan, from now on and for every process."""
+        wanted = set(fields)
+        if wanted <= Lookup(self._db).fields:
+            return
+        with transaction(self._db, "IMMEDIATE"):
+            lookup = Lookup(self._db)
+            new = wanted - lookup.fields
+            for field in new:
+                lookup.add_field(field)
+            for kind, id, layer, key, value in self._db.execute("SELECT kind, id, layer, key, value FROM object"):
+                decoded = msgspec.json.decode(self._open(kind, id, layer, key, value))
+                lookup.put(self._ring.get(key), kind, id, layer, decoded, new)
 
     def put(self, kind: str, id: str, value: Object, check: Callable[[View], None] | None = None) -> tuple[Row, bool, int]:
         """Writes value to the store layer; check sees the state before and may raise to prevent it."""
@@ -280,9 +294,9 @@ class Store(View):
             return writer.at, [(kind, id) for kind, id in hidden]
 
     def _declare(self, writer: "_Writer", objects: Mapping[tuple[str, str], Object]) -> None:
-        texts = {key: _encode(value) for key, value in objects.items()}
-        found = self._db.execute("SELECT kind, id, value FROM object WHERE layer = 'file'")
-        present = {(kind, id): text for kind, id, text in found}
+        texts = {key: msgspec.json.encode(value) for key, value in objects.items()}
+        found = self._db.execute("SELECT kind, id, layer, key, value FROM object WHERE layer = 'file'")
+        present = {(row[0], row[1]): self._open(*row) for row in found}
         for kind, id in present.keys() - texts.keys():
             writer.unset(kind, id, "file")
             if writer.get(kind, id) is None:
@@ -313,12 +327,6 @@ class Store(View):
             writer.counts, writer.digest = edits.counts, edits.digest
         return writer.at
 
-    @contextmanager
-    def reading(self) -> Iterator[View]:
-        """One state for several reads."""
-        with self._transaction("DEFERRED"):
-            yield self
-
     def changes(self, since: int) -> tuple[int, Changes]:
         """The revision now and every id whose effective value changed after `since`, oldest change first.
 
@@ -331,32 +339,21 @@ class Store(View):
     def _page(self, since: int, known: int) -> tuple[int, int, list[tuple[Any, ...]]]:
         """Revision and horizon now, and the first changes after `since`; tombstones only of what went after `known`."""
         query = """
-            SELECT f.kind, f.id, e.value, f.revision, e.created FROM feed f
+            SELECT f.kind, f.id, e.layer, e.key, e.value, f.revision, e.created FROM feed f
             LEFT JOIN effective e ON e.kind = f.kind AND e.id = f.id
             WHERE f.revision > ? AND (e.value NOTNULL OR f.revision > ?) ORDER BY f.revision LIMIT ?"""
-        with self._transaction("DEFERRED"):
+        with transaction(self._db, "DEFERRED"):
             revision, horizon = self._db.execute("SELECT revision, horizon FROM state").fetchone()
             return revision, horizon, self._db.execute(query, (since, known, FEED_ROWS)).fetchall()
 
     @contextmanager
     def _writer(self) -> "Iterator[_Writer]":
-        with self._transaction("IMMEDIATE"):
-            writer = _Writer(self._db)
+        with transaction(self._db, "IMMEDIATE"):
+            writer = _Writer(self._db, self._ring, self.path)
             yield writer
             writer.finish()
             if self.witness is not None and writer.written:
                 self.witness(self._db, writer.at, writer.written)
-
-    @contextmanager
-    def _transaction(self, mode: str) -> Iterator[None]:
-        self._db.execute(f"BEGIN {mode}")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
 
 
 class Feed:
@@ -381,30 +378,37 @@ class Feed:
                 text = f"changes since {at} are gone, expected {horizon} or later"
                 raise StoreError(f"{self._store.path}: {text}")
             more = len(page) == FEED_ROWS
-            for kind, id, text, revision, created in page:
-                yield Change(kind, id, None if text is None else msgspec.json.decode(text), revision, created or 0)
+            for kind, id, layer, key, value, revision, created in page:
+                known = value is not None
+                decoded = msgspec.json.decode(self._store._open(kind, id, layer, key, value)) if known else None
+                yield Change(kind, id, decoded, revision, created or 0)
                 at = revision
 
 
 class _Writer(View):
     """The write side of one transaction: each changed row takes the next revision."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        super().__init__(db)
+    def __init__(self, db: sqlite3.Connection, ring: Keyring, path: Path) -> None:
+        super().__init__(db, ring, path)
         self._began = self.at = self.revision()
         self.written: list[Written] = []
         self._touched: set[str] = set()
         self.counts: Mapping[str, int] = {}
         self.digest = ""
+        self._sealing = self._key()
+        self._lookup = Lookup(db)
 
     def set(self, kind: str, id: str, layer: str, value: Object, expires: float | None = None) -> None:
         before = self.get(kind, id)
         self.at += 1
         created = before.created if before else self.at
+        sealed = self._sealing.seal(msgspec.json.encode(value), place_of(kind, id, layer))
         self._db.execute(
-            "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (kind, id, layer, _encode(value), created, self.at, expires),
+            "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (kind, id, layer, sealed, created, self.at, expires, self._sealing.id),
         )
+        self._lookup.drop(kind, id, layer)
+        self._lookup.put(self._sealing, kind, id, layer, value)
         if layer == "store" or before is None or before.layer == "file":
             self._publish(kind, id)
             self.written.append(Written(kind, id, before.value if before else None, value))
@@ -413,6 +417,7 @@ class _Writer(View):
         before = self.get(kind, id)
         self.at += 1
         self._db.execute("DELETE FROM object WHERE kind = ? AND id = ? AND layer = ?", (kind, id, layer))
+        self._lookup.drop(kind, id, layer)
         if before is not None and before.layer == layer:
             # The file's object that comes back is a change of the effective value, so it counts as modified.
             self._db.execute("UPDATE object SET modified = ? WHERE kind = ? AND id = ?", (self.at, kind, id))
@@ -450,53 +455,3 @@ class _Writer(View):
     def _publish(self, kind: str, id: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO feed VALUES (?, ?, ?)", (kind, id, self.at))
         self._touched.add(_LISTED_UNDER.get(kind, kind))
-
-
-def _create(path: Path) -> None:
-    """Makes the database beside its place and links it there whole, so that racing processes agree on one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)  # mode 0600, as its -wal and -shm
-    os.close(handle)
-    try:
-        db = _connect(Path(name))
-        db.execute("PRAGMA journal_mode = WAL")
-        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        db.close()  # the last connection folds the log into the file
-        try:
-            os.link(name, path)
-        except FileExistsError:
-            return
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    finally:
-        os.unlink(name)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        db.execute("PRAGMA synchronous = FULL")
-    except sqlite3.DatabaseError as exc:
-        raise StoreError(f"{path}: expected a fastgw database: {exc}") from exc
-    return db
-
-
-def _row(found: tuple[Any, ...]) -> Row:
-    kind, id, text, layer, created, modified, overrides = found
-    return Row(kind, id, msgspec.json.decode(text), layer, created, modified, bool(overrides))
-
-
-def _encode(value: Object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _text_of(field: tuple[str, ...]) -> str:
-    """SQL for a field as text, so that the ids 1 and "1" are the same; must be one spelling for the index."""
-    for name in field:
-        if not _FIELD.fullmatch(name):
-            raise ValueError(f"expected a plain field name, found {name!r}")
-    path = "".join(f'."{name}"' for name in field)
-    return f"CAST(json_extract(value, '${path}') AS TEXT)"

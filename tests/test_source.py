@@ -21,9 +21,9 @@ TOP = ["fastgw", "bench", "tests", "docs", "examples", ".ci", ".github"]
 # A module imports only from rungs below its own, or from its own package. `core`, `asgi` and `wsgi` are the
 # library; what `process` to `resolve` do for the processes knows no configuration.
 LADDER = [
-    {"errors"},
+    {"errors", "files"},
     {"schema"},
-    {"versions"},
+    {"storage", "versions"},
     {"store"},
     {"objectset"},
     {"_core"},

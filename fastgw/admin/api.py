@@ -74,8 +74,7 @@ class Api:
         self._expiring: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        for field in INDEXES:
-            await self._in_thread(partial(self._store.index, *field))
+        await self._in_thread(partial(self._store.index, INDEXES))
         await self._in_thread(self._audit.start)
         await self._live.reach(await self._in_thread(self._store.revision))  # a process that died may have left it at the commit
         await self._schedule_expiry()

@@ -15,11 +15,11 @@ import math
 import os
 import re
 import secrets
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from fastgw import files
 from fastgw.admin.envelope import Reply, error
 from fastgw.admin.failures import Failures
 from fastgw.admin.server import Request
@@ -114,7 +114,8 @@ def own_key(configured: str | None, data_dir: Path, environ: Mapping[str, str] =
         return configured
     path = data_dir / "admin.key"
     if not path.exists():
-        _write_once(path, secrets.token_urlsafe(32))
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.create(path, f"{secrets.token_urlsafe(32)}\n".encode())
         log.warning("no admin key in %s or the config: made one, it is in %s", ENV, path)
     else:
         log.info("the admin key is in %s", path)
@@ -125,23 +126,6 @@ def own_key(configured: str | None, data_dir: Path, environ: Mapping[str, str] =
             f"{path}: expected an admin key of {LEAST_KEY} characters or more, found {found}; remove it to have one made"
         )
     return value
-
-
-def _write_once(path: Path, value: str) -> None:
-    """The file appears whole or not at all; of two processes one wins and both read its key."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)  # mode 0600
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(value + "\n")
-            file.flush()
-            os.fsync(handle)
-        try:
-            os.link(name, path)
-        except FileExistsError:
-            pass
-    finally:
-        os.unlink(name)
 
 
 def _digest(value: str) -> bytes:

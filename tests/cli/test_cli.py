@@ -39,7 +39,7 @@ def test_version() -> None:
     assert (done.returncode, done.stdout) == (0, f"fastgw {fastgw.__version__}\n")
 
 
-@pytest.mark.parametrize("name", ["run", "check", "token", "echo", "schema", "export", "import"])
+@pytest.mark.parametrize("name", ["run", "check", "token", "echo", "schema", "export", "import", "keyring"])
 def test_every_command_has_help(name: str) -> None:
     done = command(name, "--help")
     assert done.returncode == 0
