@@ -43,6 +43,8 @@ KINDS = [
     ("/plugin_configs/e", {"plugins": {}}),
     ("/global_rules/e", {"plugins": {}}),
     ("/plugin_metadata/limit-count", {"limit_header": "X-Limit"}),
+    ("/secrets/vault/e", {"uri": "http://127.0.0.1:1", "prefix": "p", "token": "t"}),
+    ("/protos/e", {"content": 'syntax = "proto3";'}),
 ]
 
 
