@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import Gateway
+from tests.support.gateway import ADMIN_KEY, Gateway
 from tests.support.processes import ROOT
 from tests.support.wire import Address
 
@@ -156,7 +156,11 @@ def test_a_gateway_does_not_start_on_what_it_cannot_read(
 ) -> None:
     """It names the file, ends with 2, and leaves all as it found it."""
     data = Path(shutil.copytree(kept / "data", tmp_path / "data"))
-    settings = {"listen": ["127.0.0.1:0"], "admin": {"listen": "127.0.0.1:0", "key": "k"}, "data_dir": "data"}
+    settings = {
+        "listen": ["127.0.0.1:0"],
+        "admin": {"listen": "127.0.0.1:0", "key": ADMIN_KEY},
+        "data_dir": "data",
+    }
     (tmp_path / "config.json").write_text(json.dumps(settings))
     (key,) = ids(tmp_path)
     harm(data)
