@@ -251,7 +251,7 @@ def test_an_import_is_live_on_return(gateway: Gateway) -> None:
 def test_who_may_not_is_told_so(gateway: Gateway) -> None:
     cwd, where = gateway.directory, ("--admin", str(gateway.admin))
     at = f"the running gateway ({gateway.admin})"
-    assert refused("export", "config.json", *where, cwd=cwd, key="wrong") == [f"fastgw export: {at}: answered 401: wrong apikey"]
+    assert refused("export", "config.json", *where, cwd=cwd, key="wrong-but-long-enough") == [f"fastgw export: {at}: answered 401: wrong apikey"]
     (line,) = refused("export", "config.json", cwd=cwd)
     assert line == "fastgw export: admin.listen has port 0, so the system chose one: name the address, --admin HOST:PORT"
     (line,) = refused("export", "config.json", *where, cwd=cwd, key=None)
@@ -261,7 +261,7 @@ def test_who_may_not_is_told_so(gateway: Gateway) -> None:
 def test_the_running_gateway_is_found_by_its_own_config(directory: Path) -> None:
     """By the lock on its directory, the address in the file, and the key that it made."""
     socket = directory / "admin.sock"
-    config = {"admin": {"listen": f"unix:{socket}", "key": "key-of-the-file"}, **FILE}
+    config = {"admin": {"listen": f"unix:{socket}", "key": "the-key-of-the-file"}, **FILE}
     (directory / "c.json").write_text(json.dumps({"listen": ["127.0.0.1:0"], "data_dir": "data", "workers": 1, **config}))
     command = [sys.executable, "-m", "fastgw", "c.json"]
     env = {name: value for name, value in os.environ.items() if not name.startswith("FASTGW_")} | {"PYTHONPATH": str(ROOT)}
