@@ -251,7 +251,9 @@ def test_an_import_is_live_on_return(gateway: Gateway) -> None:
 def test_who_may_not_is_told_so(gateway: Gateway) -> None:
     cwd, where = gateway.directory, ("--admin", str(gateway.admin))
     at = f"the running gateway ({gateway.admin})"
-    assert refused("export", "config.json", *where, cwd=cwd, key="wrong-but-long-enough") == [f"fastgw export: {at}: answered 401: wrong apikey"]
+    assert refused("export", "config.json", *where, cwd=cwd, key="wrong-but-long-enough") == [
+        f"fastgw export: {at}: answered 401: wrong apikey"
+    ]
     (line,) = refused("export", "config.json", cwd=cwd)
     assert line == "fastgw export: admin.listen has port 0, so the system chose one: name the address, --admin HOST:PORT"
     (line,) = refused("export", "config.json", *where, cwd=cwd, key=None)
