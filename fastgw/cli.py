@@ -88,9 +88,15 @@ def echo(args: argparse.Namespace) -> int:
 
 
 def schema(args: argparse.Namespace) -> int:
-    from fastgw import config
+    if args.openapi:
+        from fastgw.admin import openapi
 
-    print(json.dumps(config.json_schema(), indent=2))
+        made = openapi.document()
+    else:
+        from fastgw import config
+
+        made = config.json_schema()
+    print(json.dumps(made, indent=2))
     return 0
 
 
@@ -332,7 +338,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="host:port or unix:/path (default: %(default)s); port 0 takes a free one",
     )
-    command(schema, "print the JSON Schema of the config file")
+    showing = command(schema, "print the JSON Schema of the config file, or the OpenAPI document of the Admin API")
+    showing.add_argument("--openapi", action="store_true", help="the OpenAPI 3.1 document, as GET /apisix/admin/openapi.json")
     exporting = command(export, "write all objects of the gateway as one set: of the running one, else of its store")
     exporting.add_argument("-o", "--output", type=Path, metavar="FILE", help="file to write, of mode 0600 (default: print it)")
     exporting.add_argument("--format", choices=("json", "yaml"), help="default: as the suffix of FILE says, else json")

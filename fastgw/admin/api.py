@@ -23,6 +23,7 @@ from fastgw.admin.envelope import Failure, Reply, error, refusal
 from fastgw.admin.explain import Explain
 from fastgw.admin.kinds import INDEXES, RESOURCES
 from fastgw.admin.live import Live
+from fastgw.admin.openapi import OpenApi
 from fastgw.admin.plugins import Plugins
 from fastgw.admin.resource import MISSING, Call
 from fastgw.admin.schemas import Schemas
@@ -54,7 +55,7 @@ class Place(Protocol):
     def answer(self, store: Store, call: Call) -> Reply: ...
 
 
-PLACES: Final[dict[str, Place]] = {**RESOURCES, "plugins": Plugins(), "schema": Schemas()}
+PLACES: Final[dict[str, Place]] = {**RESOURCES, "plugins": Plugins(), "schema": Schemas(), "openapi.json": OpenApi()}
 
 
 class Api:

@@ -11,11 +11,13 @@ from typing import Final, NamedTuple
 
 from fastgw.admin.envelope import Failure, Reply, not_modified, tagged
 
-__all__ = ["Conditions", "tag_of"]
+__all__ = ["FIELD", "Conditions", "tag_of"]
 
 # RFC 9110 section 8.8.3; fields are read as latin-1. In a list, empty elements are skipped (section 5.6.1.2).
 _TAG: Final = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS: Final = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
+FIELD: Final = rf"^(?:\*|{_TAGS.pattern})$"
+"""What both fields may be, as a pattern."""
 _WEAK: Final = "W/"
 
 

@@ -92,7 +92,7 @@ class Configs:
         return await self._aside(lambda: _shown(chosen, versions, call))
 
     async def _put(self, call: Call, write: InStore) -> Reply:
-        rehearse = call.query.get("dry_run") == "true"
+        rehearse = _rehearses(call)
         digest = "" if rehearse else _digest(call)
         rows, versions = await self._in_store(lambda: _state(self._store))
         if digest == versions.digest:
@@ -132,6 +132,14 @@ def _shown(rows: list[Row], versions: Versions, call: Call) -> Reply:
 
 
 # -- writing -------------------------------------------------------------------------------------------
+
+
+def _rehearses(call: Call) -> bool:
+    """A word that is not known is refused: who wrote it may not have wanted the set to be applied."""
+    given = call.query.get("dry_run", "false")
+    if given not in ("true", "false"):
+        raise Failure(400, f"invalid argument dry_run: expected true or false, found {given}")
+    return given == "true"
 
 
 def _digest(call: Call) -> str:

@@ -107,7 +107,7 @@ def _health(view: View, rest: Sequence[str]) -> Reply:
 
 def _plugins(view: View, rest: Sequence[str]) -> Reply:
     """Plugins come with the gateway: there is never anything new to load."""
-    return Reply(200, b"done") if list(rest) == ["reload"] else error(404, "not found")
+    return envelope.plain(200, "done", versioned=False) if list(rest) == ["reload"] else error(404, "not found")
 
 
 def _gc(view: View, rest: Sequence[str]) -> Reply:

@@ -108,9 +108,9 @@ def error(status: int, message: str, **more: str) -> Reply:
     return Reply(status, msgspec.json.encode({"error_msg": message, **more}) + b"\n")
 
 
-def plain(status: int, text: str) -> Reply:
-    """APISIX answers a bad page_size with the bare text, and calls it JSON."""
-    return Reply(status, text.encode(), _VERSION)
+def plain(status: int, text: str, *, versioned: bool = True) -> Reply:
+    """A bare text, which some answers of APISIX are; there it is called JSON, which it is not."""
+    return Reply(status, text.encode(), _VERSION if versioned else (), "text/plain")
 
 
 def node(row: Row) -> dict[str, Any]:

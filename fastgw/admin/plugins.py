@@ -72,7 +72,7 @@ def _conf_schema(conf: type[msgspec.Struct]) -> dict[str, Any]:
 
 def _list(subsystem: str | None) -> Reply:
     if subsystem not in (None, *SUBSYSTEMS):
-        return Reply(400, b"invalid subsystem passed")  # bare text, as in APISIX
+        return envelope.plain(400, "invalid subsystem passed", versioned=False)
     names = () if subsystem == "stream" else order.names()  # which stand by priority
     return Reply(200, msgspec.json.encode(names) + b"\n")
 
@@ -81,7 +81,7 @@ def _reload(method: str) -> Reply:
     """Plugins come with the gateway: there is never anything new to load."""
     if method != "PUT":
         return error(405, f"please use PUT method to reload the plugins, {method} method is not allowed.")
-    return Reply(200, b"done")
+    return envelope.plain(200, "done", versioned=False)
 
 
 def _subsystem(query: Mapping[str, str]) -> str:

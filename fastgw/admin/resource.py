@@ -94,7 +94,7 @@ class Resource:
 
     def post(self, store: Store, call: Call) -> Reply:
         body = _body(call)
-        if call.id is not None or body.get("id") is not None:
+        if call.id is not None or "id" in body:
             raise Failure(400, f"wrong {self.noun} id, do not need it")
         while True:
             id = f"{store.revision() + 1:020d}"  # as APISIX: the store's revision, in twenty digits
@@ -152,7 +152,8 @@ class Resource:
         given = call.id if call.id is not None else value.get("id")
         if given is None:
             raise Failure(400, f"missing {self.noun} id")
-        if value.get("id") is not None and str(value["id"]) != str(given):
+        own = value.get("id", given)
+        if own is None or str(own) != str(given):
             raise Failure(400, f"wrong {self.noun} id")
         value = {**value, "id": given}
         if not patched:

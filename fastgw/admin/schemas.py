@@ -16,9 +16,9 @@ from fastgw.schema.env import resolve_object
 from fastgw.schema.kinds import KINDS, Kind
 from fastgw.store import Store
 
-__all__ = ["Schemas", "kind_schema", "kind_schemas"]
+__all__ = ["BY_NAME", "Schemas", "kind_schema", "kind_schemas"]
 
-_BY_NAME: Final = {kind.singular.replace(" ", "_"): kind for kind in KINDS.values()}
+BY_NAME: Final = {kind.singular.replace(" ", "_"): kind for kind in KINDS.values()}
 
 
 class Schemas:
@@ -31,14 +31,14 @@ class Schemas:
             return error(404, "not found")
         if call.id == "plugins" and len(call.sub) == 1:
             return plugin_schema(call.sub[0], call.query)
-        if call.id not in _BY_NAME or call.sub:
+        if call.id not in BY_NAME or call.sub:
             raise Failure(400, f"not found schema: {'/'.join([call.id or '', *call.sub])}")
-        return envelope.document(kind_schema(_BY_NAME[call.id]))
+        return envelope.document(kind_schema(BY_NAME[call.id]))
 
 
 def kind_schemas() -> dict[str, Any]:
     """The schemas of all kinds, by their names in the singular."""
-    return {name: kind_schema(kind) for name, kind in _BY_NAME.items()}
+    return {name: kind_schema(kind) for name, kind in BY_NAME.items()}
 
 
 def kind_schema(kind: Kind) -> dict[str, Any]:

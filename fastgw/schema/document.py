@@ -23,7 +23,7 @@ from fastgw.schema.settings import Settings
 from fastgw.schema.ssl import Ssl
 from fastgw.schema.upstream import Upstream
 
-__all__ = ["OBJECT_LISTS", "Document", "PluginTypes", "field_texts", "json_schema", "struct_schema"]
+__all__ = ["OBJECT_LISTS", "Document", "PluginTypes", "field_texts", "json_schema", "schema_components", "struct_schema"]
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _FIELD_LINE: Final = re.compile(r"\s+([$\w]+): (.+)")
@@ -72,29 +72,40 @@ class PluginTypes(NamedTuple):
     name: str
     conf: type[msgspec.Struct]
     consumer_conf: type[msgspec.Struct] | None
+    metadata_conf: type[msgspec.Struct] | None = None
 
 
 def json_schema(plugins: Iterable[PluginTypes]) -> dict[str, Any]:
     """The JSON Schema (2020-12) of the configuration file, with these plugins in it."""
-    known = list(plugins)
     managers = tuple(KINDS["secrets"].types.values())
-    confs_of = [type_ for plugin in known for type_ in (plugin.conf, plugin.consumer_conf) if type_]
-    place, components = _components([Document, *managers, *confs_of])
-    for name, schema in components.items():
-        properties = schema["properties"]
-        if "plugins" in properties:
-            confs = {p.name: place[type_] for p in known if (type_ := _conf_in(name, p))}
-            properties["plugins"] = {
-                **properties["plugins"],
-                "properties": confs,
-                "additionalProperties": False,
-            }
+    place, components = schema_components([Document, *managers], plugins)
     components["Document"]["properties"]["secrets"]["items"] = {"anyOf": [place[type_] for type_ in managers]}
     del components["Manager"]
     for name in OBJECT_LISTS:
         _require(components["Document"]["properties"][name], KINDS[name].id_field)
     _require(components["ConfigConsumer"]["properties"]["credentials"], "id")
     return {"$schema": _DIALECT, **place[Document], "$defs": components}
+
+
+def schema_components(
+    types: Iterable[type], plugins: Iterable[PluginTypes]
+) -> tuple[dict[type, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """A reference to the schema of each type and of each plugin's configurations, `#/$defs/<name>`, and the schemas by name.
+
+    In every member `plugins`, each plugin has its own.
+    """
+    known = list(plugins)
+    confs = [each for plugin in known for each in (plugin.conf, plugin.consumer_conf, plugin.metadata_conf) if each]
+    place, components = _components([*types, *confs])
+    for name, schema in components.items():
+        properties = schema["properties"]
+        if "plugins" in properties:
+            properties["plugins"] = {
+                **properties["plugins"],
+                "properties": {each.name: place[conf] for each in known if (conf := _conf_in(name, each))},
+                "additionalProperties": False,
+            }
+    return place, components
 
 
 @cache
@@ -191,7 +202,7 @@ def _conf_in(component: str, plugin: PluginTypes) -> type[msgspec.Struct] | None
     """The type of a plugin's configuration in an object: none where the plugin has no place there."""
     if component == "Credential":
         return plugin.consumer_conf
-    return (component == "ConfigConsumer" and plugin.consumer_conf) or plugin.conf
+    return (component in ("Consumer", "ConfigConsumer") and plugin.consumer_conf) or plugin.conf
 
 
 def _require(objects: dict[str, Any], name: str) -> None:

@@ -93,6 +93,15 @@ def test_a_refused_set_changes_nothing(name: str, admin: Admin) -> None:
     assert admin.store().revision() == revision
 
 
+@pytest.mark.parametrize("word", ["", "True", "1", "yes"])
+def test_a_rehearsal_that_is_misspelt_is_not_taken_for_the_real_thing(admin: Admin, word: str) -> None:
+    revision = admin.store().revision()
+    answer = admin.call("PUT", f"/configs?dry_run={word}", {"services": [{"id": "new"}]}, headers={"X-Digest": "d"})
+    message = f"invalid argument dry_run: expected true or false, found {word}"
+    assert (answer.status, answer.body) == (400, {"error_msg": message})
+    assert admin.store().revision() == revision
+
+
 @pytest.mark.parametrize(
     ("body", "text"),
     [

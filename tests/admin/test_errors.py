@@ -73,6 +73,8 @@ GENERAL: list[tuple[str, str, Any, int, str]] = [
     ("PUT", "/routes/x", route(id="y"), 400, "wrong route id"),  # B19
     ("PUT", "/routes/a%20b", route(), 400, INVALID + at("id") + NO_MATCH),  # B20
     ("PUT", "/routes/a%2Fb", route(), 400, INVALID + at("id") + NO_MATCH),
+    ("PUT", "/routes/x", route(id=None), 400, "wrong route id"),
+    ("POST", "/routes", route(id=None), 400, "wrong route id, do not need it"),
     ("PUT", "/routes", route(id=0), 400, INVALID + at("id") + NO_MATCH),
     ("PUT", "/routes", route(id=True), 400, INVALID + at("id") + NO_MATCH),
     ("PUT", "/routes", route(), 400, "missing route id"),  # B21
@@ -243,7 +245,7 @@ def test_page_size_is_refused_as_bare_text(admin: Admin) -> None:
     for size in ("5", "501"):
         answer = admin.call("GET", f"/consumers?page=1&page_size={size}")
         assert (answer.status, answer.body) == (400, "page_size must be between 10 and 500")  # A17
-        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.headers["Content-Type"] == "text/plain"
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def test_a_secret_is_marked(admin: Admin) -> None:
 def test_reload_is_put_and_done(admin: Admin) -> None:
     done = admin.call("PUT", "/plugins/reload")
     assert (done.status, done.body, done.headers["X-API-VERSION"]) == (200, "done", None)
+    assert done.headers["Content-Type"] == "text/plain"
     for method in ("GET", "POST", "PATCH", "DELETE"):
         answer = admin.call(method, "/plugins/reload")
         message = f"please use PUT method to reload the plugins, {method} method is not allowed."
