@@ -1,13 +1,15 @@
-"""The upstream of all peers: nginx with one constant answer, counting what reaches it.
+"""The upstream of all peers: one constant answer, and a count of what reaches it.
 
-The answer carries a word of this run, so that a peer which returns it has asked this upstream; the
-count shows whether each request a peer answered was forwarded, and each one it refused was not.
+A small answer comes from origin.c, which costs the core that it shares with the load generator next to nothing, whatever
+the peer's head says; a large one, and one to a body, from nginx. The answer carries a word of this run, so that a peer
+which returns it has asked this upstream; the count shows whether each request a peer answered was forwarded, and each one
+it refused was not.
 """
 
 from __future__ import annotations
 
-import re
 import secrets
+import subprocess
 import time
 import urllib.request
 from collections.abc import Iterable
@@ -19,7 +21,9 @@ from bench.peers.base import Job, Place, render
 from bench.process import BenchError, Program, free_port
 from bench.requests import letters
 
-SMALL = 2000  # an answer up to here stands in the configuration, whose words nginx bounds; a larger one in a file
+SOURCE = Path(__file__).with_name("origin.c")
+COMPILE = ("cc", "-O2", "-Wall", "-Wextra", "-Werror")
+SMALL = 2000  # an answer up to here stands in memory, or in nginx's configuration, whose words it bounds; a larger one in a file
 ECHO = "?echo=1"  # added to a path that takes bodies: the answer is the body that came
 QUIET_SECONDS = 0.05  # no request for so long: nothing is on its way
 PATIENCE_SECONDS = 10.0
@@ -37,17 +41,24 @@ class Origin:
         self.port = free_port()
         self.answer = answer_of(job.answer_bytes)
         self._asked = 0
+        small = len(self.answer) <= SMALL and not job.upload_bytes
+        self._program = Program("upstream", self._small(folder) if small else self._large(folder, job), cores, folder)
+
+    def _small(self, folder: Path) -> list[str]:
+        (folder / "answer").write_bytes(self.answer)
+        program = folder / "origin"
+        subprocess.run([*COMPILE, "-o", str(program), str(SOURCE)], check=True)
+        return [str(program), str(self.port), str(folder / "answer")]
+
+    def _large(self, folder: Path, job: Job) -> list[str]:
         place = Place(folder, self.port, 0, 0, 1)
         values = {"answer": self.answer[:SMALL].decode(), "behaviour": self._behaviour(folder, job)}
-        config = render(Path(__file__).with_name("nginx.conf"), place, values)
-        self._program = Program("upstream", nginx.command(config), cores, folder)
+        return nginx.command(render(Path(__file__).with_name("nginx.conf"), place, values))
 
     def _behaviour(self, folder: Path, job: Job) -> str:
         """What the upstream does with a request, in nginx's words and in its cheapest way."""
         if job.upload_bytes:
             return "mirror /nothing; log_not_found off; error_page 404 = @taken;"
-        if len(self.answer) <= SMALL:
-            return f'return 200 "{self.answer.decode()}";'
         (folder / "answer").write_bytes(self.answer)
         folder.parent.chmod(0o755)  # nginx's worker may run as another user
         return f'root "{folder}"; try_files /answer =500;'
@@ -66,12 +77,15 @@ class Origin:
     def served(self) -> int:
         """Requests that have reached the upstream, these questions not counted."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/origin-status", timeout=5) as page:
-            text = page.read().decode()
-        found = re.search(r"^\s*\d+\s+\d+\s+(\d+)\s*$", text, re.MULTILINE)
-        if not found:
-            raise BenchError(f"upstream: no request count in its status page: {text!r}")
+            words = page.read().decode().split()
+        # nginx's status page has three numbers in its third line, the last of which counts requests, and this one too.
+        counts = [int(word) for word in words if word.isdecimal()]
+        if len(counts) == 1:
+            return counts[0]
+        if len(counts) < 4:
+            raise BenchError(f"upstream: no request count in its status page: {' '.join(words)!r}")
         self._asked += 1
-        return int(found.group(1)) - self._asked
+        return counts[3] - self._asked
 
     def settled(self) -> int:
         """The count once it stands still: what a load left on its way has come, or never will."""
