@@ -147,19 +147,17 @@ cdef int head_status_line(HeadParser* p, const char* base, uint32_t end) noexcep
     """
     cdef Head* h = p.head
     cdef int code
-    if p.state == HEAD_AT_STATUS:
+    if p.state == HEAD_AT_STATUS:   # refused at the first wrong byte: of what is no answer, more may never come
         if memcmp(base, b"HTTP/1.", end if end < 7 else 7) != 0:
+            return 400
+        if ((end > 7 and not c"0" <= base[7] <= c"1") or (end > 8 and base[8] != c" ")
+                or (end > 9 and not c"1" <= base[9] <= c"5") or (end > 10 and not head_is_digit(base[10]))
+                or (end > 11 and not head_is_digit(base[11])) or (end > 12 and base[12] != c" " and base[12] != c"\r")):
             return 400
         if end < 13:
             return HEAD_MORE
-        if base[7] < c"0" or base[7] > c"1" or base[8] != c" ":
-            return 400
-        if not (head_is_digit(base[9]) and head_is_digit(base[10]) and head_is_digit(base[11])):
-            return 400
         h.minor = <uint8_t>(base[7] - c"0")
         h.status = <uint16_t>((base[9] - c"0") * 100 + (base[10] - c"0") * 10 + base[11] - c"0")
-        if not 100 <= h.status <= 599 or (base[12] != c" " and base[12] != c"\r"):
-            return 400
         h.target = p.at = 13 if base[12] == c" " else 12
         p.state = HEAD_AT_REASON
     p.at += <uint32_t>scan_text(base + p.at, end - p.at)

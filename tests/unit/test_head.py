@@ -212,6 +212,11 @@ BAD_RESPONSES = [
     b"HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n",
 ]
 
+BAD_STATUS_LINES = [
+    b"h", b"HTTP/2", b"HTTP/1\r", b"HTTP/1.2", b"HTTP/1./", b"HTTP/1.1\r", b"HTTP/1.1  ", b"HTTP/1.1 0", b"HTTP/1.1 6",
+    b"HTTP/1.1 2\r", b"HTTP/1.1 2:", b"HTTP/1.1 20\r", b"HTTP/1.1 20/", b"HTTP/1.1 200\t", b"HTTP/1.1 2000",
+]  # fmt: skip
+
 
 def agrees(head, expected) -> None:
     """A parsed head shows everything that the oracle says of it."""
@@ -264,6 +269,12 @@ def test_head_ends_where_the_next_begins():
 
 def test_old_http_is_refused_before_its_fields_come():
     assert request(b"GET /\r\n", []) == 400
+
+
+@pytest.mark.parametrize("data", BAD_STATUS_LINES)
+def test_bad_status_line_is_refused_at_its_first_wrong_byte(data):
+    assert every_way(response, data, trailing=True) == 502
+    assert every_way(response, data[:-1], trailing=False) == INCOMPLETE
 
 
 @pytest.mark.parametrize("pieces", [[], [1] * 400], ids=["whole", "bytewise"])
