@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from tests.oracle.uri_target import valid_authority, valid_target
+from tests.oracle import uri_target
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 FIELDS = rb"((?:" + TOKEN + rb":[\t -~\x80-\xff]*\r\n)*)\r\n"
@@ -36,9 +36,9 @@ def request(data: bytes) -> dict[str, object] | None:
         return None
     method, target, minor, fields = match[1], match[2], int(match[3]), split_fields(match[4])
     hosts = values(fields, b"host")
-    if method not in METHODS or not valid_target(method, target):
+    if method not in METHODS or not uri_target.valid_target(method, target):
         return None
-    if len(hosts) > 1 or (minor == 1 and not hosts) or not all(map(valid_authority, hosts)):
+    if len(hosts) > 1 or (minor == 1 and not hosts) or not all(map(uri_target.valid_authority, hosts)):
         return None
     if any(value.lower() != b"100-continue" for value in values(fields, b"expect")):
         return None
@@ -48,8 +48,10 @@ def request(data: bytes) -> dict[str, object] | None:
         return None
     length, chunked = framing
     body = CHUNKED if chunked else LENGTH if length > 0 else NONE
+    authority, host, port = asked_of(target, hosts)
     return {
-        "len": match.end(), "target": target, "minor": minor, "length": length, "body": body,
+        "len": match.end(), "method": method, "target": target, "authority": authority, "host": host, "port": port,
+        "minor": minor, "length": length, "body": body,
         "keep_alive": b"close" not in options and (minor == 1 or b"keep-alive" in options),
         "expect_continue": bool(minor == 1 and body and values(fields, b"expect")),
         "upgrade": upgrades(fields, options, minor),
@@ -85,6 +87,13 @@ def response(data: bytes, method: str) -> dict[str, object] | None:
         "body": body, "keep_alive": keeps and body != UNTIL_CLOSE, "upgrade": upgrade,
         "fields": marked(fields, options, HOP_BY_HOP),
     }  # fmt: skip
+
+
+def asked_of(target: bytes, hosts: list[bytes]) -> tuple[bytes, bytes, int]:
+    """Authority, host and port: an absolute-form's go before the field's (RFC 9112 section 3.2.2)."""
+    parts = uri_target.split(target)
+    authority = (parts and parts[1]) or b"".join(hosts)
+    return authority, *(uri_target.host(authority) or (b"", 0))
 
 
 def split_fields(lines: bytes) -> Fields:

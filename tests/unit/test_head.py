@@ -3,15 +3,13 @@
 Owns: the head room. What heads mean is test_framing's.
 """
 
-import contextlib
-
-import httptools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastgw import _core
 from tests.oracle import head as oracle
+from tests.oracle import llhttp
 from tests.support.pieces import every_way
 
 INCOMPLETE = 0
@@ -57,6 +55,9 @@ BAD_REQUESTS = [
     b"GET / HTTP/1.1\r\nHost: a\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\n\n",
     b"GET / HTTP/1.1\nHost: a\n\n",
+    b"GET / HTTP/1.1\n\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\n\nX: b\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\n\n\n",
     b"GET / HTTP/1.1\rHost: a\r\r",
     b"GET / HTTP/1.1\r\r\nHost: a\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\r\n\r\n",
@@ -111,6 +112,9 @@ BAD_REQUESTS = [
     b"GET / HTTP/1\r\nHost: a\r\n\r\n",
     b"GET / HTTP/\r\nHost: a\r\n\r\n",
     b"GET / HTTP/1,1\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1./\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.:\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/:.1\r\nHost: a\r\n\r\n",
     b"GET / HTTP/ 1.1\r\nHost: a\r\n\r\n",
     b"GET / HTTP/+1.1\r\nHost: a\r\n\r\n",
     b"GET / HTTP/1.\xd9\xa1\r\nHost: a\r\n\r\n",
@@ -159,9 +163,13 @@ OTHER_STATUS = [
     (b"GE / HTTP/1.1\r\nHost: a\r\n\r\n", 501),
     (b"get / HTTP/1.1\r\nHost: a\r\n\r\n", 501),
     (b"DESCRIBE / RTSP/1.0\r\nHost: a\r\n\r\n", 501),
+    (b"UNSUBSCRIBF / HTTP/1.1\r\nHost: a\r\n\r\n", 501),
+    (b"UNSUBSCRIBED / HTTP/1.1\r\nHost: a\r\n\r\n", 501),
+    (b"UNSUBSCRIBEDX", 501),
     (b"PRI * HTTP/1.1\r\n\r\n", 501),
     (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     (b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", 505),
+    (b"GET / HTTP/0.1\r\nHost: a\r\n\r\n", 505),
     (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505),
     (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
     (b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505),
@@ -212,6 +220,11 @@ BAD_RESPONSES = [
     b"HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n",
 ]
 
+# Each is wrong in its last byte.
+BAD_REQUEST_LINES = [
+    b"\n", b"\r\r", b"\r\n\n", b" ", b"GET\r", b"G\xc9", b"GET  ", b"GET /\r", b"GET /\x80", b"GET / h", b"GET / HTTPS",
+    b"GET / HTTP/x", b"GET / HTTP/1,", b"GET / HTTP/1.x", b"GET / HTTP/1.1 ", b"GET / HTTP/1.1\n", b"GET / HTTP/1.1\r\r",
+]  # fmt: skip
 BAD_STATUS_LINES = [
     b"h", b"HTTP/2", b"HTTP/1\r", b"HTTP/1.2", b"HTTP/1./", b"HTTP/1.1\r", b"HTTP/1.1  ", b"HTTP/1.1 0", b"HTTP/1.1 6",
     b"HTTP/1.1 2\r", b"HTTP/1.1 2:", b"HTTP/1.1 20\r", b"HTTP/1.1 20/", b"HTTP/1.1 200\t", b"HTTP/1.1 2000",
@@ -229,6 +242,12 @@ def test_good_request(data):
     head = every_way(request, data, trailing=True)
     assert head["len"] == len(data)
     agrees(head, oracle.request(data))
+
+
+@pytest.mark.parametrize("method", sorted(oracle.METHODS))
+def test_every_method(method):
+    data = method + b" / HTTP/1.1\r\nHost: a\r\n\r\n"
+    agrees(every_way(request, data, trailing=False), oracle.request(data))
 
 
 @pytest.mark.parametrize("data", BAD_REQUESTS)
@@ -267,8 +286,10 @@ def test_head_ends_where_the_next_begins():
     assert request(data, [])["len"] == len(GOOD_REQUESTS[0])
 
 
-def test_old_http_is_refused_before_its_fields_come():
-    assert request(b"GET /\r\n", []) == 400
+@pytest.mark.parametrize("data", BAD_REQUEST_LINES)
+def test_bad_request_line_is_refused_at_its_first_wrong_byte(data):
+    assert every_way(request, data, trailing=True) == 400
+    assert every_way(request, data[:-1], trailing=False) == INCOMPLETE
 
 
 @pytest.mark.parametrize("data", BAD_STATUS_LINES)
@@ -285,6 +306,9 @@ def test_bad_status_line_is_refused_at_its_first_wrong_byte(data):
         (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X" * 300, {"max_bytes": 200}, 431),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n\r\n", {"max_bytes": 32}, 431),
         (b"GET /" + b"a" * 300, {"max_bytes": 200}, 414),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", {"max_bytes": 15}, 414),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", {"max_bytes": 16}, 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", {"max_bytes": 26}, 431),
         (b"GET /" + b"a" * 100 + b" HTTP/1.1\r\nHost: a\r\n\r\n", {"max_target": 100}, 414),
         (b"GET /" + b"a" * 100, {"max_target": 100}, 414),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\nY: c\r\n\r\n", {"max_fields": 2}, 431),
@@ -370,33 +394,6 @@ def test_response_as_the_oracle(data, edits, pieces, method):
         agrees(head, expected)
 
 
-class Taken:
-    """What httptools calls back with."""
-
-    def __init__(self) -> None:
-        self.target, self.fields, self.done = b"", [], False
-
-    def on_url(self, url: bytes) -> None:
-        self.target += url
-
-    def on_status(self, reason: bytes) -> None:
-        self.target += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name, value.strip(b" \t")))
-
-    def on_headers_complete(self) -> None:
-        self.done = True
-
-
-def by_llhttp(data: bytes, is_response: bool) -> Taken:
-    taken = Taken()
-    parser = (httptools.HttpResponseParser if is_response else httptools.HttpRequestParser)(taken)
-    with contextlib.suppress(httptools.HttpParserUpgrade):
-        parser.feed_data(data)
-    return taken
-
-
 @settings(max_examples=400, deadline=None)
 @given(REQUESTS | RESPONSES, EDITS)
 def test_what_is_accepted_llhttp_reads_alike(data, edits):
@@ -404,7 +401,7 @@ def test_what_is_accepted_llhttp_reads_alike(data, edits):
     data = edited(data, edits)
     head = _core._test_head(data, [], is_response)
     if isinstance(head, dict):
-        taken = by_llhttp(data[: head["len"]], is_response)
+        taken = llhttp.read(data[: head["len"]], is_response)
         assert taken.done
         assert taken.target == head["target"]
         assert taken.fields == fields_of(head)
