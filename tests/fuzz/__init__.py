@@ -6,7 +6,7 @@ this imports the core, which in a fuzzing build needs a runtime that only the ch
 
 from pathlib import Path
 
-NAMES = ("chunked", "exchange", "token")
+NAMES = ("chunked", "exchange", "head", "token")
 SEEDS = Path(__file__).parent / "seeds"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.fuzz import NAMES, chunked, exchange, token
+from tests.fuzz import NAMES, chunked, exchange, head, token
 
-TARGETS: dict[str, Callable[[bytes], None]] = dict(zip(NAMES, (chunked.check, exchange.check, token.check), strict=True))
+CHECKS = (chunked.check, exchange.check, head.check, token.check)
+TARGETS: dict[str, Callable[[bytes], None]] = dict(zip(NAMES, CHECKS, strict=True))
