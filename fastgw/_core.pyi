@@ -9,6 +9,9 @@ __version__: str
 BUILD: Literal["release", "debug", "sanitize"]
 COMPILER: str
 
+# buf
+def _test_buf_int(v: int, before: bytes) -> bytes: ...
+
 # scan
 
 def _test_scan(kind: Literal["text", "visible", "open", "plain"], data: bytes, portable: bool) -> tuple[int, bytes]: ...

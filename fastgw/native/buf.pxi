@@ -132,3 +132,18 @@ cdef inline void buf_reset(Buf* b) noexcept nogil:
 cdef inline void buf_free(Buf* b) noexcept nogil:
     free(b.p)
     memset(b, 0, sizeof(Buf))
+
+
+# --- for tests ---
+
+def _test_buf_int(int64_t v, before: bytes) -> bytes:
+    """A number appended to `before`."""
+    cdef Buf b
+    memset(&b, 0, sizeof(b))
+    buf_put(&b, <const char*>before, len(before))
+    buf_int(&b, v)
+    if b.failed:
+        raise MemoryError
+    text = b.p[: b.len]
+    buf_free(&b)
+    return text
