@@ -183,6 +183,7 @@ def test_good_host(value):
 )  # fmt: skip
 def test_bad_host(value):
     assert request(host=b"Host: " + value) == 400
+    assert request(host=b"Host: " + value, line=b"GET http://b/ HTTP/1.1") == 400
 
 
 def test_host_is_there_once():

@@ -314,6 +314,7 @@ def test_bad_status_line_is_refused_at_its_first_wrong_byte(data):
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\nY: c\r\n\r\n", {"max_fields": 2}, 431),
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 129, {"max_fields": 60000}, 431),
         (b"GET / HTTP/1.1\r\n" + b"X" * 65536, {"max_bytes": 70000}, 431),
+        (b"GET / HTTP/1.1\r\n" + b"X" * 65536 + b": a\r\n\r\n", {"max_bytes": 70000}, 431),
     ],
 )
 def test_bounds(data, bounds, status, pieces):
@@ -325,6 +326,9 @@ def test_bounds_are_exact():
     bounds = {"max_bytes": len(data), "max_target": 2, "max_fields": 2}
     assert _core._test_head(data, [], False, "GET", **bounds)["len"] == len(data)
     assert _core._test_head(b"HTTP/1.1 200 OK\r\nA: b\r\nC: d\r\n\r\n", [], True, "GET", max_fields=1) == 502
+    name = b"X" * 65535
+    head = _core._test_head(b"HTTP/1.1 200 OK\r\n" + name + b": b\r\n\r\n", [30000], True, "GET", max_bytes=70000)
+    assert fields_of(head) == [(name, b"b")]
 
 
 TCHARS = "!#$%&'*+-.^_`|~09azAZ"
