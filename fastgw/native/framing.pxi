@@ -328,4 +328,5 @@ cdef dict framing_shown(Head* h, bytes data):
         "len": h.len, "target": data[h.target : h.target + h.target_len], "status": h.status, "minor": h.minor,
         "keep_alive": bool(h.keep_alive), "body": h.body, "length": h.content_length,
         "expect_continue": bool(h.expect_continue), "upgrade": bool(h.upgrade), "fields": fields,
+        "first": sorted([h.first[i] - 1 for i in range(FIELD_COUNT) if h.first[i]]),
     }

@@ -23,6 +23,7 @@ HOP_BY_HOP = frozenset(
 )
 GATEWAYS = frozenset(b"host expect forwarded x-real-ip x-consumer-username x-credential-identifier x-consumer-custom-id".split())
 END_TO_END = frozenset(b"authorization cookie content-type user-agent referer server date x-request-id max-forwards".split())
+FORWARDED = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port".split())
 KNOWN = HOP_BY_HOP | GATEWAYS | END_TO_END
 NONE, LENGTH, CHUNKED, UNTIL_CLOSE = range(4)
 
@@ -55,7 +56,7 @@ def request(data: bytes) -> dict[str, object] | None:
         "keep_alive": b"close" not in options and (minor == 1 or b"keep-alive" in options),
         "expect_continue": bool(minor == 1 and body and values(fields, b"expect")),
         "upgrade": upgrades(fields, options, minor),
-        "fields": marked(fields, options, HOP_BY_HOP | GATEWAYS),
+        "fields": marked(fields, options, HOP_BY_HOP | GATEWAYS), "first": firsts(fields),
     }  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def response(data: bytes, method: str) -> dict[str, object] | None:
     return {
         "len": match.end(), "target": reason, "minor": minor, "status": status, "length": length,
         "body": body, "keep_alive": keeps and body != UNTIL_CLOSE, "upgrade": upgrade,
-        "fields": marked(fields, options, HOP_BY_HOP),
+        "fields": marked(fields, options, HOP_BY_HOP), "first": firsts(fields),
     }  # fmt: skip
 
 
@@ -136,6 +137,18 @@ def upgrades(fields: Fields, options: list[bytes], minor: int) -> bool:
 def marked(fields: Fields, options: list[bytes], dropped: frozenset[bytes]) -> list[tuple[bytes, bytes, bool]]:
     """Each field with whether it must stop at the gateway."""
     return [(name, value, stops(name, options, dropped)) for name, value in fields]
+
+
+def firsts(fields: Fields) -> list[int]:
+    """Where each known name stands for the first time; those of X-Forwarded- that nobody knows count as one."""
+    found: dict[bytes, int] = {}
+    for i, (name, _) in enumerate(fields):
+        lower = name.lower()
+        if lower in KNOWN or lower in FORWARDED:
+            found.setdefault(lower, i)
+        elif re.fullmatch(rb"x-forwarded-[a-z0-9-]+", lower):
+            found.setdefault(b"x-forwarded-", i)
+    return sorted(found.values())
 
 
 def stops(name: bytes, options: list[bytes], dropped: frozenset[bytes]) -> bool:

@@ -315,6 +315,14 @@ def test_identity_is_dropped_however_often_it_is_said(name):
     assert crossing(request(name + b": a", b"X-A: b", name + b": c")) == [b"X-A"]
 
 
+def test_the_first_of_a_name_is_the_one_that_is_found():
+    forwarded = [b"X-Forwarded-Abc: 1", b"X-Forwarded-Proto: 1", b"X-Forwarded-Abcd: 2", b"X-Forwarded-Proto: 2"]
+    twice = [*END_TO_END, *forwarded, *END_TO_END]
+    known = [*range(1, 10), len(END_TO_END) + 1, len(END_TO_END) + 2]
+    assert request(*twice)["first"] == [0, *known]
+    assert response(*twice)["first"] == [i - 1 for i in known]
+
+
 def test_named_by_connection():
     fields = [b"X-A: 1", b"x-a: 2", b"X-B: 3", b"X-C: 4", b"X_A: 5"]
     assert crossing(request(b"Connection: X-A, close", b"Connection: \tx-b ,", *fields)) == [b"X-C", b"X_A"]
