@@ -30,3 +30,8 @@ def test_no_pattern_of_a_filter_takes_long(admin: Admin, param: str, pattern: st
 )
 def test_odd_pages(admin: Admin, query: str) -> None:
     assert admin.call("GET", f"/routes?{query}").status in (200, 400)
+
+
+def test_a_large_proto_is_judged_in_time(admin: Admin) -> None:
+    source = "message A {" + "int32 a=1;\n" * 90_000 + "}"
+    assert admin.call("PUT", "/protos/large", {"content": source}).status == 201  # within the connection's 10 s
