@@ -89,22 +89,33 @@ class Api:
         self._thread.shutdown()
         self._explain.close()
 
-    async def __call__(self, request: Request) -> Reply:
-        path, _, query = request.target.partition("?")
-        refused = self._gate.refuse_address(request.peer)
+    def admit(self, head: Request) -> Reply | int | None:
+        """Who is refused is so before there is a body; nothing of one is kept for strangers.
+
+        Whole sets may be larger than other bodies, if they come from someone who may send them.
+        """
+        path = head.target.partition("?")[0]
+        refused = self._gate.refuse_address(head.peer)
         if refused is None:
             if path != BASE and not path.startswith(BASE + "/"):
                 return error(404, "not found")
-            if request.method == "HEAD" and path == BASE:
+            if head.method == "HEAD" and path == BASE:
                 return Reply(200)  # a probe, which APISIX answers without a key
-        key = refused or self._gate.identify(request)
-        actor = Actor(None, None, request.peer or "unix socket", request.method, path)
+        key = refused or self._gate.identify(head)
+        actor = _actor(head, key)
         if isinstance(key, Key):
-            actor = actor._replace(key=key.name, role=key.role)
-            key = self._gate.refuse_role(key, request, path in READING) or key
+            key = self._gate.refuse_role(key, head, path in READING) or key
         if isinstance(key, Reply):
             self._audit.refused(actor, key.status, _reason(key))
             return key
+        return configs.MAX_SET if head.method in WITH_BODY and _is_configs(path) else None
+
+    async def __call__(self, request: Request) -> Reply:
+        path, _, query = request.target.partition("?")
+        key = self._gate.identify(request)
+        if isinstance(key, Reply):
+            return key  # it was admitted, and its address has to wait since
+        actor = _actor(request, key)
         if path == EXPLAIN and request.method == "POST":
             return await self._explain.answer(request)
         if path == AUDIT and request.method == "GET":
@@ -114,17 +125,6 @@ class Api:
         if reply.status >= 400 and request.method not in ("GET", "HEAD"):
             self._audit.refused(actor, reply.status)
         return reply
-
-    def body_limit(self, method: str, target: str, headers: dict[str, str], peer: str | None) -> int | None:
-        """Whole sets may be larger than other bodies, if they come from someone who may send them.
-
-        A wrong key counts here too, or a body that is refused for its size would be a way to try keys.
-        """
-        if method not in WITH_BODY or not _is_configs(target.partition("?")[0]) or self._gate.refuse_address(peer):
-            return None
-        request = Request(method, target, headers, b"", peer)
-        key = self._gate.identify(request)
-        return configs.MAX_SET if isinstance(key, Key) and not self._gate.refuse_role(key, request, False) else None
 
     async def _entries(self, key: Key, params: dict[str, str]) -> Reply:
         """Of the audit log: who did what is not for everyone."""
@@ -216,12 +216,18 @@ class Api:
             if revision is not None:
                 await self._live.reach(revision)
             await self._schedule_expiry()
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, StoreError) as exc:
             log.error("objects whose time has come stay: the store failed: %s", exc)
             self._expiry = asyncio.get_running_loop().call_later(EXPIRY_RETRY_S, self._on_expiry)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _actor(request: Request, key: Key | Reply) -> Actor:
+    address, path = request.peer or "unix socket", request.target.partition("?")[0]
+    name, role = (key.name, key.role) if isinstance(key, Key) else (None, None)
+    return Actor(name, role, address, request.method, path)
 
 
 def _reason(reply: Reply) -> str:

@@ -73,7 +73,7 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
     gate = Gate(setup.keys, setup.allow, Failures(wrong.count, wrong.total, wrong.window))
     api = Api(store, gate, live, setup.source, audit, Explain(setup.database, setup.limits))
     software = f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX"
-    server = Server(api, software, setup.body_bytes, api.body_limit)
+    server = Server(api, software, setup.body_bytes, api.admit)
     control = None if setup.control is None else Control(setup.database)
     beside = [
         (sock, Server(handler, software, setup.body_bytes))

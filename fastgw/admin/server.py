@@ -45,19 +45,17 @@ class Request(NamedTuple):
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
-BodyLimit = Callable[[str, str, dict[str, str], "str | None"], "int | None"]
-"""What method, target, headers and peer of a request allow its body to be; None: what every body may be."""
+Admit = Callable[[Request], "Reply | int | None"]
+"""What is said to a head: the answer, where nobody will look at the body; else how large that may be, None for the usual size."""
 
 
 class Server:
     """What the connections share."""
 
-    def __init__(
-        self, handler: Handler, software: str, max_body: int = MAX_BODY, body_limit: BodyLimit = lambda *head: None
-    ) -> None:
+    def __init__(self, handler: Handler, software: str, max_body: int = MAX_BODY, admit: Admit = lambda head: None) -> None:
         self.handler = handler
         self.max_body = max_body
-        self.body_limit = body_limit
+        self.admit = admit
         self.software = software  # the Server header
         self.connections: set[Connection] = set()
         self._listeners: list[asyncio.AbstractServer] = []
@@ -103,7 +101,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
-        self._waiting: deque[tuple[Request, bool]] = deque()
+        self._waiting: deque[tuple[Request, bool, Reply | None]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
@@ -117,6 +115,8 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._header_count = self._head_size = self._head_raw = 0
         self._body = bytearray()
+        self._body_size = 0
+        self._early: Reply | None = None  # the answer is known, and the body is not kept
         self._max_body = self._server.max_body
         self._in_head = self._in_body = False
 
@@ -177,29 +177,40 @@ class Connection(asyncio.Protocol):
         self._header_count += 1
         self._head_size += len(name) + len(value) + 4
         self._check_head()
+        if not self._in_head:
+            return  # a trailer: what decides about a request stands before its body
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
 
     def on_headers_complete(self) -> None:
         self._in_head, self._in_body = False, True
         method, target = self._parser.get_method().decode("latin-1"), self._target.decode("latin-1")
-        self._max_body = self._server.body_limit(method, target, self._headers, self._peer) or self._server.max_body
+        admitted = self._server.admit(Request(method, target, self._headers, b"", self._peer))
+        if isinstance(admitted, Reply):
+            self._early = admitted
+        elif admitted is not None:
+            self._max_body = admitted
         length = self._headers.get("content-length", "0")
         if length.isdecimal() and int(length[:20]) > self._max_body:
-            raise _Refused(self._too_large(int(length[:20])))
+            raise _Refused(self._early or self._too_large(int(length[:20])))
         if self._headers.get("expect", "").lower() == "100-continue" and not self._task:
+            if self._early is not None:
+                raise _Refused(self._early)
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, part: bytes) -> None:
-        self._body += part
-        if len(self._body) > self._max_body:
-            raise _Refused(self._too_large(len(self._body)))
+        self._body_size += len(part)
+        if self._body_size > self._max_body:
+            raise _Refused(self._early or self._too_large(self._body_size))
+        if self._early is None:
+            self._body += part
 
     def on_message_complete(self) -> None:
         self._in_body = False
         method, target = self._parser.get_method().decode("latin-1"), self._target.decode("latin-1")
         request = Request(method, target, self._headers, bytes(self._body), self._peer)
-        self._waiting.append((request, self._parser.should_keep_alive()))
+        self._waiting.append((request, self._parser.should_keep_alive(), self._early))
+        self._early = None
         if self._task is None:
             self._task = self._loop.create_task(self._answer_all())
         else:
@@ -219,8 +230,8 @@ class Connection(asyncio.Protocol):
     async def _answer_all(self) -> None:
         while self._waiting and not self._transport.is_closing():
             self._wait_for(None)
-            request, keep = self._waiting.popleft()
-            reply = await self._answer(request)
+            request, keep, early = self._waiting.popleft()
+            reply = early or await self._answer(request)
             last = self._closing and not self._waiting and self._refusal is None
             self._write(reply, keep and not last, request.method)
             self._wait_for(BODY_TIMEOUT_S)
@@ -280,7 +291,10 @@ class Connection(asyncio.Protocol):
         """Sets the clock for what the peer has to send next."""
         if self._task is None and not self._closing:
             limit = HEAD_TIMEOUT_S if self._in_head else BODY_TIMEOUT_S if self._in_body else IDLE_TIMEOUT_S
-            if not (self._in_head and self._timer_is == limit):  # a head's clock runs from its first byte
+            unwanted = self._in_head or self._early is not None
+            if not (
+                unwanted and self._timer_is == limit
+            ):  # the clock of a head, or of a body for nobody, runs from the first byte
                 self._wait_for(limit)
 
     def _wait_for(self, seconds: float | None) -> None:

@@ -1,8 +1,15 @@
 """Requests that somebody sends to do harm, or without thinking: each is refused in a sentence, and the next one is served."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
-from .conftest import VIEWER, Admin
+from fastgw.admin.server import MAX_BODY
+
+from .conftest import KEY, VIEWER, Admin
+from .test_server import one_answer
 
 ROUTE = {"uri": "/a", "upstream": {"nodes": {"127.0.0.1:1980": 1}}}
 LIMIT = {"limit-count": {"count": 1, "time_window": 60}}
@@ -15,6 +22,15 @@ def test_no_pattern_of_a_filter_takes_long(admin: Admin, param: str, pattern: st
     admin.call("PUT", "/routes/long", {**ROUTE, "name": text, "uri": text})
     answer = admin.call("GET", f"/routes?{param}={pattern}", key=VIEWER)  # within the connection's 10 s
     assert answer.body["total"] == 0
+
+
+def test_a_key_behind_the_body_is_none(admin: Admin) -> None:
+    with admin.raw() as sock:
+        head = "PUT /apisix/admin/consumers HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        body = json.dumps({"username": "trailed"})
+        sock.sendall(f"{head}{len(body):x}\r\n{body}\r\n0\r\nX-API-KEY: {KEY}\r\n\r\n".encode())
+        assert one_answer(sock)[0] == 401
+    assert admin.call("GET", "/consumers/trailed").status == 404
 
 
 @pytest.mark.parametrize(
@@ -30,6 +46,42 @@ def test_no_pattern_of_a_filter_takes_long(admin: Admin, param: str, pattern: st
 )
 def test_odd_pages(admin: Admin, query: str) -> None:
     assert admin.call("GET", f"/routes?{query}").status in (200, 400)
+
+
+def test_the_body_of_a_stranger_is_read_and_not_kept(admin: Admin) -> None:
+    """The listener's memory while 30 strangers have sent all but the last byte of theirs."""
+    size = MAX_BODY
+    head = f"PUT /apisix/admin/routes/x HTTP/1.1\r\nX-API-KEY: wrong\r\nContent-Length: {size}\r\n\r\n".encode()
+    before = memory(admin)
+    strangers = [admin.raw() for _ in range(30)]
+    for sock in strangers:
+        sock.sendall(head + b" " * (size - 1))
+    assert admin.call("GET", "/routes").status == 200  # what was sent before has been read, but for what the sockets hold
+    grown = memory(admin) - before
+    for sock in strangers:
+        sock.sendall(b" ")
+        assert one_answer(sock)[0] == 401
+        sock.close()
+    assert grown < 10 * size
+
+
+def memory(admin: Admin) -> int:
+    """Bytes that are resident."""
+    return int(Path(f"/proc/{admin.process.pid}/statm").read_text().split()[1]) * 4096
+
+
+def test_a_stranger_is_not_asked_for_its_body(admin: Admin) -> None:
+    with admin.raw() as sock:
+        sock.sendall(b"PUT /apisix/admin/routes/x HTTP/1.1\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n")
+        assert one_answer(sock)[0] == 401
+        assert sock.recv(1) == b""
+
+
+@pytest.mark.parametrize("path", ["/routes/x", "/configs"])
+def test_a_wrong_key_counts_once(make_admin: Callable[..., Admin], path: str) -> None:
+    admin = make_admin(wrong_keys={"count": 2, "total": 1000, "window": 3600})
+    statuses = [admin.call("PUT", path, b"{}", key="a-wrong-key-of-this-test").status for _ in range(3)]
+    assert statuses == [401, 401, 429]
 
 
 def test_a_large_proto_is_judged_in_time(admin: Admin) -> None:
