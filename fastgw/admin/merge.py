@@ -7,6 +7,7 @@ validation, the store. Nothing given is changed in place.
 from typing import Any
 
 from fastgw.admin.envelope import Failure
+from fastgw.schema.parse import MAX_DEPTH, TOO_DEEP, is_too_deep
 
 __all__ = ["patched"]
 
@@ -15,7 +16,10 @@ def patched(value: dict[str, Any], sub: tuple[str, ...], patch: Any) -> dict[str
     """value with patch merged in, or with patch put at the place sub names."""
     if not sub:
         return _merged(value, patch)
-    return _placed(value, sub, patch, "/" + "/".join(sub))
+    result = _placed(value, sub, patch, "/" + "/".join(sub)) if len(sub) < MAX_DEPTH else None
+    if result is None or is_too_deep(result):
+        raise Failure(400, f"invalid configuration: {TOO_DEEP}")
+    return result
 
 
 def _merged(value: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:

@@ -21,12 +21,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["MAX_DEPTH", "SUFFIXES", "parse", "parse_json"]
+__all__ = ["MAX_DEPTH", "SUFFIXES", "TOO_DEEP", "is_too_deep", "parse", "parse_json"]
 
 SUFFIXES: Final = (".json", ".yaml", ".yml", ".toml")
 MAX_DEPTH: Final = 64  # no lawful object is deeper than about 20; walks over data recurse
 _TOML_PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
-_TOO_DEEP: Final = f"expected at most {MAX_DEPTH} levels of nesting, found more"
+TOO_DEEP: Final = f"expected at most {MAX_DEPTH} levels of nesting, found more"
 
 
 def parse(raw: bytes, suffix: str) -> tuple[Any, list[Fault]]:
@@ -40,11 +40,11 @@ def parse(raw: bytes, suffix: str) -> tuple[Any, list[Fault]]:
     try:
         value, faults = reader(text)
     except RecursionError:
-        return None, [_syntax(_TOO_DEEP)]
+        return None, [_syntax(TOO_DEEP)]
     if faults and faults[0].code == "syntax":
         return None, faults[:1]
-    if _depth(value) > MAX_DEPTH:
-        return None, [_syntax(_TOO_DEEP)]
+    if is_too_deep(value):
+        return None, [_syntax(TOO_DEEP)]
     return value, [*faults, *_unusable(value, ROOT)]
 
 
@@ -79,8 +79,8 @@ def _read_json(text: str) -> tuple[Any, list[Fault]]:
         value = json.loads(text, object_pairs_hook=members, parse_int=_whole_number)
     except json.JSONDecodeError as error:
         return None, [_syntax(f"{error.lineno}:{error.colno}: {error.msg[:1].lower()}{error.msg[1:]}")]
-    if _depth(value) > MAX_DEPTH:
-        return None, [_syntax(_TOO_DEEP)]
+    if is_too_deep(value):
+        return None, [_syntax(TOO_DEEP)]
     return value, list(_duplicates(value, ROOT, twice)) if twice else []
 
 
@@ -121,13 +121,13 @@ def _inside(value: Any) -> Iterator[tuple[str | int, Any]]:
         yield from enumerate(value)
 
 
-def _depth(value: Any) -> int:
-    """How deep containers are nested, without recursion and not looked at beyond what is too deep."""
+def is_too_deep(value: Any) -> bool:
+    """Whether containers are nested deeper than they may be; without recursion, and not looked at beyond that."""
     level, depth = [value], 0
     while level and depth <= MAX_DEPTH:
         level = [item for outer in level for _, item in _inside(outer) if isinstance(item, dict | list)]
         depth += 1
-    return depth
+    return depth > MAX_DEPTH
 
 
 def _unusable(value: Any, path: Path) -> Iterator[Fault]:

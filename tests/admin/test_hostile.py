@@ -24,6 +24,17 @@ def test_no_pattern_of_a_filter_takes_long(admin: Admin, param: str, pattern: st
     assert answer.body["total"] == 0
 
 
+@pytest.mark.parametrize("levels", [65, 5000])
+def test_a_path_into_an_object_does_not_make_it_deeper_than_a_body_may(admin: Admin, levels: int) -> None:
+    admin.call("PUT", "/routes/deep", {**ROUTE, "plugins": LIMIT})
+    answer = admin.call("PATCH", "/routes/deep/plugins/limit-count" + "/a" * levels, 1)
+    assert (answer.status, answer.body) == (
+        400,
+        {"error_msg": "invalid configuration: expected at most 64 levels of nesting, found more"},
+    )
+    assert "a" not in admin.call("GET", "/routes/deep").body["value"]["plugins"]["limit-count"]
+
+
 def test_a_key_behind_the_body_is_none(admin: Admin) -> None:
     with admin.raw() as sock:
         head = "PUT /apisix/admin/consumers HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
