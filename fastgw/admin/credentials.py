@@ -16,6 +16,8 @@ class Credentials(Resource):
     """Below /apisix/admin/consumers/<name>/credentials."""
 
     def place(self, call: Call, id: str) -> str:
+        if "/" in (call.owner or ""):  # sent as %2F: what follows it would become a part of the credential's id
+            raise Failure(404, "consumer not found")
         return f"{call.owner}/{id}"
 
     def get(self, store: Store, call: Call) -> Reply:

@@ -35,6 +35,23 @@ def test_a_path_into_an_object_does_not_make_it_deeper_than_a_body_may(admin: Ad
     assert "a" not in admin.call("GET", "/routes/deep").body["value"]["plugins"]["limit-count"]
 
 
+def test_no_credential_gets_an_id_that_it_must_not_have_by_its_owners(admin: Admin) -> None:
+    admin.call("PUT", "/consumers", {"username": "a"})
+    answer = admin.call("PUT", "/consumers/a%2Fb/credentials/c", {"plugins": {"key-auth": {"key": "k"}}})
+    assert (answer.status, answer.body) == (404, {"error_msg": "consumer not found"})
+    assert admin.call("GET", "/consumers/a/credentials").status == 404
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"\\ud800": 1, "uri": "/"}', b'{"uri": "\\udfff"}', b'{"plugins": {"\\ud800": {}}, "uri": "/"}']
+)
+@pytest.mark.parametrize("path", ["/routes/x", "/schema/validate/routes", "/explain", "/configs/validate"])
+def test_half_a_character_is_refused_in_writing(admin: Admin, path: str, body: bytes) -> None:
+    answer = admin.call("PUT" if path == "/routes/x" else "POST", path, body)
+    assert answer.status == 400
+    assert "lone surrogate" in answer.body["error_msg"]
+
+
 def test_a_key_behind_the_body_is_none(admin: Admin) -> None:
     with admin.raw() as sock:
         head = "PUT /apisix/admin/consumers HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -42,6 +59,26 @@ def test_a_key_behind_the_body_is_none(admin: Admin) -> None:
         sock.sendall(f"{head}{len(body):x}\r\n{body}\r\n0\r\nX-API-KEY: {KEY}\r\n\r\n".encode())
         assert one_answer(sock)[0] == 401
     assert admin.call("GET", "/consumers/trailed").status == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/routes/%2F",
+        "/routes/..%2F",
+        "/routes/%00",
+        "/routes//",
+        "/routes/" + "a" * 20000,
+        "//routes",
+        "/routes/%ff",
+        "/routes/%F0%9F%92%A9",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_odd_ids_are_refused(admin: Admin, method: str, path: str) -> None:
+    answer = admin.call(method, path, ROUTE if method in ("PUT", "PATCH") else None)
+    assert answer.status in (200, 400, 404), answer
+    assert answer.status != 200 or path == "/routes//"
 
 
 @pytest.mark.parametrize(
@@ -57,6 +94,12 @@ def test_a_key_behind_the_body_is_none(admin: Admin) -> None:
 )
 def test_odd_pages(admin: Admin, query: str) -> None:
     assert admin.call("GET", f"/routes?{query}").status in (200, 400)
+
+
+@pytest.mark.parametrize("ttl", ["1e308", "1e18", "-1", "nan", "inf", "", "1e-300", "9" * 400])
+def test_odd_ttls(admin: Admin, ttl: str) -> None:
+    assert admin.call("PUT", f"/routes/ttl?ttl={ttl}", ROUTE).status in (200, 201, 400)
+    assert admin.call("PUT", "/routes/next", ROUTE).status in (200, 201)
 
 
 def test_the_body_of_a_stranger_is_read_and_not_kept(admin: Admin) -> None:
