@@ -14,7 +14,8 @@ import msgspec
 
 from fastgw import objectset
 from fastgw.admin import redact, whole
-from fastgw.admin.envelope import Failure, Reply, error
+from fastgw.admin.conditions import Conditions, tag_of
+from fastgw.admin.envelope import Failure, Reply, error, tagged
 from fastgw.objectset import LISTS
 from fastgw.schema.decode import type_name
 from fastgw.schema.kinds import KINDS
@@ -28,6 +29,7 @@ MAX_SET: Final = 64 * 1024 * 1024
 """Bytes of a set; other bodies have `admin.body_bytes`."""
 MAX_DIGEST: Final = 256
 METHODS: Final = {"": ("GET", "HEAD", "PUT"), "validate": ("POST",)}
+WHOLE: Final = "the configuration"
 _YAML: Final = "application/yaml"
 
 T = TypeVar("T")
@@ -87,25 +89,31 @@ class Configs:
         layer = call.query.get("layer", "effective")
         if layer not in ("effective", "store"):
             raise Failure(400, f"invalid layer: expected effective or store, found {layer}")
+        conditions = Conditions.read(call.headers)
         rows, versions = await self._in_store(lambda: _state(self._store))
         chosen = [row for row in rows if layer in ("effective", row.layer)]
-        return await self._aside(lambda: _shown(chosen, versions, call))
+        reply = await self._aside(lambda: _shown(chosen, versions, call))
+        return conditions.answer(reply, WHOLE, tag_of(versions.revision, secrets=call.secrets))
 
     async def _put(self, call: Call, write: InStore) -> Reply:
+        conditions = Conditions.read(call.headers)
         rehearse = _rehearses(call)
         digest = "" if rehearse else _digest(call)
         rows, versions = await self._in_store(lambda: _state(self._store))
         if digest == versions.digest:
             return Reply(204, revision=versions.revision)
         wanted = await self._aside(lambda: whole.judge(_data(call), rows))
-        apply = partial(whole.apply, self._store, wanted, digest=digest, expected=_expecting(call), rehearse=rehearse)
-        done = await write(apply)
+
+        def expected(revision: int) -> None:
+            conditions.require(WHOLE, tag_of(revision))
+
+        done = await write(partial(whole.apply, self._store, wanted, digest=digest, expected=expected, rehearse=rehearse))
         told = await self._aside(lambda: done.told(changes=rehearse))
         body = msgspec.json.encode({"dry_run": rehearse, **told}) + b"\n"
-        tag = ("ETag", f'"{done.revision}"')
         if rehearse:
-            return Reply(200, body, (tag,))
-        return Reply(202, body, (("X-Digest", digest), tag), revision=done.revision, changes=done.changes)
+            return tagged(Reply(200, body), tag_of(done.revision))
+        reply = Reply(202, body, (("X-Digest", digest),), revision=done.revision, changes=done.changes)
+        return tagged(reply, tag_of(done.revision))
 
 
 def _state(store: Store) -> tuple[list[Row], Versions]:
@@ -124,7 +132,6 @@ def _shown(rows: list[Row], versions: Versions, call: Call) -> Reply:
     headers = (
         ("X-Digest", versions.digest),
         ("X-Last-Modified", str(versions.changed)),
-        ("ETag", f'"{versions.revision}"'),
     )
     if "yaml" in call.headers.get("accept", ""):
         return Reply(200, objectset.write(found, "yaml"), headers, _YAML)
@@ -149,17 +156,6 @@ def _digest(call: Call) -> str:
     if len(digest) > MAX_DIGEST or not all(" " <= character <= "~" for character in digest):
         raise Failure(400, f"invalid digest header: expected at most {MAX_DIGEST} printable ASCII characters")
     return digest
-
-
-def _expecting(call: Call) -> Any:
-    """If-Match holds against the state that the set replaces, inside the transaction."""
-    given = call.headers.get("if-match", "*")
-
-    def check(revision: int) -> None:
-        if given != "*" and f'"{revision}"' not in [each.strip() for each in given.split(",")]:
-            raise Failure(412, f'the configuration has changed: If-Match is {given}, found "{revision}"')
-
-    return check
 
 
 def _data(call: Call) -> dict[str, Any]:

@@ -102,6 +102,25 @@ def test_odd_ttls(admin: Admin, ttl: str) -> None:
     assert admin.call("PUT", "/routes/next", ROUTE).status in (200, 201)
 
 
+def test_a_viewer_and_an_admin_see_different_versions_of_the_whole(admin: Admin) -> None:
+    mine, its = (admin.call("GET", "/configs", key=key).headers["ETag"] for key in (KEY, VIEWER))
+    assert its == mine[:-1] + '-viewer"'
+    refused = admin.call("PUT", "/configs", {}, headers={"X-Digest": "d", "If-Match": its})
+    assert refused.status == 412
+
+
+@pytest.mark.parametrize("tag", ["nonsense", '"1', '"1" "2"'])
+def test_a_condition_on_the_whole_that_cannot_be_read_is_refused(admin: Admin, tag: str) -> None:
+    answer = admin.call("PUT", "/configs", {}, headers={"X-Digest": "d", "If-Match": tag})
+    assert (answer.status, "invalid header If-Match" in answer.body["error_msg"]) == (400, True)
+
+
+def test_who_has_the_whole_already_is_not_sent_it_again(admin: Admin) -> None:
+    tag = admin.call("GET", "/configs").headers["ETag"]
+    answer = admin.call("GET", "/configs", headers={"If-None-Match": tag})
+    assert (answer.status, answer.body, answer.headers["ETag"]) == (304, "", tag)
+
+
 def test_the_body_of_a_stranger_is_read_and_not_kept(admin: Admin) -> None:
     """The listener's memory while 30 strangers have sent all but the last byte of theirs."""
     size = MAX_BODY
