@@ -8,7 +8,7 @@ A change costs what it touches: parts.py knows what was made of what, and the ne
 any sequence of changes leads to is what its outcome alone would lead to; tests/oracle/compile.py is the plain way to that.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -18,22 +18,25 @@ from fastgw.claims import Claims
 from fastgw.errors import Fault
 from fastgw.parts import Key, Parts, Withdrawn
 from fastgw.plugins import order
+from fastgw.plugins.check import pattern_of
 from fastgw.plugins.contract import Plugin
 from fastgw.pools import Pools
-from fastgw.schema.consumer import Consumer, Credential
+from fastgw.schema.consumer import CUSTOM_ID, Consumer, Credential
 from fastgw.schema.decode import faults_of
 from fastgw.schema.env import resolve_object
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.route import Route
 from fastgw.schema.service import Service
-from fastgw.schema.upstream import Upstream, nodes_of
+from fastgw.schema.upstream import Node, Upstream, nodes_of
 
-__all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault", "Wrap", "pattern_of", "places_of", "upstream_source"]
+__all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault", "Wrap", "places_of", "upstream_source"]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # OverflowError: a number that the schema admits and no C integer holds.
 FAILURES: Final = (ValueError, LookupError, TypeError, OverflowError, msgspec.ValidationError)
 GLOBALS: Final = ("globals", "")
+INT32: Final = 2**31 - 1
+MOST_WEIGHT: Final = 2**30  # of all nodes of an upstream together; the balancer adds them up in 32 bits
 
 Entry = tuple[_core.Plan, bytes, bytes]
 """A plan, and a host and a path pattern that it takes."""
@@ -96,11 +99,17 @@ class _Env:
         return self._compiler.metadata(plugin)
 
 
-def pattern_of(uri: str) -> bytes:
-    """A route's path in the form that requests are brought to, `*` at its end kept."""
-    star = uri.endswith("*")
-    path = uri.removesuffix("*").encode()
-    return (_core.normalise_path(path) if path else b"") + (b"*" if star else b"")
+def _within(number: int) -> int:
+    """A number as the core holds it, where APISIX knows no bound; beyond this one all mean the same to people."""
+    return max(-INT32, min(number, INT32))
+
+
+def _weights(nodes: Sequence[Node]) -> list[int]:
+    """The nodes' weights in proportion; none that has one loses it."""
+    total = sum(node.weight for node in nodes)
+    if total <= MOST_WEIGHT:
+        return [node.weight for node in nodes]
+    return [min(node.weight, max(1, node.weight * (MOST_WEIGHT - len(nodes)) // total)) for node in nodes]
 
 
 def places_of(route: Route, service: Service | None) -> list[tuple[str, str]]:
@@ -313,7 +322,7 @@ class Compiler:
                 if raw.get("_meta", {}).get("disable"):
                     continue
                 conf = msgspec.convert(raw, plugin.conf)
-                priority = plugin.priority if conf.meta.priority is None else conf.meta.priority
+                priority = plugin.priority if conf.meta.priority is None else _within(conf.meta.priority)
                 made = plugin.provision(conf, _Env(self, owner))
                 if self._wrap is not None:
                     made = [self._wrap(step, name, owner, priority) for step in made]
@@ -349,7 +358,7 @@ class Compiler:
 
     @staticmethod
     def _custom_id(consumer: Consumer) -> bytes:
-        return (consumer.labels or {}).get("custom_id", "").encode()
+        return (consumer.labels or {}).get(CUSTOM_ID, "").encode()
 
     def _credential(self, id_: str) -> Keys:
         credential: Credential = self._objects["credentials"][id_]
@@ -395,7 +404,7 @@ class Compiler:
             self._steps(layers),
             self._upstream_of(id_, route, service),
             methods=route.methods,
-            priority=route.priority,
+            priority=_within(route.priority),
             connect=timeout.connect if timeout else 0,
             send=timeout.send if timeout else 0,
             read=timeout.read if timeout else 0,
@@ -427,23 +436,23 @@ class Compiler:
 
     def _built(self, upstream: Upstream) -> _core.Upstream:
         port = DEFAULT_PORTS[upstream.scheme]
-        nodes = []
-        for node in nodes_of(upstream):
+        known, nodes = nodes_of(upstream), []
+        for node, weight in zip(known, _weights(known), strict=True):
             number = node.port or port
             named = node.host if number == port else f"{node.host}:{number}"
-            nodes.append((self._pools.at(node.host, number), node.weight, node.priority, named.encode()))
+            nodes.append((self._pools.at(node.host, number), weight, node.priority, named.encode()))
         pool, timeout = upstream.keepalive_pool, upstream.timeout
         return _core.Upstream(
             nodes,
             pass_host=upstream.pass_host,
             host=(upstream.upstream_host or "").encode(),
-            retries=upstream.retries,
+            retries=None if upstream.retries is None else min(upstream.retries, len(nodes)),  # each is tried once
             connect=timeout.connect if timeout else 60,
             send=timeout.send if timeout else 60,
             read=timeout.read if timeout else 60,
-            keepalive_size=pool.size if pool else 320,
+            keepalive_size=_within(pool.size) if pool else 320,
             keepalive_idle=pool.idle_timeout if pool else 60,
-            keepalive_requests=pool.requests if pool else 1000,
+            keepalive_requests=_within(pool.requests) if pool else 1000,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from fastgw import _core
 from fastgw.errors import ROOT, Fault, Path
 from fastgw.plugins import order
 from fastgw.plugins.contract import Meta, Plugin, PluginConf
@@ -18,7 +19,7 @@ from fastgw.schema.env import resolve_object
 from fastgw.schema.kinds import Kind
 from fastgw.schema.served import unserved
 
-__all__ = ["Verdict", "check_object", "check_plugin"]
+__all__ = ["Verdict", "check_object", "check_plugin", "pattern_of"]
 
 _CONSUMER_SIDE = frozenset({"consumers", "credentials"})
 
@@ -56,6 +57,7 @@ def check_object(kind: Kind, value: Any, path: Path = ROOT, environ: Mapping[str
         warnings += doubts
     if not faults:
         faults += unserved(kind.name, resolved, path)
+        faults += _unaskable(kind.name, resolved, path)
     return Verdict(faults, warnings, resolved)
 
 
@@ -74,6 +76,32 @@ def check_plugin(kind: str, name: str, conf: Any, path: Path = ROOT) -> tuple[li
         return [fault.under(path.to("_meta")) for fault in faults_of(conf["_meta"], Meta)[1]], []
     type_ = _conf_type(plugin, kind)
     return faults_of(conf, type_, path)[1], list(_ignored(conf, type_, path))
+
+
+def pattern_of(uri: str) -> bytes:
+    """A route's path in the form that requests are brought to, `*` at its end kept; ValueError: no request could ask for it."""
+    star = uri.endswith("*")
+    path = uri.removesuffix("*").encode()
+    return (_core.normalise_path(path) if path else b"") + (b"*" if star else b"")
+
+
+def _unaskable(kind: str, value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+    """A route that no request can meet would be accepted and never serve."""
+    if kind != "routes":
+        return
+    places = [(path.to("uri"), value["uri"])] if "uri" in value else []
+    places += [(path.to("uris", index), uri) for index, uri in enumerate(value.get("uris", ()))]
+    for at, uri in places:
+        if not _may_be_asked_for(uri):
+            yield Fault(at, f"expected a path that a request can ask for, found {shown(uri)}", "format")
+
+
+def _may_be_asked_for(uri: str) -> bool:
+    try:
+        pattern_of(uri)
+    except ValueError:
+        return False
+    return True
 
 
 def _conf_type(plugin: Plugin, kind: str) -> type[PluginConf]:

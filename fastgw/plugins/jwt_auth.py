@@ -38,6 +38,7 @@ Algorithm = Literal[
     "EdDSA",
 ]
 _CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
+_LONGEST_GRACE = 2**31 - 1  # seconds, 68 years
 _RSA_BITS = 2048  # RFC 7518 section 3.3
 _RSA_EXPONENT = 65537
 _PUBLIC_TEXTS = (b"-----BEGIN ", b"ssh-rsa ", b"ssh-ed25519 ", b"ecdsa-sha2-")
@@ -86,7 +87,7 @@ class ConsumerConf(PluginConf, frozen=True, kw_only=True):
     public_key: Text | None = None
     exp: Annotated[int, Meta(ge=1)] = 86400
     base64_secret: bool = False
-    lifetime_grace_period: Annotated[int, Meta(ge=0)] = 0
+    lifetime_grace_period: Annotated[int, Meta(ge=0, le=_LONGEST_GRACE)] = 0
 
     @classmethod
     def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:

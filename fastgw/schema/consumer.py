@@ -4,13 +4,17 @@ Owns their fields. Must not know what an auth plugin's part in a credential look
 plugin (plugins/check.py).
 """
 
-from typing import Annotated, Any
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
+from fastgw.errors import Fault
 from fastgw.schema.base import Described, Id, Plugins, whole
+from fastgw.schema.rules import broken
 
-__all__ = ["ConfigConsumer", "Consumer", "Credential"]
+__all__ = ["CUSTOM_ID", "ConfigConsumer", "Consumer", "Credential"]
 
 Username = Annotated[
     str,
@@ -21,6 +25,9 @@ Username = Annotated[
         title="a username of letters, digits, '_' or '-'",
     ),
 ]
+
+CUSTOM_ID: Final = "custom_id"
+_CONTROL: Final = re.compile(r"[\x00-\x1F\x7F]")
 
 
 class Consumer(Described, frozen=True, kw_only=True):
@@ -34,6 +41,12 @@ class Consumer(Described, frozen=True, kw_only=True):
     username: Username
     group_id: Id | None = None
     plugins: Plugins | None = None
+
+    @classmethod
+    def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
+        """One label goes upstream in a header."""
+        if _CONTROL.search(good.get("labels", {}).get(CUSTOM_ID, "")):
+            yield broken("labels", f"expected no control characters in {CUSTOM_ID}, which is sent to upstreams in a header")
 
 
 class Credential(Described, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from fastgw.errors import ROOT, Fault, Path
 
 __all__ = ["unserved"]
 
+MOST_NODES: Final = 1024  # native/plan.pxd: NODES_MAX
 _LATER: Final = "not available in this release"
 
 
@@ -56,6 +57,8 @@ def _upstream(value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
         if value.get(member):
             yield _fault(path.to(member), what)
     nodes = value.get("nodes")
+    if nodes is not None and len(nodes) > MOST_NODES:
+        yield _fault(path.to("nodes"), f"an upstream of more than {MOST_NODES} nodes is")
     for node in nodes if isinstance(nodes, list) else ():
         if isinstance(node, dict) and node.get("priority"):
             yield _fault(path.to("nodes"), "priorities of nodes are")

@@ -121,6 +121,11 @@ def test_who_has_the_whole_already_is_not_sent_it_again(admin: Admin) -> None:
     assert (answer.status, answer.body, answer.headers["ETag"]) == (304, "", tag)
 
 
+def test_labels_that_no_header_can_carry_are_refused(admin: Admin) -> None:
+    answer = admin.call("PUT", "/consumers", {"username": "x", "labels": {"custom_id": "a\0b"}})
+    assert answer.status == 400
+
+
 def test_the_body_of_a_stranger_is_read_and_not_kept(admin: Admin) -> None:
     """The listener's memory while 30 strangers have sent all but the last byte of theirs."""
     size = MAX_BODY
