@@ -19,6 +19,7 @@ import msgspec
 
 from fastgw import objectset
 from fastgw.admin import whole
+from fastgw.admin.audit import Actor, witness_of
 from fastgw.admin.kinds import INDEXES
 from fastgw.config import Config
 from fastgw.datadir import DataDir, database_of, in_use
@@ -35,6 +36,7 @@ Layer = Literal["effective", "store"]
 
 TIMEOUT_S: Final = 600.0  # a set of 10,000 new objects takes about ten seconds to judge and to apply
 CONFIGS: Final = "/apisix/admin/configs"
+IMPORT: Final = Actor(None, None, None, "IMPORT", "")  # who may write to the database needs no key
 
 
 class PlaceError(FastgwError):
@@ -179,6 +181,7 @@ class Stopped:
     def _apply(self, data: Object, *, rehearse: bool) -> whole.Outcome:
         try:
             with _store_errors():
+                self._store.witness = None if rehearse else witness_of(IMPORT, self._store)
                 return whole.apply(self._store, whole.judge(data), rehearse=rehearse, declared=self._declared)
         except whole.Refused as refused:
             raise RefusedError([problem.told() for problem in refused.problems]) from None

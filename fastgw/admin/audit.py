@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from fastgw.admin.differ import changes_of
-from fastgw.store import Store, Written
+from fastgw.store import Store, Witness, Written
 
-__all__ = ["Actor", "Audit", "prepare"]
+__all__ = ["Actor", "Audit", "prepare", "witness_of"]
 
 MODE: Final = 0o600
 SYNC_S: Final = 1.0
@@ -84,7 +84,7 @@ class Audit:
     def start(self) -> None:
         """Makes the tables if they are not there, and writes what was committed and is not in the file."""
         db = self._store.connection
-        db.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
+        _make_tables(db)
         (self._synced,) = db.execute("SELECT seq FROM audit_synced").fetchone()
         self._written = max(self._synced, self._last_in_file())
         self._emit()
@@ -146,21 +146,10 @@ class Audit:
     # -- in the transaction ------------------------------------------------------------------------
 
     def _witness(self, actor: Actor, db: sqlite3.Connection, revision: int, written: list[Written]) -> None:
-        first = written[0]
-        created = actor.method in ("PUT", "POST") and first.before is None
-        entry = {
-            **actor.entry(),
-            "kind": first.kind,
-            "id": first.id,
-            "outcome": "committed",
-            "status": actor.status or (201 if created else 200),
-            "revision": revision,
-            "changes": changes_of(written),
-        }
-        added = db.execute("INSERT INTO audit (entry) VALUES (?)", (json.dumps(entry),))
+        seq = _record(actor, db, revision, written)
         db.execute("UPDATE audit_synced SET seq = ?", (self._synced,))
-        if added.lastrowid is not None and added.lastrowid % PRUNE_EVERY == 0:
-            oldest = min(added.lastrowid - self._keep, self._synced)
+        if seq % PRUNE_EVERY == 0:
+            oldest = min(seq - self._keep, self._synced)
             db.execute("DELETE FROM audit WHERE seq <= ?", (oldest,))
 
     # -- from the table to the file ----------------------------------------------------------------
@@ -224,6 +213,37 @@ class Audit:
             self._unsaid += 1
             return False
         return True
+
+
+def witness_of(actor: Actor, store: Store) -> Witness:
+    """For writes without an admin process: the entry is committed along, and its line is written at the next start of one."""
+    _make_tables(store.connection)
+
+    def witness(db: sqlite3.Connection, revision: int, written: list[Written]) -> None:
+        _record(actor, db, revision, written)
+
+    return witness
+
+
+def _make_tables(db: sqlite3.Connection) -> None:
+    db.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
+
+
+def _record(actor: Actor, db: sqlite3.Connection, revision: int, written: list[Written]) -> int:
+    """The entry's number."""
+    first = written[0]
+    created = actor.method in ("PUT", "POST") and first.before is None
+    entry = {
+        **actor.entry(),
+        "kind": first.kind,
+        "id": first.id,
+        "outcome": "committed",
+        "status": actor.status or (201 if created else 200),
+        "revision": revision,
+        "changes": changes_of(written),
+    }
+    (seq,) = db.execute("INSERT INTO audit (entry) VALUES (?) RETURNING seq", (json.dumps(entry),)).fetchone()
+    return int(seq)
 
 
 def prepare(path: Path) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from tests.support.gateway import ADMIN_KEY, Gateway
 from tests.support.processes import ROOT
+from tests.support.waiting import until
 
 UPSTREAM = {"type": "roundrobin", "nodes": {"127.0.0.1:1980": 1}}
 FILE = {"routes": [{"id": "filed", "uri": "/filed", "upstream": UPSTREAM}]}
@@ -213,6 +214,17 @@ def test_what_cannot_be_done_is_told_in_one_line(tmp_path: Path, arguments: list
     (tmp_path / "bad.json").write_text("{nope")
     (line,) = refused(*arguments, cwd=tmp_path)
     assert line.startswith(told)
+
+
+def test_an_import_is_in_the_audit_log_when_the_gateway_runs(tmp_path: Path) -> None:
+    good("import", "config.json", put(stopped(tmp_path)), "--yes", cwd=tmp_path)
+    with Gateway(tmp_path, FILE):
+        log = tmp_path / "data" / "audit.log"
+        (line,) = until(lambda: log.read_text().splitlines(), "the admin process has begun")
+    entry = json.loads(line)
+    assert (entry["method"], entry["key"], entry["outcome"], entry["seq"]) == ("IMPORT", None, "committed", 1)
+    assert {"object": "upstreams/u", "path": "id", "after": "u"} in entry["changes"]
+    assert "johns-secret-key" not in json.dumps(entry)
 
 
 # ---- a gateway that runs -------------------------------------------------------------------------
