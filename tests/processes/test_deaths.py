@@ -35,6 +35,7 @@ def test_a_connection_that_waits_in_a_dead_workers_queue_is_served(directory: Pa
 
 def test_a_worker_that_keeps_dying_is_started_ever_more_slowly(directory: Path, echo: Address) -> None:
     with Gateway(directory, one_route(echo) | {"workers": 2}) as gateway:
+        until(lambda: "admin process serves" in gateway.log(), "the admin process, which opens the database too")
         database = directory / "data" / "fastgw.db"
         kept = database.rename(directory / "kept.db")
         database.mkdir()
