@@ -37,7 +37,7 @@ KEPT_REVISIONS: Final = 100_000  # tombstones: a worker is at most one publish d
 PRUNE_EVERY: Final = 1_000  # revisions between two looks for old tombstones
 FEED_ROWS: Final = 32  # changes read at once: 0.15 ms, no request waits longer for it
 OWNED: Final = {"consumers": "credentials"}  # ids of the owned kind are "<owner id>/<own id>"
-_LISTED_UNDER: Final = {owned: owner for owner, owned in OWNED.items()}  # a change of a credential is one of the consumers
+OWNER_OF: Final = {owned: owner for owner, owned in OWNED.items()}
 
 _ROW: Final = "SELECT kind, id, layer, key, value, created, modified, overrides FROM effective"
 
@@ -379,8 +379,7 @@ class Feed:
                 raise StoreError(f"{self._store.path}: {text}")
             more = len(page) == FEED_ROWS
             for kind, id, layer, key, value, revision, created in page:
-                known = value is not None
-                decoded = msgspec.json.decode(self._store._open(kind, id, layer, key, value)) if known else None
+                decoded = None if value is None else msgspec.json.decode(self._store._open(kind, id, layer, key, value))
                 yield Change(kind, id, decoded, revision, created or 0)
                 at = revision
 
@@ -454,4 +453,4 @@ class _Writer(View):
 
     def _publish(self, kind: str, id: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO feed VALUES (?, ?, ?)", (kind, id, self.at))
-        self._touched.add(_LISTED_UNDER.get(kind, kind))
+        self._touched.add(OWNER_OF.get(kind, kind))  # a change of a credential is one of the consumers

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from fastgw.store import OWNED, Row
+from fastgw.store import OWNER_OF, Row
 
 __all__ = [
     "Failure",
@@ -30,7 +30,6 @@ __all__ = [
 
 PREFIX: Final = "/apisix"
 _VERSION: Final = (("X-API-VERSION", "v3"),)
-_OWNER_OF: Final = {owned: owner for owner, owned in OWNED.items()}
 
 
 class Reply(NamedTuple):
@@ -56,7 +55,7 @@ class Failure(Exception):  # noqa: N818 (what the client is told, not what broke
 
 def key_of(kind: str, id: str) -> str:
     """The object's name in APISIX's store, which its clients know objects by."""
-    owner = _OWNER_OF.get(kind)
+    owner = OWNER_OF.get(kind)
     if owner is None:
         return f"{PREFIX}/{kind}/{id}"
     owner_id, _, own_id = id.partition("/")

@@ -27,11 +27,10 @@ from fastgw.admin.operations import (
 )
 from fastgw.admin.resource import Resource
 from fastgw.schema.kinds import KINDS, Kind
-from fastgw.store import OWNED
+from fastgw.store import OWNER_OF
 
 __all__ = ["id_parameter", "operations_of", "title_of"]
 
-_OWNER_OF: Final = {owned: owner for owner, owned in OWNED.items()}
 _PATTERN: Final = "a regular expression, searched for"
 _LISTING: Final = (
     in_query("page", "which page, from 1; without effect unless it and `page_size` are numbers", example="1"),
@@ -84,7 +83,7 @@ class _Calls:
         self._noun, self._title = kind.singular, title_of(kind)
         self._place: list[Json] = []
         self._list = f"/{kind.name}"
-        owner = KINDS.get(_OWNER_OF.get(kind.name, ""))
+        owner = KINDS.get(OWNER_OF.get(kind.name, ""))
         if owner is not None:
             self._place.append(id_parameter(owner, ids[owner.name]))
             self._list = f"/{owner.name}/{{{self._place[0]['name']}}}/{kind.name}"
@@ -100,7 +99,7 @@ class _Calls:
     def all(self) -> Iterator[Operation]:
         refused = self._resource.refuses
         yield self._listing(self._list, f"list{self._title}s", self._place)
-        if self._list != self._all and not _OWNER_OF.get(self._kind.name):
+        if self._list != self._all and not OWNER_OF.get(self._kind.name):
             yield self._listing(self._all, f"listAll{self._title}s", [])
         yield self._get()
         if not self._kind.types:

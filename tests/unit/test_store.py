@@ -183,6 +183,15 @@ def test_changes_tell_each_id_once_with_its_last_value(store: Store) -> None:
     assert store.changes(5) == (5, [])
 
 
+def test_a_first_load_has_no_tombstones_on_any_page(store: Store) -> None:
+    for number in range(3 * store_module.FEED_ROWS):
+        store.put("routes", f"r{number}", {})
+        store.put("routes", f"gone{number}", {})
+        store.delete("routes", f"gone{number}")
+    loaded = store.changes(0)[1]
+    assert [each.id for each in loaded] == [f"r{number}" for number in range(3 * store_module.FEED_ROWS)]
+
+
 def test_an_object_keeps_the_time_of_its_creation_while_any_layer_has_it(store: Store) -> None:
     store.replace_file_layer({("routes", "a"): {}, ("routes", "b"): {}})
     store.put("routes", "a", {"v": 1})
