@@ -10,13 +10,14 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from fastgw.errors import Fault, Path
+from fastgw.errors import ROOT, Fault, Path
 from fastgw.schema.decode import nearest, type_name
 from fastgw.schema.kinds import KINDS, object_id
 from fastgw.schema.yaml_text import write_yaml
 
 __all__ = [
     "LISTS",
+    "MISSING",
     "TIMES",
     "Item",
     "changes",
@@ -25,6 +26,8 @@ __all__ = [
     "faults_of_lists",
     "items",
     "name_of",
+    "places",
+    "value_at",
     "version_of",
     "write",
 ]
@@ -39,7 +42,8 @@ _INDEXES: Final = ("createdIndex", "modifiedIndex")  # of APISIX's items; the st
 _VERSION: Final = "_conf_version"
 _BETWEEN: Final = "/credentials/"
 _NOT_SERVED: Final = frozenset({"protos", "secrets", "stream_routes"}.difference(LISTS))
-_MISSING: Final = object()
+MISSING: Final[Any] = object()
+"""Nothing stands there."""
 
 
 class Item(NamedTuple):
@@ -63,12 +67,12 @@ class Change(NamedTuple):
     """One place where two objects differ, and what of it may be told: a side that has nothing there, or a secret, is left out."""
 
     path: Path
-    before: Any = _MISSING
-    after: Any = _MISSING
+    before: Any = MISSING
+    after: Any = MISSING
 
     def told(self) -> dict[str, Any]:
         sides = {"before": self.before, "after": self.after}
-        return {"path": str(self.path), **{side: value for side, value in sides.items() if value is not _MISSING}}
+        return {"path": str(self.path), **{side: value for side, value in sides.items() if value is not MISSING}}
 
 
 def name_of(kind: str, id: str) -> str:
@@ -190,28 +194,45 @@ def content(value: Object) -> bytes:
 
 def changes(before: Object, after: Object, shown: tuple[Object, Object]) -> Iterator[Change]:
     """Every place at which two objects differ. shown: the same two without their secrets; what they lack is not told."""
-    for name in dict.fromkeys((*before, *after)):
-        if name in TIMES:
-            continue
-        yield from _differences(Path((name,)), *(side.get(name, _MISSING) for side in (before, after, *shown)))
+    for path in places(before, after, leaves=False):
+        sides = value_at(shown[0], path), value_at(shown[1], path)
+        yield Change(path) if MISSING not in sides and _same(*sides) else Change(path, *sides)
 
 
-def _differences(path: Path, before: Any, after: Any, shown_before: Any, shown_after: Any) -> Iterator[Change]:
-    if before is not _MISSING and after is not _MISSING and _same(before, after):
+def places(before: Any, after: Any, *, leaves: bool, path: Path = ROOT) -> Iterator[Path]:
+    """The deepest places that hold all differences, the gateway's times aside; lists of other lengths are one place.
+
+    leaves: what only one side has is gone into as well. A side may be MISSING.
+    """
+    sides = [side for side in (before, after) if side is not MISSING]
+    if len(sides) == 2 and _same(before, after):
         return
-    sides = (before, after, shown_before, shown_after)
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in dict.fromkeys((*before, *after)):
-            yield from _differences(path.to(name), *(_member(side, name) for side in sides))
-    elif shown_before is not _MISSING and shown_after is not _MISSING and _same(shown_before, shown_after):
-        yield Change(path)
+    if all(isinstance(side, dict) for side in sides) and (len(sides) == 2 or (leaves and sides[0])):
+        for name in dict.fromkeys(name for side in sides for name in side):
+            if path or name not in TIMES:
+                yield from places(_member(before, name), _member(after, name), leaves=leaves, path=path.to(name))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from places(one, other, leaves=leaves, path=path.to(index))
     else:
-        yield Change(path, shown_before, shown_after)
+        yield path
+
+
+def value_at(value: Any, path: Path) -> Any:
+    """What stands at a place; MISSING if nothing does."""
+    for part in path:
+        value = _member(value, part)
+    return value
 
 
 def _same(one: Any, other: Any) -> bool:
+    """As JSON has it: true is not 1, and 1 is not 1.0."""
+    if not isinstance(one, dict | list) or not isinstance(other, dict | list):
+        return type(one) is type(other) and bool(one == other)
     return msgspec.json.encode(one, order="sorted") == msgspec.json.encode(other, order="sorted")
 
 
-def _member(value: Any, name: str) -> Any:
-    return value.get(name, _MISSING) if isinstance(value, dict) else _MISSING
+def _member(value: Any, name: str | int) -> Any:
+    if isinstance(value, list) and isinstance(name, int) and name < len(value):
+        return value[name]
+    return value.get(name, MISSING) if isinstance(value, dict) else MISSING

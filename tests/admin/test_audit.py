@@ -314,6 +314,7 @@ def test_only_a_file_will_do(store: Store) -> None:
     [
         ({"hosts": ["a", "b"]}, {"hosts": ["a", "c"]}, [{"path": "hosts[1]", "before": "b", "after": "c"}]),
         ({"hosts": ["a"]}, {"hosts": ["a", "c"]}, [{"path": "hosts", "before": ["a"], "after": ["a", "c"]}]),
+        ({"hosts": [1]}, {"hosts": [True]}, [{"path": "hosts[0]", "before": 1, "after": True}]),
         ({"status": 1}, {"status": 1.0}, [{"path": "status", "before": 1, "after": 1.0}]),
         ({"desc": "x"}, {"desc": {"a": 1}}, [{"path": "desc", "before": "x", "after": {"a": 1}}]),
         ({"plugins": {}}, {}, [{"path": "plugins", "before": {}}]),
