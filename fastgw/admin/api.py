@@ -27,7 +27,7 @@ from fastgw.admin.openapi import OpenApi
 from fastgw.admin.plugins import Plugins
 from fastgw.admin.resource import MISSING, Call
 from fastgw.admin.schemas import Schemas
-from fastgw.admin.server import Request
+from fastgw.admin.server import Admission, Request
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.parse import parse_json
 from fastgw.store import DeclaredInFile, NotFound, Store, StoreError
@@ -89,7 +89,7 @@ class Api:
         self._thread.shutdown()
         self._explain.close()
 
-    def admit(self, head: Request) -> Reply | int | None:
+    def admit(self, head: Request) -> Reply | Admission:
         """Who is refused is so before there is a body; nothing of one is kept for strangers.
 
         Whole sets may be larger than other bodies, if they come from someone who may send them.
@@ -108,13 +108,12 @@ class Api:
         if isinstance(key, Reply):
             self._audit.refused(actor, key.status, _reason(key))
             return key
-        return configs.MAX_SET if head.method in WITH_BODY and _is_configs(path) else None
+        return Admission(key, configs.MAX_SET if head.method in WITH_BODY and _is_configs(path) else None)
 
     async def __call__(self, request: Request) -> Reply:
+        """Of what was admitted; who asks was found out then."""
         path, _, query = request.target.partition("?")
-        key = self._gate.identify(request)
-        if isinstance(key, Reply):
-            return key  # it was admitted, and its address has to wait since
+        key: Key = request.admitted
         actor = _actor(request, key)
         if path == EXPLAIN and request.method == "POST":
             return await self._explain.answer(request)

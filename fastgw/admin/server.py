@@ -13,13 +13,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import httptools
 
 from fastgw.admin.envelope import Reply, error
 
-__all__ = ["Handler", "Request", "Server"]
+__all__ = ["Admission", "Handler", "Request", "Server"]
 
 MAX_HEAD: Final = 32 * 1024
 MAX_HEADERS: Final = 100
@@ -42,17 +42,29 @@ class Request(NamedTuple):
     headers: dict[str, str]
     body: bytes
     peer: str | None  # None: a unix socket
+    admitted: Any = None  # what was found out of the head when it was admitted
+
+
+class Admission(NamedTuple):
+    """A head whose body is wanted."""
+
+    found: Any = None
+    """What the handler is to know of it, as `Request.admitted`."""
+    max_body: int | None = None
+    """How large the body may be; None: the usual size."""
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
-Admit = Callable[[Request], "Reply | int | None"]
-"""What is said to a head: the answer, where nobody will look at the body; else how large that may be, None for the usual size."""
+Admit = Callable[[Request], Reply | Admission]
+"""What is said to a head: the answer, where nobody will look at the body, or its admission."""
 
 
 class Server:
     """What the connections share."""
 
-    def __init__(self, handler: Handler, software: str, max_body: int = MAX_BODY, admit: Admit = lambda head: None) -> None:
+    def __init__(
+        self, handler: Handler, software: str, max_body: int = MAX_BODY, admit: Admit = lambda head: Admission()
+    ) -> None:
         self.handler = handler
         self.max_body = max_body
         self.admit = admit
@@ -117,6 +129,7 @@ class Connection(asyncio.Protocol):
         self._body = bytearray()
         self._body_size = 0
         self._early: Reply | None = None  # the answer is known, and the body is not kept
+        self._found: Any = None
         self._max_body = self._server.max_body
         self._in_head = self._in_body = False
 
@@ -188,8 +201,9 @@ class Connection(asyncio.Protocol):
         admitted = self._server.admit(Request(method, target, self._headers, b"", self._peer))
         if isinstance(admitted, Reply):
             self._early = admitted
-        elif admitted is not None:
-            self._max_body = admitted
+        else:
+            self._found = admitted.found
+            self._max_body = admitted.max_body or self._max_body
         length = self._headers.get("content-length", "0")
         if length.isdecimal() and int(length[:20]) > self._max_body:
             raise _Refused(self._early or self._too_large(int(length[:20])))
@@ -208,7 +222,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._in_body = False
         method, target = self._parser.get_method().decode("latin-1"), self._target.decode("latin-1")
-        request = Request(method, target, self._headers, bytes(self._body), self._peer)
+        request = Request(method, target, self._headers, bytes(self._body), self._peer, self._found)
         self._waiting.append((request, self._parser.should_keep_alive(), self._early))
         self._early = None
         if self._task is None:
