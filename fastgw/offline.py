@@ -7,7 +7,7 @@ how it is found.
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,33 +16,24 @@ from fastgw import config
 from fastgw.admin.explanation import Explainer
 from fastgw.admin.question import Question
 from fastgw.config import Config
+from fastgw.datadir import database_of
 from fastgw.errors import FastgwError
 from fastgw.schema.decode import faults_of
 from fastgw.schema.kinds import KINDS
-from fastgw.store import Row, Store, StoreError
+from fastgw.store import Change, Row, Store, StoreError
 
 __all__ = ["as_text", "explain"]
 
 Object = dict[str, Any]
 
 
-class _Change(NamedTuple):
-    """An object as the compiler takes it."""
-
-    kind: str
-    id: str
-    value: Object
-    created: int
-
-
 def explain(path: Path, method: str, url: str, headers: Sequence[tuple[str, str]], remote_addr: str) -> Object:
     """The answer of POST /apisix/admin/explain, and `store`: the database that was looked at, None where there is none."""
     question = _question(method, url, headers, remote_addr)
     loaded = config.load(path)
-    database = Path(loaded.settings.data_dir) / "fastgw.db"
+    database = database_of(Path(loaded.settings.data_dir))
     rows = _rows(database) if database.exists() else None
-    changes, layers = _overlaid(loaded, rows or [])
-    values = {(each.kind, each.id): (each.value, layers[each.kind, each.id]) for each in changes}
+    changes, values = _overlaid(loaded, rows or [])
     explainer = Explainer(loaded.settings.limits)
     explainer.follow(changes)
     answer = explainer.explain(question, lambda kind, id_: values.get((kind, id_)))
@@ -80,17 +71,17 @@ def _rows(database: Path) -> list[Row]:
         raise StoreError(f"{database}: {exc}") from exc
 
 
-def _overlaid(loaded: Config, rows: Sequence[Row]) -> tuple[list[_Change], dict[tuple[str, str], str]]:
-    """What a reload of the file would bring: objects in the order of their creation, and each one's layer."""
+def _overlaid(loaded: Config, rows: Sequence[Row]) -> tuple[list[Change], dict[tuple[str, str], tuple[Object, str]]]:
+    """What a reload of the file would bring: objects in the order of their creation, and each one with its layer."""
     created = {(row.kind, row.id): row.created for row in rows}
     objects = {**loaded.objects, **{(row.kind, row.id): row.value for row in rows if row.layer == "store"}}
     latest = max(created.values(), default=0)
     for count, key in enumerate((key for key in objects if key not in created), 1):
         created[key] = latest + count
     stored = {(row.kind, row.id) for row in rows if row.layer == "store"}
-    changes = [_Change(*key, value, created[key]) for key, value in objects.items()]
-    layers = {key: "store" if key in stored else "file" for key in objects}
-    return sorted(changes, key=lambda each: each.created), layers
+    changes = [Change(*key, value, 0, created[key]) for key, value in objects.items()]
+    values = {key: (value, "store" if key in stored else "file") for key, value in objects.items()}
+    return sorted(changes, key=lambda each: each.created), values
 
 
 # -- as text -----------------------------------------------------------------------------------------

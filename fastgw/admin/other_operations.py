@@ -91,25 +91,21 @@ def _plugins() -> list[Operation]:
             "Reload plugins",
             {200: answer("Done; there is never anything new to load.", _PLAIN)},
         ),
-        Operation(
-            "get",
-            "/plugins/{plugin}",
-            "getPluginSchema",
-            "plugins",
-            "Get the schema of a plugin's configuration",
-            {200: answer("The schema.", _SCHEMA)},
-            parameters=[plugin, _SUBSYSTEM, _OF],
-            refusals=(404,),
-        ),
-        Operation(
-            "get",
-            "/schema/plugins/{plugin}",
-            "getSchemaOfPlugin",
-            "schema",
-            "Get the schema of a plugin's configuration",
-            {200: answer("The schema.", _SCHEMA)},
-            parameters=[plugin, _SUBSYSTEM, _OF],
-            refusals=(404,),
+        *(
+            Operation(
+                "get",
+                f"{place}/{{plugin}}",
+                name,
+                tag,
+                "Get the schema of a plugin's configuration",
+                {200: answer("The schema.", _SCHEMA)},
+                parameters=[plugin, _SUBSYSTEM, _OF],
+                refusals=(404,),
+            )
+            for place, name, tag in (
+                ("/plugins", "getPluginSchema", "plugins"),
+                ("/schema/plugins", "getSchemaOfPlugin", "schema"),
+            )
         ),
     ]
 

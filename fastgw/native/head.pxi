@@ -1,8 +1,8 @@
 # head: bytes to a table of offsets.
 #
 # Owns: the grammar of a head (RFC 9112 sections 2.2 to 5), strictly: one space where one is asked for, CRLF and nothing else for
-# a line's end, no fold, no space before a colon. Every byte is looked at once, in whatever pieces the bytes come, and belongs
-# to one part or is the one delimiter allowed there. Must not know what fields mean beyond their ids: verdicts are framing's.
+# a line's end, no fold, no space before a colon. Every byte belongs to one part or is the one delimiter allowed there. Bytes that
+# come in pieces are looked at once, but for a few in the first line and names that a piece ends in, which are looked at twice. Must not know what fields mean beyond their ids: verdicts are framing's.
 # Offsets count from the head's first byte, so the bytes may move between feeds.
 
 
@@ -216,7 +216,7 @@ cdef int head_name(HeadParser* p, const char* base, uint32_t end) noexcept nogil
     memset(&key, 0, sizeof(key))
     if p.at == p.line:
         p.at += <uint32_t>scan_plain(base + p.at, end - p.at, <char*>key.words)
-    if p.at < end and base[p.at] == c":" and p.at > p.line and p.at - p.line <= 0xFFFF and key.words[0]:
+    if p.at < end and base[p.at] == c":" and p.at - p.line <= 0xFFFF and key.words[0]:
         id = field_lookup(&key, p.at - p.line)
     else:                           # other characters of a token, or the name came in pieces
         while p.at < end and FIELD_TCHAR[<uint8_t>base[p.at]]:
