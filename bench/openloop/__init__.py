@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 import subprocess
 import tempfile
@@ -16,13 +15,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.compiled import compile_program
 from bench.machine import ROOT
 from bench.process import BenchError, pinned
 
 SOURCE = Path(__file__).with_name("openloop.c")
 SOURCES = (SOURCE, SOURCE.with_name("answer.h"), SOURCE.with_name("histogram.h"))
 BUILD = ROOT / "build" / "bench"
-COMPILE = ("cc", "-O2", "-Wall", "-Wextra", "-Werror")
 DRAIN_SECONDS = 10.0  # for the last answers; what waits longer is lost
 GRACE_SECONDS = 20  # beyond both, before the program is killed; it gives itself 5 s to connect
 
@@ -57,19 +56,7 @@ def build(folder: Path) -> Path:
     """The program in `folder`, compiled unless these sources have been already."""
     source = b"".join(path.read_bytes() for path in SOURCES)
     found = folder / f"openloop-{hashlib.sha256(source).hexdigest()[:16]}"
-    if found.exists():
-        return found
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as beside:
-        made = Path(beside, "openloop")
-        try:
-            done = subprocess.run([*COMPILE, "-o", str(made), str(SOURCES[0])], capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            raise BenchError("openloop: no C compiler: cc is not in PATH") from None
-        if done.returncode:
-            raise BenchError(f"openloop: does not compile: {done.stderr.strip()}")
-        os.replace(made, found)  # whole or not at all: another run may be starting it
-    return found
+    return found if found.exists() else compile_program(SOURCES[0], found)
 
 
 def run(

@@ -9,20 +9,19 @@ it refused was not.
 from __future__ import annotations
 
 import secrets
-import subprocess
 import time
 import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
+from bench.compiled import compile_program
 from bench.peers import nginx
 from bench.peers.base import Job, Place, render
 from bench.process import BenchError, Program, free_port
 from bench.requests import letters
 
 SOURCE = Path(__file__).with_name("origin.c")
-COMPILE = ("cc", "-O2", "-Wall", "-Wextra", "-Werror")
 SMALL = 2000  # an answer up to here stands in memory, or in nginx's configuration, whose words it bounds; a larger one in a file
 ECHO = "?echo=1"  # added to a path that takes bodies: the answer is the body that came
 QUIET_SECONDS = 0.05  # no request for so long: nothing is on its way
@@ -46,8 +45,7 @@ class Origin:
 
     def _small(self, folder: Path) -> list[str]:
         (folder / "answer").write_bytes(self.answer)
-        program = folder / "origin"
-        subprocess.run([*COMPILE, "-o", str(program), str(SOURCE)], check=True)
+        program = compile_program(SOURCE, folder / "origin")
         return [str(program), str(self.port), str(folder / "answer")]
 
     def _large(self, folder: Path, job: Job) -> list[str]:

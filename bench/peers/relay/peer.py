@@ -1,12 +1,11 @@
 """A bare layer-4 relay in C, compiled at run: the limit, what copying bytes between two sockets costs."""
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.compiled import compile_program
 from bench.machine import first_line
 from bench.peers.base import Job, Peer, Place
-from bench.process import BenchError
 
 SOURCE = Path(__file__).with_name("relay.c")
 
@@ -20,9 +19,5 @@ class Relay(Peer):
         return first_line(["cc", "--version"])
 
     def prepare(self, place: Place, job: Job) -> Sequence[str]:
-        program = place.folder / "relay"
-        compiler = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(program), str(SOURCE)]
-        done = subprocess.run(compiler, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise BenchError(f"relay: does not compile: {done.stderr.strip()}")
+        program = compile_program(SOURCE, place.folder / "relay")
         return [str(program), str(place.port), str(place.upstream_port), str(place.workers)]
