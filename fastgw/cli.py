@@ -101,7 +101,7 @@ def schema(args: argparse.Namespace) -> int:
 
 
 def export(args: argparse.Namespace) -> int:
-    from fastgw import config, transfer
+    from fastgw import config, files, transfer
     from fastgw.places import open_place
 
     suffix = args.output.suffix.lower() if args.output else ""
@@ -112,7 +112,7 @@ def export(args: argparse.Namespace) -> int:
         sys.stdout.buffer.write(content)
         print("fastgw export: what was printed holds secrets", file=sys.stderr)
     else:
-        transfer.write_private(args.output, content)
+        files.put(args.output, content)
         print(f"fastgw export: {args.output}: mode 0600, it holds secrets", file=sys.stderr)
     return 0
 

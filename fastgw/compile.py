@@ -29,8 +29,9 @@ from fastgw.schema.route import Route
 from fastgw.schema.service import Service
 from fastgw.schema.upstream import Node, Upstream, nodes_of
 
-__all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault", "Wrap", "places_of", "upstream_source"]
+__all__ = ["TIMEOUT_S", "Build", "ChangeLike", "Compiler", "ObjectFault", "Wrap", "places_of", "upstream_source"]
 
+TIMEOUT_S: Final = 60  # of upstreams that say nothing
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # OverflowError: a number that the schema admits and no C integer holds.
 FAILURES: Final = (ValueError, LookupError, TypeError, OverflowError, msgspec.ValidationError)
@@ -447,9 +448,9 @@ class Compiler:
             pass_host=upstream.pass_host,
             host=(upstream.upstream_host or "").encode(),
             retries=None if upstream.retries is None else min(upstream.retries, len(nodes)),  # each is tried once
-            connect=timeout.connect if timeout else 60,
-            send=timeout.send if timeout else 60,
-            read=timeout.read if timeout else 60,
+            connect=timeout.connect if timeout else TIMEOUT_S,
+            send=timeout.send if timeout else TIMEOUT_S,
+            read=timeout.read if timeout else TIMEOUT_S,
             keepalive_size=_within(pool.size) if pool else 320,
             keepalive_idle=pool.idle_timeout if pool else 60,
             keepalive_requests=_within(pool.requests) if pool else 1000,

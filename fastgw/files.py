@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["create", "link", "replace", "unnamed"]
+__all__ = ["create", "link", "put", "replace", "unnamed"]
 
 
 def create(path: Path, content: bytes) -> bool:
@@ -24,13 +24,12 @@ def replace(path: Path, content: bytes) -> None:
 
     It keeps its owner, lest root take it from the user whose gateway reads it.
     """
-    with unnamed(path) as name:
-        _write(name, content)
-        owner = path.stat()
-        if owner.st_uid != os.geteuid():
-            os.chown(name, owner.st_uid, owner.st_gid)
-        os.replace(name, path)
-        _sync_directory(path)
+    _put(path, content, path.stat())
+
+
+def put(path: Path, content: bytes) -> None:
+    """Makes the file, or one of our own in the place of another."""
+    _put(path, content, None)
 
 
 @contextmanager
@@ -52,6 +51,15 @@ def link(name: Path, path: Path) -> bool:
         return False
     _sync_directory(path)
     return True
+
+
+def _put(path: Path, content: bytes, owner: os.stat_result | None) -> None:
+    with unnamed(path) as name:
+        _write(name, content)
+        if owner is not None and owner.st_uid != os.geteuid():
+            os.chown(name, owner.st_uid, owner.st_gid)
+        os.replace(name, path)
+        _sync_directory(path)
 
 
 def _write(name: Path, content: bytes) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "document",
     "faults_of_lists",
     "items",
+    "key_of",
     "name_of",
     "places",
     "value_at",
@@ -80,6 +81,13 @@ def name_of(kind: str, id: str) -> str:
     return id.replace("/", _BETWEEN, 1) if kind == "credentials" else id
 
 
+def key_of(name: str, id: str) -> tuple[str, str]:
+    """The kind and id in the store of what a document has in the list `name` and calls `id`."""
+    if name == "consumers" and _BETWEEN in id:
+        return "credentials", id.replace(_BETWEEN, "/", 1)
+    return name, id
+
+
 # -- reading -------------------------------------------------------------------------------------------
 
 
@@ -121,8 +129,8 @@ def items(data: Mapping[str, Any], *, flat: bool) -> Iterator[Item | Fault]:
 def _consumer(value: Object, path: Path, flat: bool) -> Iterator[Item | Fault]:
     id = value.get("id")
     if flat and isinstance(id, str) and _BETWEEN in id:
-        username, _, own = id.partition(_BETWEEN)
-        yield Item("credentials", f"{username}/{own}", {**value, "id": own}, path)
+        kind, key = key_of("consumers", id)
+        yield Item(kind, key, {**value, "id": key.partition("/")[2]}, path)
         return
     consumer = {name: member for name, member in value.items() if name != "credentials"}
     yield _item("consumers", consumer, path)

@@ -1,13 +1,12 @@
 """Whole sets in and out as texts: what `fastgw export` writes, and `fastgw import` reads and shows.
 
-Owns: the file that is written, the judgement of a file with its places in it, the difference that is shown before it counts.
+Owns: the text that is written, the judgement of a file with its places in it, the difference that is shown before it counts.
 Must not know: where objects are (places.py), how a set is applied, arguments, exit codes.
 """
 
 import difflib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any
@@ -22,7 +21,7 @@ from fastgw.schema.decode import shown, type_name
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.parse import SUFFIXES, parse
 
-__all__ = ["difference", "export", "read_set", "summary", "write_private"]
+__all__ = ["difference", "export", "read_set", "summary"]
 
 Object = dict[str, Any]
 Key = tuple[str, str]
@@ -38,20 +37,6 @@ def export(place: Place, layer: Layer, format: Format, *, times: bool) -> bytes:
 
 def _timeless(kind: str, value: Object) -> Object:
     return value if kind == "plugin_metadata" else {name: member for name, member in value.items() if name not in TIMES}
-
-
-def write_private(path: FilePath, content: bytes) -> None:
-    """A file of mode 0600 that appears whole or not at all."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(handle)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 # -- import --------------------------------------------------------------------------------------------
@@ -144,7 +129,7 @@ def difference(plan: Mapping[str, Any], before: Mapping[Key, Object], after: Map
 def _updated(
     name: str, told: Mapping[str, Any], before: Mapping[Key, Object], after: Mapping[Key, Object], source: str
 ) -> Iterator[str]:
-    if _key(name, told["id"]) in after:
+    if objectset.key_of(name, told["id"]) in after:
         yield from _unified(name, told["id"], before, after, source)
     else:
         yield from _heads(name, told["id"], "served", "config file, comes back")
@@ -160,7 +145,7 @@ def _updated(
 def _unified(
     name: str, id: str, before: Mapping[Key, Object] | None, after: Mapping[Key, Object] | None, source: str
 ) -> Iterator[str]:
-    kind, own = _key(name, id)
+    kind, own = objectset.key_of(name, id)
     old = [] if before is None else _lines(kind, before.get((kind, own), {}))
     new = [] if after is None else _lines(kind, after.get((kind, own), {}))
     yield from _heads(name, id, None if before is None else "served", None if after is None else source)
@@ -175,9 +160,3 @@ def _heads(name: str, id: str, before: str | None, after: str | None) -> Iterato
 def _lines(kind: str, value: Object) -> list[str]:
     open_members = redact.without_secrets(kind, _timeless(kind, value))
     return json.dumps(open_members, indent=2, sort_keys=True, ensure_ascii=False).splitlines()
-
-
-def _key(name: str, id: str) -> Key:
-    if name == "consumers" and "/credentials/" in id:
-        return "credentials", id.replace("/credentials/", "/", 1)
-    return name, id

@@ -17,7 +17,7 @@ import msgspec
 from fastgw import _core
 from fastgw.admin.question import Question
 from fastgw.admin.redact import plugin_conf
-from fastgw.compile import ChangeLike, Compiler, places_of, upstream_source
+from fastgw.compile import TIMEOUT_S, ChangeLike, Compiler, places_of, upstream_source
 from fastgw.plugins.check import pattern_of
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.route import Route
@@ -33,7 +33,6 @@ Find = Callable[[str, str], tuple[Object, str] | None]
 
 ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 SOMEWHERE: Final = "192.0.2.1"  # what every host name of a node stands for: nothing is ever sent there (RFC 5737)
-TIMEOUT_S: Final = 60  # of upstreams that say nothing, as in compile.py
 MOST_FAULTS: Final = 10
 NO_STEPS: Final = _core.Steps([])
 

@@ -2,8 +2,9 @@
 #
 # Owns: the grammar of a head (RFC 9112 sections 2.2 to 5), strictly: one space where one is asked for, CRLF and nothing else for
 # a line's end, no fold, no space before a colon. Every byte belongs to one part or is the one delimiter allowed there. Bytes that
-# come in pieces are looked at once, but for a few in the first line and names that a piece ends in, which are looked at twice. Must not know what fields mean beyond their ids: verdicts are framing's.
-# Offsets count from the head's first byte, so the bytes may move between feeds.
+# come in pieces are looked at once, but for a few in the first line and names that a piece ends in, which are looked at twice.
+# Must not know what fields mean beyond their ids: verdicts are framing's. Offsets count from the head's first byte, so the bytes
+# may move between feeds.
 
 
 cdef void head_begin(

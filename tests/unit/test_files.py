@@ -45,3 +45,13 @@ def test_what_cannot_be_finished_leaves_the_old_file_and_nothing_else(tmp_path: 
             write(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_put_whatever_stood_there(tmp_path: Path) -> None:
+    path = tmp_path / "put"
+    for content in (b"first", b"second"):
+        files.put(path, content)
+        assert path.read_bytes() == content
+        assert path.stat().st_mode & 0o777 == 0o600
+        path.chmod(0o644)
+    assert list(tmp_path.iterdir()) == [path]
