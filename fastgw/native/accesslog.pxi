@@ -75,8 +75,6 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
     buf_int(out, x.answer_bytes)
     if x.plan != NULL:
         buf_put(out, x.plan.logged, x.plan.logged_len)
-    if x.consumer != NULL:
-        buf_put(out, x.consumer.logged, x.consumer.logged_len)
     if x.credential != NULL:
         buf_put(out, x.credential.logged, x.credential.logged_len)
     if x.node != NULL and x.t_up:

@@ -142,24 +142,18 @@ cdef inline void credential_fetch(const CredentialC* c) noexcept nogil:
     prefetch(c.identity)
     prefetch(<const char*>c.identity + 64)
     prefetch(c.logged)
+    prefetch(<const char*>c.logged + 64)
+    if c.first != NULL:
+        prefetch(c.first)
+        prefetch(c.first + 64)
+        prefetch(c.first + 128)
 
 
 cdef inline void consumer_fetch(const ConsumerC* c) noexcept nogil:
     # The next things behind it, to arrive while the signature is verified.
-    cdef const StepC* steps = c.chain.steps[PHASE_ACCESS]
-    prefetch(c.logged)
-    if steps != NULL:
-        prefetch(steps)
-
-
-cdef inline void first_step_fetch(const ConsumerC* c) noexcept nogil:
-    # And what its first step reads.
-    cdef const char* conf
-    if c.chain.n[PHASE_ACCESS]:
-        conf = <const char*>c.chain.steps[PHASE_ACCESS][0].conf
-        prefetch(conf - 64)
-        prefetch(conf)
-        prefetch(conf + 64)
+    prefetch(c.name)
+    if c.chain.steps[PHASE_ACCESS] != NULL:
+        prefetch(c.chain.steps[PHASE_ACCESS])
 
 
 cdef int jwt_verify(Exchange* x, const JwtAuthConf* c, const Span* span, JwtToken* token, CredentialC** found) noexcept nogil:
@@ -178,7 +172,6 @@ cdef int jwt_verify(Exchange* x, const JwtAuthConf* c, const Span* span, JwtToke
     consumer_fetch(credential.consumer)
     if not verify_signature(token, credential.secret):
         return JWT_BAD_SIGNATURE
-    first_step_fetch(credential.consumer)
     found[0] = credential
     return JWT_OK
 

@@ -6,7 +6,7 @@ cdef enum:
     TOOK_MOST_S = 3600          # what a request is seen to take counts up to here: one stream must not teach a day's delay
 
 cdef struct LimitConnConf:
-    const LimitedConf* who
+    LimitedConf who
     const VarPart* conn         # text of a whole number, of variables where it has any
     uint32_t conn_n
     const VarPart* burst
@@ -26,10 +26,9 @@ cdef class LimitConnStep(LimitedStep):
     def __init__(self, bytes identity not None, Template key not None, *, Template conn not None, Template burst not None,
                  double delay, bint learns=True, bint is_rule=False, int rejected_code=503, bytes rejected_body=b"",
                  bint pass_on_failure=False):
-        self.count_by(identity, key, rejected_code, rejected_body)
+        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body)
         self.conn = conn
         self.burst = burst
-        self.conf.who = &self.who
         self.conf.conn = conn.parts
         self.conf.conn_n = conn.n
         self.conf.burst = burst.parts
@@ -67,7 +66,7 @@ cdef int step_limit_conn(Exchange* x, void* p) noexcept nogil:
     cdef uint64_t conn, burst
     cdef int64_t n = -1
     cdef bint known = (limited_number(x, c.conn, c.conn_n, 1, &conn) and limited_number(x, c.burst, c.burst_n, 0, &burst))
-    if not limited_key(x, c.who, &key) or not known:
+    if not limited_key(x, &c.who, &key) or not known:
         if c.is_rule:
             return STEP_NEXT
     if known and x.n_holds < HOLDS_MAX:
@@ -75,7 +74,7 @@ cdef int step_limit_conn(Exchange* x, void* p) noexcept nogil:
         n = hold_take(&loop.holds, &k, loop.now_ms, conn + burst, hold)
     if n == 0:
         # When a slot becomes free nobody knows: it may be at once, and a second is the least that can be said.
-        return limited_refuse(x, c.who, 0, "limit-conn.exceeded")
+        return limited_refuse(x, &c.who, 0, "limit-conn.exceeded")
     if n > 0:
         hold.conf = c
         hold.delay_ns = c.delay_ns * ((<uint64_t>n - 1) // conn) if <uint64_t>n > conn else 0

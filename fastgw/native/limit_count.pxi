@@ -8,43 +8,53 @@ cdef enum:
     LIMIT_BUCKET = 1
     LIMIT_SLIDING = 2
 
+cdef struct QuotaNamesC:
+    const char* start[3]        # "X-RateLimit-Limit: " and so on
+    uint32_t len[3]
+
 cdef struct LimitCountConf:
-    const LimitedConf* who
+    LimitedConf who
     uint8_t algorithm
     uint64_t count
     uint64_t burst
     uint64_t window_ns
-    bint quota_headers
-    const char* names[3]        # "X-RateLimit-Limit: " and so on
-    uint32_t name_lens[3]
+    const QuotaNamesC* quota    # NULL: the client is not told
 
 
 @_lru_cache(maxsize=64)
-def _line_start(str name):
-    # One for all steps: a copy for each consumer would be a cache miss for each.
-    return f"{name}: ".encode()
+def _quota_names(*names):
+    # One for all steps: a copy for each consumer would be cache misses for each.
+    return _QuotaNames(*names)
+
+
+cdef class _QuotaNames:
+    cdef QuotaNamesC c
+    cdef tuple held
+
+    def __cinit__(self, *names):
+        self.held = tuple([f"{name}: ".encode() for name in names])
+        for i in range(3):
+            self.c.start[i] = <bytes>self.held[i]
+            self.c.len[i] = len(self.held[i])
 
 
 cdef class LimitCountStep(LimitedStep):
     """limit-count for one owner. `window` in seconds."""
     cdef LimitCountConf conf
-    cdef list names
+    cdef _QuotaNames names
 
     def __init__(self, bytes identity not None, Template key not None, *, unsigned long long count, double window,
                  str algorithm="fixed", burst=None, int rejected_code=503, bytes rejected_body=b"",
                  bint quota_headers=True,
                  header_names=("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")):
-        self.count_by(identity, key, rejected_code, rejected_body)
-        self.conf.who = &self.who
+        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body)
         self.conf.algorithm = ("fixed", "token-bucket", "sliding").index(algorithm)
         self.conf.count = count
         self.conf.burst = count if burst is None else burst
         self.conf.window_ns = <uint64_t>(window * 1e9)
-        self.conf.quota_headers = quota_headers
-        self.names = [_line_start(name) for name in header_names]
-        for i in range(3):
-            self.conf.names[i] = <bytes>self.names[i]
-            self.conf.name_lens[i] = len(self.names[i])
+        self.names = _quota_names(*header_names)
+        if quota_headers:
+            self.conf.quota = &self.names.c
         self.bind(step_limit_count, &self.conf, "access")
 
 
@@ -62,27 +72,28 @@ cdef void put_seconds(Buf* out, uint64_t ns) noexcept nogil:
 
 cdef int step_limit_count(Exchange* x, void* p) noexcept nogil:
     cdef LimitCountConf* c = <LimitCountConf*>p
+    cdef const QuotaNamesC* quota = c.quota
     cdef Loop* loop = x.loop
     cdef Buf* out = &x.down_extra
     cdef LimKey key
     cdef LimResult r
-    limited_key(x, c.who, &key)
+    limited_key(x, &c.who, &key)
     if c.algorithm == LIMIT_FIXED:
         lim_fixed(loop.table, &key, loop.now_ns, c.count, c.window_ns, 1, &r)
     elif c.algorithm == LIMIT_SLIDING:
         lim_sliding(loop.table, &key, loop.now_ns, c.count, c.window_ns, 1, &r)
     else:
         lim_bucket(loop.table, &key, loop.now_ns, c.count, c.window_ns, c.burst, 1, &r)
-    if c.quota_headers:
-        buf_put(out, c.names[0], c.name_lens[0])
+    if quota != NULL:
+        buf_put(out, quota.start[0], quota.len[0])
         buf_int(out, r.limit)
         buf_put(out, b"\r\n", 2)
-        buf_put(out, c.names[1], c.name_lens[1])
+        buf_put(out, quota.start[1], quota.len[1])
         buf_int(out, r.remaining)
         buf_put(out, b"\r\n", 2)
-        buf_put(out, c.names[2], c.name_lens[2])
+        buf_put(out, quota.start[2], quota.len[2])
         put_seconds(out, r.reset_ns)
         buf_put(out, b"\r\n", 2)
     if r.allowed:
         return STEP_NEXT
-    return limited_refuse(x, c.who, r.retry_after_ns, "limit-count.exceeded")
+    return limited_refuse(x, &c.who, r.retry_after_ns, "limit-count.exceeded")

@@ -6,7 +6,7 @@ cdef enum:
     DELAY_LEAST_NS = 1000000    # shorter waits are not worth it (APISIX 3.18, limit-req: below 1 ms it does not sleep)
 
 cdef struct LimitReqConf:
-    const LimitedConf* who
+    LimitedConf who
     uint64_t count              # parts per window
     uint64_t window_ns
     uint64_t burst              # parts that the bucket holds, with the request itself
@@ -24,8 +24,7 @@ cdef class LimitReqStep(LimitedStep):
     def __init__(self, bytes identity not None, Template key not None, *, unsigned long long count, double window,
                  unsigned long long burst, unsigned long long parts=1, bint nodelay=False, int rejected_code=503,
                  bytes rejected_body=b"", bint pass_on_failure=False):
-        self.count_by(identity, key, rejected_code, rejected_body)
-        self.conf.who = &self.who
+        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body)
         self.conf.count = count * parts
         self.conf.window_ns = <uint64_t>(window * 1e9 + 0.5)
         self.conf.burst = burst
@@ -41,10 +40,10 @@ cdef int step_limit_req(Exchange* x, void* p) noexcept nogil:
     cdef Loop* loop = x.loop
     cdef LimKey key
     cdef LimResult r
-    limited_key(x, c.who, &key)
+    limited_key(x, &c.who, &key)
     lim_bucket(loop.table, &key, loop.now_ns, c.count, c.window_ns, c.burst, c.cost, &r)
     if not r.allowed:
-        return limited_refuse(x, c.who, r.retry_after_ns, "limit-req.exceeded")
+        return limited_refuse(x, &c.who, r.retry_after_ns, "limit-req.exceeded")
     if c.nodelay or r.reset_ns < c.share_ns + DELAY_LEAST_NS:
         return STEP_NEXT
     if delay_start(x, r.reset_ns - c.share_ns) == 0:

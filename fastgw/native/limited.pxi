@@ -1,9 +1,13 @@
 # limited: what the limiting steps share: whose count a request is, and the answer to one that is over it. Must not know how
 # anything is counted.
 
-cdef struct LimitedConf:
+cdef enum:
+    IDENTITY_NEAR = 48          # bytes of an identity that are kept beside what else a step reads of its own
+
+cdef struct LimitedConf:        # at the beginning of a limiting step's conf
     const char* identity        # the owner object and the plugin (DESIGN section 3), never a version
     uint32_t identity_len
+    char near[IDENTITY_NEAR]
     const VarPart* key
     uint32_t key_n
     bint key_needs_value        # falls back to remote_addr where no variable resolves
@@ -14,17 +18,21 @@ cdef struct LimitedConf:
 
 cdef class LimitedStep(Step):
     """A step that counts by a key. `identity`: bytes that name the owner of the count."""
-    cdef LimitedConf who
+    cdef LimitedConf* who       # the beginning of the subclass's conf
     cdef bytes identity
     cdef bytes body
     cdef Template key
 
-    cdef int count_by(self, bytes identity, Template key, int rejected_code, bytes rejected_body) except -1:
+    cdef int count_by(self, LimitedConf* who, bytes identity, Template key, int rejected_code, bytes rejected_body) except -1:
+        self.who = who
         self.identity = identity
         self.key = key
         self.body = rejected_body
         self.who.identity = self.identity
         self.who.identity_len = len(identity)
+        if len(identity) <= IDENTITY_NEAR:
+            memcpy(self.who.near, <const char*>identity, len(identity))
+            self.who.identity = self.who.near
         self.who.key = key.parts
         self.who.key_n = key.n
         self.who.key_needs_value = any(part[0] != VAR_LITERAL for part in key.held)

@@ -79,8 +79,6 @@ cdef struct ConsumerC:
     Chain chain
     const char* name
     uint32_t name_len
-    const char* logged          # its member of the access log's line
-    uint32_t logged_len
     const char* group
     uint32_t group_len
 
@@ -92,12 +90,11 @@ cdef struct VerifyKey:          # what a credential's secret was made into
 
 cdef struct CredentialC:
     ConsumerC* consumer
-    const char* id
-    uint32_t id_len
-    const char* logged          # its member of the access log's line
-    uint32_t logged_len
     const char* identity        # header lines for the upstream: X-Consumer-Username, X-Credential-Identifier, …
+    const char* logged          # its consumer's and its own member of the access log's line, right behind
     uint32_t identity_len
+    uint32_t logged_len
+    const char* first           # what its consumer's first step in `access` reads, or NULL
     const VerifyKey* secret
     const SecretC* proof        # of credentials whose secret the client shows itself
     int64_t leeway
@@ -183,18 +180,15 @@ cdef class Upstream:
 
 cdef class Consumer:
     cdef ConsumerC c
-    cdef bytes logged
     cdef readonly bytes name
     cdef bytes group
     cdef Steps steps
 
 cdef class Credential:
     cdef CredentialC c
-    cdef bytes logged
     cdef readonly Consumer consumer
     cdef readonly bytes key
-    cdef bytes id
-    cdef bytes identity
+    cdef bytes text
     cdef object secret
     cdef SharedSecret proof
 

@@ -177,9 +177,6 @@ cdef class Consumer:
         self.steps = steps
         self.c.name = self.name
         self.c.name_len = len(name)
-        self.logged = log_rendered(b',"consumer":"', name)
-        self.c.logged = self.logged
-        self.c.logged_len = len(self.logged)
         self.c.group = self.group
         self.c.group_len = len(group)
         self.c.chain = steps.chain
@@ -196,7 +193,6 @@ cdef class Credential:
                   SecretKey secret=None, long long leeway=0, SharedSecret proof=None):
         self.consumer = consumer
         self.key = key
-        self.id = id
         self.secret = secret
         lines = b"X-Consumer-Username: " + consumer.name + b"\r\n"
         if id:
@@ -205,15 +201,15 @@ cdef class Credential:
             lines += b"X-Consumer-Custom-ID: " + custom_id + b"\r\n"
         if lines.count(b"\r\n") != 1 + bool(id) + bool(custom_id) or b"\0" in lines:
             raise ValueError("credential: a name or label holds control bytes")
-        self.identity = lines
+        # Of many credentials the one that a request shows is in no cache: what is written of it stands in one place.
+        self.text = lines + log_rendered(b',"consumer":"', consumer.name) + log_rendered(b',"credential":"', id)
         self.c.consumer = &consumer.c
-        self.c.id = self.id
-        self.c.id_len = len(id)
-        self.logged = log_rendered(b',"credential":"', id)
-        self.c.logged = self.logged
-        self.c.logged_len = len(self.logged)
-        self.c.identity = self.identity
+        self.c.identity = self.text
         self.c.identity_len = len(lines)
+        self.c.logged = self.c.identity + len(lines)
+        self.c.logged_len = len(self.text) - len(lines)
+        if consumer.c.chain.n[PHASE_ACCESS]:
+            self.c.first = <const char*>consumer.c.chain.steps[PHASE_ACCESS][0].conf
         self.c.leeway = leeway
         if secret is not None:
             self.c.secret = &secret.key

@@ -75,7 +75,7 @@ cdef class WatchedStep(Step):
         self.conf.watch = &watch.c
         self.conf.step = <PyObject*>self
         if isinstance(inner, LimitedStep):
-            self.conf.limited = &(<LimitedStep>inner).who
+            self.conf.limited = (<LimitedStep>inner).who
         elif not isinstance(inner, PythonStep):
             self.conf.inner = &inner.c
         self.bind(step_watched, &self.conf, PHASES[inner.phase])
