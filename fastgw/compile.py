@@ -18,7 +18,7 @@ from fastgw.claims import Claims
 from fastgw.errors import Fault
 from fastgw.parts import Key, Parts, Withdrawn
 from fastgw.plugins import order
-from fastgw.plugins.check import pattern_of
+from fastgw.plugins.check import disabled, pattern_of
 from fastgw.plugins.contract import Plugin
 from fastgw.pools import Pools
 from fastgw.schema.consumer import CUSTOM_ID, Consumer, Credential
@@ -320,7 +320,7 @@ class Compiler:
                     continue
                 plugin = _plugin(name)
                 numbers[name] = order.number(name)
-                if raw.get("_meta", {}).get("disable"):
+                if disabled(raw):
                     continue
                 conf = msgspec.convert(raw, plugin.conf)
                 priority = plugin.priority if conf.meta.priority is None else _within(conf.meta.priority)
@@ -371,8 +371,12 @@ class Compiler:
         return self._keys(owner.plugins, id_, "")
 
     def _keys(self, plugins: Mapping[str, Any] | None, username: str, id_: str) -> Keys:
-        """The credentials that these plugins are for this consumer, who must be there: nobody is let in for one who is not."""
-        sides = [(each, raw) for name, raw in (plugins or {}).items() if (each := _plugin(name)).consumer_conf is not None]
+        """The credentials that these plugins are for this consumer, who must be there: nobody is let in for one who is not.
+
+        A disabled one lets nobody in.
+        """
+        live = [(_plugin(name), raw) for name, raw in (plugins or {}).items() if not disabled(raw)]
+        sides = [(plugin, raw) for plugin, raw in live if plugin.consumer_conf is not None]
         if not sides:
             return []
         consumer = self._parts.get(("consumers", username))

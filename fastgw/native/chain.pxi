@@ -1,6 +1,7 @@
 # chain: runs the steps of an exchange. The order is APISIX's: global rules, then the route's list, into which the consumer's
-# steps are merged as two sorted lists are; a plugin that the consumer carries replaces the route's. A step may suspend
-# (STEP_WAIT); the cursor stays in the exchange and exchange_resume goes on behind it.
+# steps are merged as two sorted lists are; a plugin that the consumer carries replaces the route's, also in a phase for which
+# the consumer's configuration has no step, as a disabled one has none at all. A step may suspend (STEP_WAIT); the cursor stays
+# in the exchange and exchange_resume goes on behind it.
 
 
 cdef inline bint pluginset_has(const PluginSet* s, uint16_t plugin) noexcept nogil:
@@ -39,7 +40,7 @@ cdef int chain_merged(Exchange* x, int phase) noexcept nogil:
     cdef const StepC* a
     cdef const StepC* b
     cdef int r
-    if x.consumer == NULL or x.consumer.chain.n[phase] == 0:
+    if x.consumer == NULL or x.consumer.chain.n_plugins == 0:
         return chain_plain(x, route, phase)
     own = &x.consumer.chain
     while True:

@@ -34,6 +34,7 @@ cdef struct PluginSet:
 cdef struct Chain:              # all steps of one object, per phase, by priority from high to low
     StepC* steps[PHASE_COUNT]
     uint16_t n[PHASE_COUNT]
+    uint16_t n_plugins          # in the set below, which has also those without a step
     PluginSet plugins
 
 cdef struct PoolC:              # one address: its idle connections, most recently used first

@@ -31,7 +31,9 @@ cdef class Steps:
         cdef int phase
         cdef StepC* array
         self.held = []
-        for number in {*plugins, *(number for number, _, _ in steps)}:
+        numbers = {*plugins, *(number for number, _, _ in steps)}
+        self.chain.n_plugins = len(numbers)
+        for number in numbers:
             if not 0 <= number < PLUGINS_MAX:
                 raise ValueError(f"plugin number: expected 0 to {PLUGINS_MAX - 1}, found {number}")
             self.chain.plugins.bits[<int>number >> 6] |= <uint64_t>1 << (<int>number & 63)

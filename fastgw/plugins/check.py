@@ -19,7 +19,7 @@ from fastgw.schema.env import resolve_object
 from fastgw.schema.kinds import Kind
 from fastgw.schema.served import unserved
 
-__all__ = ["Verdict", "check_object", "check_plugin", "pattern_of"]
+__all__ = ["Verdict", "check_object", "check_plugin", "disabled", "pattern_of"]
 
 _CONSUMER_SIDE = frozenset({"consumers", "credentials"})
 
@@ -72,7 +72,7 @@ def check_plugin(kind: str, name: str, conf: Any, path: Path = ROOT) -> tuple[li
         return [Fault(path, "expected an auth plugin in a credential", "rule", apisix=reason)], []
     if not isinstance(conf, dict):
         return [], []  # already a fault of the object's Struct
-    if _disabled(conf):
+    if disabled(conf):
         return [fault.under(path.to("_meta")) for fault in faults_of(conf["_meta"], Meta)[1]], []
     type_ = _conf_type(plugin, kind)
     return faults_of(conf, type_, path)[1], list(_ignored(conf, type_, path))
@@ -110,7 +110,8 @@ def _conf_type(plugin: Plugin, kind: str) -> type[PluginConf]:
     return plugin.conf
 
 
-def _disabled(conf: dict[str, Any]) -> bool:
+def disabled(conf: Mapping[str, Any]) -> bool:
+    """Whether a plugin's raw configuration switches it off, wherever it stands; then nothing else of it is looked at."""
     meta = conf.get("_meta")
     return isinstance(meta, dict) and meta.get("disable") is True
 

@@ -46,8 +46,13 @@ ids = {
     "global_rules": ["a", "b"],
     "plugin_metadata": ["limit-count"],
 }
-limits = st.integers(1, 9).map(lambda n: {"count": 100 + n, "time_window": 60, "key_type": "constant", "key": "k"})
-jwt_keys = st.sampled_from(["k0", "k1"]).map(lambda key: {"key": key, "secret": SECRET})
+perhaps_off = st.sampled_from([{}, {}, {"_meta": {"disable": True}}])
+limits = st.builds(
+    lambda n, meta: {"count": 100 + n, "time_window": 60, "key_type": "constant", "key": "k", **meta},
+    st.integers(1, 9),
+    perhaps_off,
+)
+jwt_keys = st.builds(lambda key, meta: {"key": key, "secret": SECRET, **meta}, st.sampled_from(["k0", "k1"]), perhaps_off)
 upstreams = st.integers(1, 3).map(
     lambda n: {"type": "roundrobin", "nodes": {f"192.0.2.{n}:80": 1}, "pass_host": "node", "scheme": "http"}
 )
