@@ -1,5 +1,5 @@
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, NamedTuple, final
 
@@ -25,6 +25,8 @@ def _test_uri_normalise(path: bytes, cap: int = -1) -> tuple[bool, bytes | None]
 def _test_host_split(authority: bytes, cap: int = 256) -> tuple[bytes, int] | None: ...
 
 # framing: heads parsed and judged
+def header_of_framing(name: str) -> bool: ...
+def header_reserved(name: str) -> bool: ...
 def _test_head(
     data: bytes,
     pieces: list[int],
@@ -328,6 +330,10 @@ class KeyAuthStep(Step):
     ) -> None: ...
 
 @final
+class MultiAuthStep(Step):
+    def __init__(self, members: Sequence[Step]) -> None: ...
+
+@final
 class BasicAuthStep(Step):
     def __init__(
         self,
@@ -416,7 +422,15 @@ class Reply:
     status: int
     body: Any
     headers: list[tuple[str, str]]
-    def __init__(self, status: int, body: Any = b"", headers: Mapping[str, str] | Sequence[tuple[str, str]] = ()) -> None: ...
+    def __init__(
+        self,
+        status: int,
+        body: Any = b"",
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        *,
+        content_type: str = "application/octet-stream",
+        reason: str = "",
+    ) -> None: ...
 
 @final
 class Request:
@@ -442,8 +456,15 @@ class Request:
     @property
     def headers(self) -> list[tuple[str, str]]: ...
     def header(self, name: str) -> str | None: ...
+    def fields(self, name: str) -> list[tuple[str, str]]: ...
+    def text(self, template: Template) -> str: ...
+    def forwarded(self) -> list[tuple[str, str]]: ...
+    @property
+    def uri(self) -> str: ...
     def arg(self, name: str) -> str | None: ...
+    def body(self, limit: int) -> Awaitable[bytes | None]: ...
     def set_header(self, name: str, value: str) -> None: ...
+    def remove_header(self, name: str) -> None: ...
     def set_response_header(self, name: str, value: str) -> None: ...
 
 @final

@@ -50,6 +50,7 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
     cdef Loop* loop = x.loop
     cdef Buf* out = &loop.log
     cdef uint32_t ms = <uint32_t>(loop.wall_ns // 1000000 % 1000)
+    cdef uint8_t i
     if buf_left(out) > LOG_MOST:
         loop.log_dropped += 1
         metric_add(loop, M_LOG_DROPPED, 1)
@@ -90,6 +91,13 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
     log_field(out, x, FIELD_USER_AGENT, b',"user_agent":"', 15)
     if x.refused != NULL:
         log_member(out, b',"refused":"', 12, x.refused, strlen(x.refused))
+    if x.n_member_refused:      # why each of several ways in was none
+        buf_put(out, b',"members":["', 13)
+        for i in range(x.n_member_refused):
+            if i:
+                buf_put(out, b'","', 3)
+            log_text(out, x.member_refused[i], strlen(x.member_refused[i]))
+        buf_put(out, b'"]', 2)
     buf_put(out, b"}\n", 2)
     if buf_left(out) >= LOG_BATCH:
         log_flush(loop)

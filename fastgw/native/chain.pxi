@@ -1,7 +1,8 @@
 # chain: runs the steps of an exchange. The order is APISIX's: global rules, then the route's list, into which the consumer's
 # steps are merged as two sorted lists are; a plugin that the consumer carries replaces the route's, also in a phase for which
 # the consumer's configuration has no step, as a disabled one has none at all. A step may suspend (STEP_WAIT); the cursor stays
-# in the exchange and exchange_resume goes on behind it.
+# in the exchange and exchange_resume goes on behind it. A step may be made of steps: it leaves word of itself in x.composite
+# while one of them waits, is told that one's result, and gives its own.
 
 
 cdef inline bint pluginset_has(const PluginSet* s, uint16_t plugin) noexcept nogil:
@@ -104,9 +105,13 @@ cdef void exchange_run(Exchange* x) noexcept nogil:
 
 cdef void exchange_resume(Exchange* x, int result) noexcept nogil:
     # A suspended step has its result.
+    cdef resume_fn composite = x.composite
     if x.down == NULL:
         exchange_release(x)     # the client left meanwhile
         return
+    if composite != NULL:
+        x.composite = NULL
+        result = composite(x, x.composite_conf, result)
     if result == STEP_REPLY:
         reply_send(x)
     elif result == STEP_NEXT:

@@ -39,7 +39,9 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     x.consumer = NULL
     x.node = NULL
     x.stage = STAGE_HEAD
-    x.waiting = x.body_done = x.replayable = x.fresh = 0
+    x.composite = NULL
+    x.n_member_refused = 0
+    x.waiting = x.body_done = x.replayable = x.fresh = x.gathering = 0
     x.answering = x.answer_done = x.answer_chunked = x.up_keep = x.informational = 0
     x.at = x.at_consumer = 0
     x.body = x.answer_body = BODY_NONE
@@ -273,7 +275,9 @@ cdef void down_on_readable(Down* d) noexcept nogil:
     if d.c.state == DOWN_LINGER:
         down_linger_read(d)
     elif d.c.state == DOWN_EXCHANGE:
-        if d.c.x.up != NULL and d.c.x.up.c.state == UP_ACTIVE and not d.c.x.body_done:
+        if d.c.x.gathering:
+            body_on_readable(d.c.x)
+        elif d.c.x.up != NULL and d.c.x.up.c.state == UP_ACTIVE and not d.c.x.body_done:
             request_relay(d.c.x)
         elif d.c.ended and not d.c.x.answering and d.c.deadline == 0:
             timer_set(&d.c, DEPART_MS)
@@ -362,6 +366,9 @@ cdef void exchange_abort(Exchange* x) noexcept nogil:
     if x.refused == NULL:
         x.refused = "client.left"
     exchange_log(x)
+    if x.gathering and x.py != NULL:
+        pyrequest_no_body(x)
+    x.gathering = 0
     if u != NULL:
         x.up = NULL
         up_close(u)
@@ -424,7 +431,7 @@ cdef void down_on_timeout(Down* d) noexcept nogil:
         d.c.state = DOWN_EXCHANGE
         down_refuse(x, 408, "timeout.head")
     elif d.c.state == DOWN_EXCHANGE:
-        if not x.answering and not x.body_done and x.up != NULL:
+        if not x.answering and not x.body_done and (x.up != NULL or x.gathering):
             request_refuse(x, 408, "timeout.body")
         else:
             x.refused = "client.left" if d.c.ended else "timeout.send"

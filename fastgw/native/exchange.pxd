@@ -106,6 +106,10 @@ cdef struct Up:
     Buf input                   # a partial answer head
     Head* head                  # its table; NULL until an answer's head came in pieces
 
+cdef enum:
+    MEMBERS_MOST = 64           # of one multi-auth
+    MEMBERS_LOGGED = 8          # whose reasons the log has
+
 cdef struct Exchange:
     Loop* loop
     Exchange* next_free
@@ -135,11 +139,22 @@ cdef struct Exchange:
     uint8_t waiting             # a step suspended it
     uint16_t at                 # cursor in the plan's (or global) steps
     uint16_t at_consumer        # cursor in the consumer's steps
+    resume_fn composite         # of the step that waits for a step of its own: exchange_resume asks it first
+    void* composite_conf
+    # multi-auth
+    uint16_t member             # which one is tried next
+    uint8_t n_member_refused
+    uint32_t members_from       # length of down_extra before the first one
+    uint32_t member_from        # and before the last one that was tried
+    const char* member_refused[MEMBERS_LOGGED]  # their reasons
     # request body
     uint8_t body                # BodyKind
     uint8_t body_done
     uint8_t replayable          # request and piece are the whole request
-    uint8_t continue_due        # the client waits for 100 Continue
+    uint8_t gathering           # a step waits for the whole body; what comes of it goes to piece, unframed
+    uint32_t gather_limit       # bytes that the step takes
+    step_fn gather_then         # what goes on then, with gather_conf
+    void* gather_conf
     int64_t body_left
     int64_t body_bytes          # received
     ChunkDecoder chunks

@@ -87,7 +87,7 @@ cdef bint field_same(const char* a, const char* b, size_t len) noexcept nogil:
 
 
 cdef void head_drop(Head* h, const char* base, const char* name, size_t len) noexcept nogil:
-    """Keep every field of that name, in all spellings an upstream may fold together, from crossing."""
+    """Take every field of that name out, in all spellings an upstream may fold together."""
     cdef uint16_t i
     cdef size_t k
     cdef const char* other
@@ -99,7 +99,7 @@ cdef void head_drop(Head* h, const char* base, const char* name, size_t len) noe
         while k < len and (FIELD_TCHAR[<uint8_t>other[k]] ^ FIELD_TCHAR[<uint8_t>name[k]]) & 0x7F == 0:
             k += 1
         if k == len:
-            h.fields[i].flags |= FIELD_DROP
+            h.fields[i].flags |= FIELD_DROP | FIELD_HIDDEN
 
 
 cdef int field_fill_tables() except -1:

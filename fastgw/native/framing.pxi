@@ -255,13 +255,30 @@ cdef int framing_fill_tables() except -1:
     for id in (
         FIELD_HOST, FIELD_EXPECT, FIELD_FORWARDED, FIELD_X_REAL_IP, FIELD_X_FORWARDED_FOR,
         FIELD_X_FORWARDED_PROTO, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PORT, FIELD_X_FORWARDED_OTHER,
-        FIELD_X_CONSUMER_USERNAME, FIELD_X_CREDENTIAL_IDENTIFIER, FIELD_X_CONSUMER_CUSTOM_ID,
     ):
         FRAMING_DROP_REQUEST[id] = FIELD_DROP
+    # Nor is who it is, to steps either.
+    for id in (FIELD_X_CONSUMER_USERNAME, FIELD_X_CREDENTIAL_IDENTIFIER, FIELD_X_CONSUMER_CUSTOM_ID):
+        FRAMING_DROP_REQUEST[id] = FIELD_DROP | FIELD_HIDDEN
     return 0
 
 
 framing_fill_tables()
+
+
+def header_of_framing(str name not None) -> bool:
+    """Whether a header belongs to one hop: it frames messages, or names who is asked."""
+    cdef bint folded
+    cdef bytes raw = name.encode()
+    cdef uint8_t id = field_id(raw, len(raw), &folded)
+    return bool(FRAMING_DROP_RESPONSE[id]) or id == FIELD_HOST or id == FIELD_EXPECT
+
+
+def header_reserved(str name not None) -> bool:
+    """Whether nobody but the gateway says what the upstream is sent under this name."""
+    cdef bint folded
+    cdef bytes raw = name.encode()
+    return bool(FRAMING_DROP_REQUEST[field_id(raw, len(raw), &folded)])
 
 
 # --- for tests ---

@@ -46,6 +46,7 @@ cdef enum:                      # FieldId: names the gateway itself has somethin
 cdef enum FieldFlag:
     # Never forwarded: hop-by-hop, named by Connection, identity, or an underscore twin of a known name.
     FIELD_DROP = 1
+    FIELD_HIDDEN = 2            # a step took it out: later steps do not see it either
 
 cdef enum BodyKind:
     BODY_NONE = 0

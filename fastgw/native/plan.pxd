@@ -21,6 +21,7 @@ cdef enum:
     NODES_MAX = 1024            # nodes of one upstream: bits of the tried set
 
 ctypedef int (*step_fn)(Exchange* x, void* conf) noexcept nogil
+ctypedef int (*resume_fn)(Exchange* x, void* conf, int result) noexcept nogil
 
 cdef struct StepC:
     step_fn fn

@@ -8,26 +8,46 @@ class PluginError(Exception):
 
 
 cdef class Reply:
-    """A plugin's answer instead of the upstream's. `body`: bytes, str or a JSON-able object."""
+    """A plugin's answer instead of the upstream's. `body`: bytes, str or a JSON-able object.
+
+    `content_type` of a body in bytes; `reason` is for the access log: "forward.denied".
+    """
     cdef readonly int status
     cdef readonly object body
     cdef readonly list headers
+    cdef readonly bytes type_
+    cdef readonly bytes reason_
 
-    def __init__(self, int status, body=b"", headers=()):
+    def __init__(self, int status, body=b"", headers=(), *, str content_type="application/octet-stream", str reason=""):
         if not 200 <= status <= 599:
             raise ValueError(f"status: expected 200 to 599, found {status}")
+        if not content_type.isprintable() or not content_type.isascii():
+            raise ValueError("content_type: expected printable ASCII")
+        if _re.fullmatch(r"[\w.-]*", reason, _re.ASCII) is None:
+            raise ValueError(f"reason: expected letters, digits, '.', '-' and '_', found {reason!r}")
         self.status = status
         self.body = body
         self.headers = list(headers.items() if isinstance(headers, dict) else headers)
+        self.type_ = content_type.encode()
+        self.reason_ = reason.encode()
 
 
 cdef class Request:
     """The exchange as a Python plugin sees it, until its log phase is over."""
     cdef Exchange* x
     cdef readonly dict ctx
+    cdef object body_future     # of who awaits the body; None: nobody does
+    cdef list replies           # whose texts the exchange points to
 
     def __init__(self):
         raise TypeError("Request is made by the gateway")
+
+    cdef int keep(self, Reply reply) except -1:
+        # The exchange points to texts of it, and lives as long as this or shorter.
+        if self.replies is None:
+            self.replies = []
+        self.replies.append(reply)
+        return 0
 
     cdef Exchange* alive(self) except NULL:
         if self.x == NULL or self.x.down == NULL:
@@ -97,12 +117,64 @@ cdef class Request:
                 for i in range(x.head.n)]
 
     def header(self, str name not None) -> str | None:
-        """Value of the first request header of that name."""
+        """Value of the first request header of that name: what a step has set or, if none took it out, the client's."""
+        cdef bytes raw = name.encode("latin-1")
+        cdef Span s
+        return s.p[:s.n].decode("latin-1") if header_now(self.alive(), raw, <uint32_t>len(raw), &s) else None
+
+    def fields(self, str name not None) -> list[tuple[str, str]]:
+        """Every request header of that name, in any spelling that upstreams may take for it: what steps have set, else those
+        that the client sent and no step took out."""
         cdef Exchange* x = self.alive()
         cdef bytes raw = name.encode("latin-1")
-        cdef uint32_t count
-        cdef const Field* f = header_find(x, raw, <uint32_t>len(raw), &count)
-        return None if f == NULL else (x.bytes.p + f.value)[:f.value_len].decode("latin-1")
+        cdef const char* base = x.bytes.p
+        cdef const Field* f
+        cdef uint32_t i
+        cdef bytes key
+        found = []
+        lines = x.up_extra.p[:x.up_extra.len] if x.up_extra.len else b""
+        if x.credential != NULL:
+            lines += x.credential.identity[:x.credential.identity_len]
+        for line in lines.split(b"\r\n"):
+            key, _, value = line.partition(b": ")
+            if len(key) == len(raw) and same_name(key, raw, len(raw)):
+                found.append((key.decode("latin-1"), value.decode("latin-1")))
+        if found:
+            return found
+        for i in range(x.head.n):
+            f = &x.head.fields[i]
+            if f.name_len == len(raw) and not f.flags & FIELD_HIDDEN and same_name(base + f.name, raw, len(raw)):
+                found.append(((base + f.name)[:f.name_len].decode("latin-1"), (base + f.value)[:f.value_len].decode("latin-1")))
+        return found
+
+    def text(self, Template template not None) -> str:
+        """A text with its variables filled in; one that the request has not is empty."""
+        cdef Exchange* x = self.alive()
+        cdef Buf* scratch = &x.loop.wbuf
+        buf_reset(scratch)
+        parts_eval(template.parts, template.n, x, scratch)
+        return scratch.p[:scratch.len].decode("latin-1") if scratch.len else ""
+
+    def forwarded(self) -> list[tuple[str, str]]:
+        """What the upstream is told of the client and of what it asked for, as X-Forwarded-For, -Proto, -Host and -Port."""
+        cdef Exchange* x = self.alive()
+        cdef Buf* scratch = &x.loop.wbuf
+        buf_reset(scratch)
+        put_forwarded(x, scratch)
+        found = []
+        for line in scratch.p[:scratch.len].decode("latin-1").split("\r\n"):
+            name, _, value = line.partition(": ")
+            if name and name != "X-Real-IP":
+                found.append((name, value))
+        return found
+
+    @property
+    def uri(self) -> str:
+        """Path and query as they go to the upstream."""
+        cdef Exchange* x = self.alive()
+        if x.target.len:
+            return x.target.p[:x.target.len].decode("latin-1")
+        return (x.bytes.p + x.raw_path)[:x.raw_path_len].decode("latin-1")
 
     def arg(self, str name not None) -> str | None:
         """The first query argument of that name, as it stands (not decoded)."""
@@ -111,9 +183,39 @@ cdef class Request:
         cdef Span s
         return s.p[:s.n].decode("latin-1") if arg_find(x, raw, <uint32_t>len(raw), &s) else None
 
+    def body(self, long long limit):
+        """The whole body, decoded, as an awaitable; None where it is longer than `limit` bytes (0 to 1 GiB).
+
+        For a coroutine that holds its request up, one at a time. The body goes upstream afterwards all the same. One that is
+        broken, does not come in time, or comes from a client that leaves ends the request, and who awaits it is cancelled.
+        """
+        cdef Exchange* x = self.alive()
+        cdef Reactor reactor = <Reactor>x.loop.reactor
+        if not 0 <= limit <= BODY_MOST:
+            raise ValueError(f"limit: expected 0 to {BODY_MOST} bytes, found {limit}")
+        if not x.waiting or x.gathering:
+            raise PluginError("the body can be awaited in a coroutine that holds its request up, and once at a time")
+        self.body_future = reactor.loop.create_future()
+        body_wanted(x, <uint32_t>limit, python_body, NULL)
+        conn_ready(&x.down.c)
+        reactor.drain_soon()
+        return self.body_future
+
     def set_header(self, str name not None, str value not None) -> None:
         """Sets a header of the request to the upstream; what the client sent under that name is dropped."""
         put_python_line(&self.alive().up_extra, name, value)
+
+    def remove_header(self, str name not None) -> None:
+        """Takes a header out of the request, in every spelling that upstreams may take for it, whoever set it."""
+        cdef Exchange* x = self.alive()
+        cdef bytes raw = name.encode("latin-1")
+        cdef Span s
+        head_drop(&x.head, x.bytes.p, raw, len(raw))
+        while extra_find(&x.up_extra, raw, <uint32_t>len(raw), &s):
+            if x.request_id_len and s.p == x.up_extra.p + x.request_id:
+                x.request_id_len = 0
+            buf_reset(&x.loop.wbuf)
+            extra_cut(x, raw, <uint32_t>len(raw), &x.loop.wbuf)
 
     def set_response_header(self, str name not None, str value not None) -> None:
         """Sets a header of the answer to the client; the upstream's of that name is dropped."""
@@ -132,7 +234,51 @@ cdef int put_python_line(Buf* lines, str name, str value) except -1:
     return 0
 
 
+cdef enum:
+    BODY_MOST = 1 << 30         # bytes that one request may have gathered
+
+
+cdef int python_body(Exchange* x, void* _) noexcept nogil:
+    # The body is here or too long; its reader goes on with the event loop's turn, and the step with it.
+    x.loop.wait_ms = 0
+    with gil:
+        try:
+            python_body_told(x, <Request>x.py)
+        except BaseException as error:
+            (<Reactor>x.loop.reactor).on_error("body", PHASES[PHASE_ACCESS], error)
+    return STEP_WAIT
+
+
+cdef int python_body_told(Exchange* x, Request request) except -1:
+    future, request.body_future = request.body_future, None
+    if future.done():           # whoever asked has given up
+        return 0
+    if body_over(x):
+        future.set_result(None)
+    else:
+        future.set_result(x.piece.p[:x.piece.len] if x.piece.len else b"")
+    return 0
+
+
+cdef int python_body_cancel(Request request) except -1:
+    future, request.body_future = request.body_future, None
+    if future is not None:
+        future.cancel()
+    return 0
+
+
+cdef void pyrequest_no_body(Exchange* x) noexcept nogil:
+    # Who awaits the body need not wait any longer: it will never come.
+    with gil:
+        try:
+            python_body_cancel(<Request>x.py)
+        except BaseException as error:
+            (<Reactor>x.loop.reactor).on_error("body", PHASES[PHASE_ACCESS], error)
+
+
 cdef void pyrequest_detach(Exchange* x) noexcept nogil:
+    if x.gathering:
+        pyrequest_no_body(x)
     with gil:
         (<Request>x.py).x = NULL
         Py_DECREF(<object>x.py)
@@ -176,12 +322,15 @@ cdef int python_verdict(Exchange* x, PythonStep step, result) except -1:
         raise PluginError(f"plugin {step.name}: phase {PHASES[step.phase]} cannot answer")
     x.status = <uint16_t>reply.status
     x.refused = NULL
-    if reply.status >= 400:
+    if reply.reason_:
+        x.refused = reply.reason_
+    elif reply.status >= 400:
         x.refused = "plugin"
+    pyrequest_of(x).keep(reply)
     x.reply_type = NULL
     if isinstance(reply.body, bytes):
         body = reply.body
-        x.reply_type = "application/octet-stream"
+        x.reply_type = reply.type_
     elif isinstance(reply.body, str):
         body = reply.body.encode()
         x.reply_type = "text/plain; charset=utf-8"
@@ -251,13 +400,15 @@ cdef void python_resume(Request request, PythonStep step, task):
     cdef Exchange* x = request.x
     cdef Loop* loop
     cdef int verdict
-    if x == NULL:
+    if x == NULL or x.down == NULL:
+        if not task.cancelled():
+            task.exception()    # nobody is left to be told of it
+        if x != NULL:
+            x.waiting = 0
+            exchange_resume(x, STEP_NEXT)
         return
     loop = x.loop
-    x.waiting = 0
-    if x.down == NULL:
-        exchange_resume(x, STEP_NEXT)
-        return
+    x.waiting = x.gathering = 0
     try:
         verdict = python_verdict(x, step, task.result())
     except BaseException as error:

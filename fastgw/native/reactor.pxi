@@ -87,7 +87,12 @@ cdef class Reactor:
         self.core.wait_ms = wait_ms
         with nogil:
             more = loop_drain(&self.core)
-        if more and not self.scheduled:
+        if more:
+            self.drain_soon()
+        return 0
+
+    cdef int drain_soon(self) except -1:
+        if not self.scheduled:
             self.scheduled = True
             self.loop.call_soon(self._again)
         return 0

@@ -25,7 +25,8 @@ cdef inline void request_count(Exchange* x, size_t n) noexcept nogil:
 
 cdef ssize_t request_frame(Exchange* x, const char* p, size_t n, Buf* out, size_t* direct) noexcept nogil:
     # Decodes body bytes p[0:n]; what goes upstream is appended to out, but for a Content-Length body with `direct`, where the
-    # first direct[0] bytes of p go as they are. Gives the bytes used, or -1 when the exchange was ended.
+    # first direct[0] bytes of p go as they are. For who gathers a body its chunks are left unframed. Gives the bytes used, or -1
+    # when the exchange was ended.
     cdef size_t done = 0
     cdef size_t used, k
     cdef const char* data
@@ -47,12 +48,16 @@ cdef ssize_t request_frame(Exchange* x, const char* p, size_t n, Buf* out, size_
             return -1
         if r == CHUNK_DATA:
             x.body_bytes += data_len
+            if x.gathering:
+                buf_put(out, data, data_len)
+                continue
             buf_hex(out, data_len)
             buf_put(out, b"\r\n", 2)
             buf_put(out, data, data_len)
             buf_put(out, b"\r\n", 2)
         elif r == CHUNK_END:
-            buf_put(out, b"0\r\n\r\n", 5)
+            if not x.gathering:
+                buf_put(out, b"0\r\n\r\n", 5)
             x.body_done = 1
             break
         elif r == CHUNK_MORE:

@@ -93,14 +93,17 @@ cdef int extra_line(Buf* lines, const char* name, size_t n, const char* value, s
     return 0
 
 
-cdef bint extra_find(const Buf* lines, const char* name, uint32_t n, Span* value) noexcept nogil:
+cdef inline bint extra_find(const Buf* lines, const char* name, uint32_t n, Span* value) noexcept nogil:
     # The value of the first step-made line of that name.
-    cdef const char* p = lines.p
+    return lines_find(lines.p, lines.len, name, n, value)
+
+
+cdef bint lines_find(const char* p, uint32_t len, const char* name, uint32_t n, Span* value) noexcept nogil:
     cdef const char* end
     cdef const char* stop
-    if lines.len == 0:
+    if len == 0:                # p may be NULL
         return False
-    end = p + lines.len
+    end = p + len
     while p < end:
         stop = <const char*>memchr(p, 13, end - p)
         if stop == NULL:

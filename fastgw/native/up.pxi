@@ -33,6 +33,8 @@ cdef void proxy_start(Exchange* x) noexcept nogil:
         reply_send(x)
         return
     if not x.body_done:
+        if x.piece.len and x.body == BODY_CHUNKED:
+            body_reframe(x)
         if x.head.expect_continue and buf_left(&x.down.input) == 0:
             conn_send(&x.down.c, b"HTTP/1.1 100 Continue\r\n\r\n", 25, NULL, 0)
         if request_decode(x, &x.piece) < 0:

@@ -70,6 +70,25 @@ cdef const Field* header_find(const Exchange* x, const char* name, uint32_t n, u
     return first
 
 
+cdef bint header_now(const Exchange* x, const char* name, uint32_t n, Span* value) noexcept nogil:
+    # What the upstream would be told under that name, as far as steps had a hand in it: what one set, who the request is from,
+    # nothing of what one took out; else what the client sent first. So a client's word never stands for what a step has put in
+    # its place.
+    cdef const Field* f
+    cdef uint32_t i
+    if extra_find(&x.up_extra, name, n, value):
+        return True
+    if x.credential != NULL and lines_find(x.credential.identity, x.credential.identity_len, name, n, value):
+        return True
+    for i in range(x.head.n):
+        f = &x.head.fields[i]
+        if f.name_len == n and not f.flags & FIELD_HIDDEN and same_name(x.bytes.p + f.name, name, n):
+            value.p = x.bytes.p + f.value
+            value.n = f.value_len
+            return True
+    return False
+
+
 cdef inline bint cookie_gap(char c) noexcept nogil:
     # What may stand before a pair; a tab should not (RFC 6265 section 4.2.1), but applications skip it.
     return c == c" " or c == c"\t" or c == c";"
@@ -112,8 +131,6 @@ cdef bint cookie_find(const Exchange* x, const char* name, uint32_t n, Span* val
 
 cdef bint var_value(const Exchange* x, const VarPart* part, Span* out) noexcept nogil:
     # False where the request has no such value.
-    cdef const Field* f
-    cdef uint32_t count
     out.n = 0
     out.p = ""
     if part.id == VAR_LITERAL:
@@ -150,12 +167,7 @@ cdef bint var_value(const Exchange* x, const VarPart* part, Span* out) noexcept 
         out.p = "http"
         out.n = 4
     elif part.id == VAR_HTTP:
-        f = header_find(x, part.text, part.len, &count)
-        if f == NULL:
-            return False
-        out.p = x.bytes.p + f.value
-        out.n = f.value_len
-        return True
+        return header_now(x, part.text, part.len, out)
     elif part.id == VAR_ARG:
         return arg_find(x, part.text, part.len, out) > 0
     elif part.id == VAR_COOKIE:

@@ -1,0 +1,103 @@
+# gather: a request's whole body in memory, for a step that must see it before the request may go on. It is read into x.piece,
+# from where it goes upstream afterwards: whole bodies in one piece under a Content-Length of our own, whatever framing they
+# came in (RFC 9112 section 6.3). Must not know who asks, nor what for.
+
+cdef enum:                      # verdicts of body_pull
+    BODY_MORE = 0               # the client has not sent all of it
+    BODY_HERE = 1               # x.piece is the body, or the body is longer than its reader takes
+    BODY_ENDED = 2              # the exchange is over: x must not be touched
+
+
+cdef inline bint body_over(const Exchange* x) noexcept nogil:
+    # Whether it is longer than its reader takes: known before the bytes come, from Content-Length or the sizes of chunks.
+    return (x.head.content_length if x.body == BODY_LENGTH else x.chunks.announced) > x.gather_limit
+
+
+cdef void body_wanted(Exchange* x, uint32_t limit, step_fn then, void* conf) noexcept nogil:
+    # From now on what the client sends is gathered; body_on_readable calls `then`.
+    x.gathering = 1
+    x.gather_limit = limit
+    x.gather_then = then
+    x.gather_conf = conf
+
+
+cdef int body_gather(Exchange* x, uint32_t limit, step_fn then, void* conf) noexcept nogil:
+    # For a step, as its last word: gives what then(x, conf) gives, which is called once the body is here or known to be longer
+    # than `limit` bytes (body_over tells). Where that is later STEP_WAIT, and the result goes to exchange_resume. A body that
+    # is broken or does not come ends the exchange, and nobody is called: after STEP_WAIT x must not be touched.
+    body_wanted(x, limit, then, conf)
+    return body_gathered(x) if body_pull(x) == BODY_HERE else STEP_WAIT
+
+
+cdef int body_pull(Exchange* x) noexcept nogil:
+    cdef Loop* loop = x.loop
+    cdef Down* d = x.down
+    cdef ssize_t n, used
+    cdef int rounds = 0
+    while not x.body_done and not body_over(x):
+        if x.head.expect_continue and buf_left(&d.input) == 0 and x.body_bytes == 0:
+            x.head.expect_continue = 0
+            conn_send(&d.c, b"HTTP/1.1 100 Continue\r\n\r\n", 25, NULL, 0)
+        if buf_left(&d.input):
+            if request_decode(x, &x.piece) < 0:
+                return BODY_ENDED
+        elif not d.c.readable:
+            timer_set(&d.c, loop.limits.body_ms)
+            return BODY_MORE
+        elif rounds == IO_ROUNDS:
+            conn_ready(&d.c)
+            return BODY_MORE
+        else:
+            rounds += 1
+            n = loop.io.recv(&d.c, loop.rbuf, IO_BYTES)
+            if n == -EAGAIN:
+                d.c.readable = 0
+                continue
+            if n <= 0:
+                exchange_abort(x)   # the client left in the middle of its request
+                return BODY_ENDED
+            if n < IO_BYTES and not d.c.ended:
+                d.c.readable = 0
+            used = request_frame(x, loop.rbuf, n, &x.piece, NULL)
+            if used < 0:
+                return BODY_ENDED
+            if used < n:
+                buf_put(&d.input, loop.rbuf + used, n - used)   # pipelined behind the body
+        if x.piece.failed:
+            request_refuse(x, 413, "body.too_large")
+            return BODY_ENDED
+    timer_set(&d.c, 0)
+    return BODY_HERE
+
+
+cdef int body_gathered(Exchange* x) noexcept nogil:
+    x.gathering = 0
+    if x.body_done and x.body == BODY_CHUNKED:
+        x.body = BODY_LENGTH
+        x.head.content_length = x.piece.len
+    return x.gather_then(x, x.gather_conf)
+
+
+cdef void body_on_readable(Exchange* x) noexcept nogil:
+    # The client sent more while its body is gathered. May end the exchange.
+    cdef int result
+    if body_pull(x) != BODY_HERE:
+        return
+    result = body_gathered(x)
+    if result != STEP_WAIT:
+        exchange_resume(x, result)
+
+
+cdef void body_reframe(Exchange* x) noexcept nogil:
+    # What was gathered of a body in chunks before its reader had enough goes on as one chunk; the rest follows as it comes.
+    cdef Buf* whole = &x.loop.wbuf
+    buf_reset(whole)
+    buf_hex(whole, x.piece.len)
+    buf_put(whole, b"\r\n", 2)
+    buf_put(whole, x.piece.p, x.piece.len)
+    buf_put(whole, b"\r\n", 2)
+    if whole.failed:
+        x.piece.failed = 1
+        return
+    buf_reset(&x.piece)
+    buf_put(&x.piece, whole.p, whole.len)
