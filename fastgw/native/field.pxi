@@ -42,6 +42,8 @@ cdef uint8_t field_lookup(const FieldName* key, size_t len) noexcept nogil:
                 return known.id
     if len > 12 and memcmp(key.words, b"x-forwarded-", 12) == 0:
         return FIELD_X_FORWARDED_OTHER
+    if len > 11 and memcmp(key.words, b"x-consumer-", 11) == 0:
+        return FIELD_X_CONSUMER_OTHER
     return FIELD_OTHER
 
 

@@ -25,6 +25,7 @@ GATEWAYS = frozenset(b"host expect forwarded x-real-ip x-consumer-username x-cre
 END_TO_END = frozenset(b"authorization cookie content-type user-agent referer server date x-request-id max-forwards".split())
 FORWARDED = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port".split())
 KNOWN = HOP_BY_HOP | GATEWAYS | END_TO_END
+PREFIXED = re.compile(rb"(x-forwarded-|x-consumer-)[a-z0-9-]+")
 NONE, LENGTH, CHUNKED, UNTIL_CLOSE = range(4)
 
 Fields = list[tuple[bytes, bytes]]
@@ -140,23 +141,24 @@ def marked(fields: Fields, options: list[bytes], dropped: frozenset[bytes]) -> l
 
 
 def firsts(fields: Fields) -> list[int]:
-    """Where each known name stands for the first time; those of X-Forwarded- that nobody knows count as one."""
+    """Where each known name stands for the first time; those of X-Forwarded- and of X-Consumer- that nobody knows count as
+    one each."""
     found: dict[bytes, int] = {}
     for i, (name, _) in enumerate(fields):
         lower = name.lower()
         if lower in KNOWN or lower in FORWARDED:
             found.setdefault(lower, i)
-        elif re.fullmatch(rb"x-forwarded-[a-z0-9-]+", lower):
-            found.setdefault(b"x-forwarded-", i)
+        elif prefixed := PREFIXED.fullmatch(lower):
+            found.setdefault(prefixed[1], i)
     return sorted(found.values())
 
 
 def stops(name: bytes, options: list[bytes], dropped: frozenset[bytes]) -> bool:
     lower = name.lower()
     folded = re.sub(rb"[^a-z0-9]", b"-", lower)
-    known = folded in KNOWN or (folded.startswith(b"x-forwarded-") and folded != b"x-forwarded-")
+    known = folded in KNOWN or PREFIXED.fullmatch(folded) is not None
     if known and folded != lower:
         return True
     if known:
-        return lower in dropped or (lower.startswith(b"x-forwarded-") and b"host" in dropped)
+        return lower in dropped or (lower not in KNOWN and b"host" in dropped)
     return lower in options and lower not in (b"close", b"keep-alive", b"upgrade")

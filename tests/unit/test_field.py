@@ -21,14 +21,15 @@ NAMES = [
     "max-forwards",
 ]  # fmt: skip
 IDS = {name: number for number, name in enumerate(NAMES, 1)}
-OTHER, X_FORWARDED_OTHER = 0, len(NAMES) + 1
+OTHER, X_FORWARDED_OTHER, X_CONSUMER_OTHER = 0, len(NAMES) + 1, len(NAMES) + 2
+PREFIXES = {"x-forwarded-": X_FORWARDED_OTHER, "x-consumer-": X_CONSUMER_OTHER}
 TCHAR = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def oracle(name: str) -> tuple[int, bool]:
     lower = re.sub(r"[^a-z0-9]", "-", name.lower())
-    prefixed = lower.startswith("x-forwarded-") and lower != "x-forwarded-"
-    known = IDS.get(lower, X_FORWARDED_OTHER if prefixed else OTHER)
+    prefixed = [found for prefix, found in PREFIXES.items() if lower.startswith(prefix) and lower != prefix]
+    known = IDS.get(lower, prefixed[0] if prefixed else OTHER)
     return known, lower != name.lower()
 
 
@@ -53,6 +54,12 @@ def test_nearly_known_name(name):
         ("X-Forwarded-Prefix", (X_FORWARDED_OTHER, False)),
         ("x_forwarded_client_cert", (X_FORWARDED_OTHER, True)),
         ("x-forwarded-" + "y" * 100, (X_FORWARDED_OTHER, False)),
+        ("X-Consumer-Groups", (X_CONSUMER_OTHER, False)),
+        ("x_consumer_id", (X_CONSUMER_OTHER, True)),
+        ("X-Consumer-Username-", (X_CONSUMER_OTHER, False)),
+        ("x-consumer-" + "y" * 100, (X_CONSUMER_OTHER, False)),
+        ("x-consumer-", (OTHER, False)),
+        ("x-consumers", (OTHER, False)),
         ("x-forwarded-", (OTHER, False)),
         ("x-forwarded", (OTHER, False)),
         ("a", (OTHER, False)),
@@ -70,6 +77,10 @@ def test_no_token_has_no_id(name):
 
 
 @settings(deadline=None)
-@given(st.text(TCHAR, min_size=1, max_size=40) | st.sampled_from(NAMES))
+@given(
+    st.text(TCHAR, min_size=1, max_size=40)
+    | st.sampled_from(NAMES)
+    | st.builds(str.__add__, st.sampled_from([*PREFIXES]), st.text(TCHAR))
+)
 def test_as_the_oracle(name):
     assert _core._test_field_id(name.encode()) == oracle(name)

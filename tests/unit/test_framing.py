@@ -282,7 +282,7 @@ HOP_BY_HOP = [
 CLIENTS_WORD = [
     b"Expect: 100-continue", b"Forwarded: for=a", b"X-Real-IP: a", b"X-Forwarded-For: a", b"X-Forwarded-Proto: a",
     b"X-Forwarded-Host: a", b"X-Forwarded-Port: a", b"X-Forwarded-Prefix: a", b"X-Consumer-Username: a",
-    b"X-Credential-Identifier: a", b"X-Consumer-Custom-ID: a",
+    b"X-Credential-Identifier: a", b"X-Consumer-Custom-ID: a", b"X-Consumer-Groups: a",
 ]  # fmt: skip
 END_TO_END = [
     b"Authorization: a", b"Cookie: a", b"Content-Type: a", b"User-Agent: a", b"Referer: a", b"Server: a", b"Date: a",
