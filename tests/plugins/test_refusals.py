@@ -1,0 +1,235 @@
+"""Every refusal has a reason in the access log, and every reason is in the docs, with its status.
+
+Owns: that docs/access-log.md and the sources name the same reasons; that each reason of a plugin is met by a request from
+outside, which the log then names with the status that the docs say. Must not know how a plugin decides.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.plugins.mirror import consumer
+from tests.support import wire
+from tests.support.gateway import Gateway
+from tests.support.processes import ROOT
+from tests.support.signers import SIGNERS, b64
+from tests.support.upstreams import OK, Answering
+from tests.support.waiting import until
+
+PAGE = ROOT / "docs" / "access-log.md"
+REASON = re.compile(r'"([a-z][a-z-]*\.[a-z_]+)"')
+NEVER_LOGGED = {"jwt.ok", "jwt.unknown"}  # a verdict that refuses nobody, and the name of a number that is none
+NOT_A_PLUGINS = {
+    "framing",
+    "body",
+    "timeout",
+    "client",
+    "config",
+    "upstream",
+    "plugin",
+}  # tests/adversity and tests/unit meet these
+NOT_FROM_OUTSIDE = {"limit-req.failed"}  # only without memory
+CONFIGURED = "as configured"
+HS = SIGNERS["HS256"]
+
+
+def in_sources() -> set[str]:
+    """The texts of the form word.word in the native rooms and the plugins, but for the names of files they include."""
+    found: set[str] = set()
+    for path in [*(ROOT / "fastgw" / "native").glob("*.pxi"), *(ROOT / "fastgw" / "plugins").glob("*.py")]:
+        for line in path.read_text().splitlines():
+            if "extern from" not in line:
+                found |= set(REASON.findall(line))
+    return found - NEVER_LOGGED
+
+
+def in_docs() -> dict[str, str]:
+    """Statuses by reason."""
+    table = PAGE.read_text().partition("| `refused` | status |")[2]
+    return dict(re.findall(r"(?m)^\| `([a-z-]+\.[a-z_]+)` \| ([^|]+) \|", table))
+
+
+# ---- the requests ------------------------------------------------------------------------------------
+
+
+def get(route: str, *fields: bytes, query: bytes = b"") -> bytes:
+    head = b"GET /%b%b HTTP/1.1\r\nHost: test\r\n" % (route.encode(), query)
+    return head + b"".join(field + b"\r\n" for field in fields) + b"\r\n"
+
+
+def bearer(token: bytes, route: str = "jwt") -> bytes:
+    return get(route, b"Authorization: Bearer " + token)
+
+
+def claims(**members: Any) -> bytes:
+    return HS.token(payload=HS.payload(**members))
+
+
+def payload(text: bytes) -> bytes:
+    return HS.token(payload=text)
+
+
+NOW = int(time.time())
+GOOD = claims(exp=NOW + 3600)
+CASES: dict[str, bytes] = {
+    "jwt.no_token": get("jwt"),
+    "jwt.repeated": get("jwt", b"Authorization: Bearer " + GOOD, b"Authorization: Bearer " + GOOD),
+    "jwt.too_large": bearer(claims(x="x" * 6200)),
+    "jwt.malformed": bearer(b"somewrongkey"),
+    "jwt.bad_header": bearer(HS.token(header=b"[]")),
+    "jwt.unsupported": bearer(HS.token(header=b'{"alg":"HS256","crit":["exp"]}')),
+    "jwt.bad_payload": bearer(payload(b"[]")),
+    "jwt.no_key_claim": bearer(payload(b"{}")),
+    "jwt.bad_key_claim": bearer(payload(b'{"key":1}')),
+    "jwt.unknown_key": bearer(payload(b'{"key":"nobody"}')),
+    "jwt.bad_alg": bearer(b".".join([b64(b'{"alg":"none"}'), b64(HS.payload()), b""])),
+    "jwt.bad_signature": bearer(GOOD.rpartition(b".")[0] + b"." + b64(bytes(32))),
+    "jwt.missing_claim": bearer(claims(exp=NOW + 3600), route="jwt-both"),
+    "jwt.bad_claim": bearer(claims(exp="tomorrow")),
+    "jwt.expired": bearer(claims(exp=NOW - 1)),
+    "jwt.not_yet": bearer(claims(nbf=NOW + 86_400)),
+    "key.missing": get("key"),
+    "key.repeated": get("key", b"apikey: k-e-y", b"apikey: k-e-y"),
+    "key.unknown": get("key", b"apikey: wrong"),
+    "basic.missing": get("basic"),
+    "basic.repeated": get("basic", b"Authorization: Basic eDp5", b"Authorization: Basic eDp5"),
+    "basic.malformed": get("basic", b"Authorization: Basic ?"),
+    "basic.refused": get("basic", b"Authorization: Basic eDp5"),
+    "ip-restriction.refused": get("ip"),
+    "limit-count.exceeded": get("count"),
+    "limit-req.exceeded": get("req"),
+    "limit-conn.exceeded": get("conn", b"X-Most: 1"),
+    "limit-conn.failed": get("conn", b"X-Most: many"),
+}
+LET_THROUGH = {"limit-count.exceeded", "limit-req.exceeded"}  # the first of two; the second is refused
+CODE = 418  # what plugins are configured to refuse with: nothing else answers so
+CODES = {"ip-restriction.refused": 404}  # which knows only two
+
+ROUTES: dict[str, dict[str, Any]] = {
+    "jwt": {"jwt-auth": {}},
+    "jwt-both": {"jwt-auth": {"claims_to_verify": ["exp", "nbf"]}},
+    "key": {"key-auth": {}},
+    "basic": {"basic-auth": {}},
+    "ip": {"ip-restriction": {"blacklist": ["127.0.0.0/8"], "response_code": 404}},
+    "count": {"limit-count": {"count": 1, "time_window": 3600, "rejected_code": CODE}},
+    "req": {"limit-req": {"rate": 0.001, "burst": 0, "key": "remote_addr", "rejected_code": CODE}},
+    "conn": {
+        "limit-conn": {"conn": "$http_x_most", "burst": 0, "default_conn_delay": 0.1, "key": "remote_addr", "rejected_code": CODE}
+    },
+}
+
+
+class Running(NamedTuple):
+    gateway: Gateway
+    upstream: Answering
+    log: Path
+    gate: threading.Event  # shut: the upstream answers nobody
+    marks: list[int]  # how often the log was marked
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    directory = tmp_path_factory.mktemp("refusals")
+    gate = threading.Event()
+    gate.set()
+    with Answering(lambda request: OK if gate.wait(wire.TIMEOUT) else b"") as upstream:
+        assert isinstance(upstream, Answering)
+        node = {"type": "roundrobin", "nodes": {str(upstream.address): 1}}
+        config = {
+            "access_log": {"path": str(directory / "access.log")},
+            "consumers": [
+                HS.consumer(),
+                consumer("kim", ("k", {"key-auth": {"key": "k-e-y"}})),
+                consumer("ann", ("a", {"basic-auth": {"username": "ann", "password": "pass"}})),
+            ],
+            "routes": [{"id": name, "uri": f"/{name}", "upstream": node, "plugins": plugins} for name, plugins in ROUTES.items()],
+        }
+        with Gateway(directory, config) as gateway:
+            yield Running(gateway, upstream, directory / "access.log", gate, [0])
+
+
+def ask(running: Running, request: bytes) -> int:
+    with closing(wire.connect(running.gateway.data)) as sock:
+        sock.sendall(request)
+        (answer,) = wire.read_pipelined(sock, 1)
+        return answer.status
+
+
+def at_upstream(running: Running) -> int:
+    return sum(bytes(data).count(b"\r\n\r\n") for data in running.upstream.received)
+
+
+@contextmanager
+def another_runs(running: Running, request: bytes) -> Iterator[None]:
+    """Meanwhile the same request is at the upstream, which keeps it."""
+    running.gate.clear()
+    before = at_upstream(running)
+    try:
+        with closing(wire.connect(running.gateway.data)) as sock:
+            sock.sendall(request)
+            until(lambda: at_upstream(running) > before, "the upstream has it")
+            yield
+            running.gate.set()
+            assert [answer.status for answer in wire.read_pipelined(sock, 1)] == [200]
+    finally:
+        running.gate.set()
+
+
+@contextmanager
+def counted(running: Running) -> Iterator[list[dict[str, Any]]]:
+    """The log's lines of the requests made within; a last one of our own tells that all are there."""
+    before = len(running.log.read_text().splitlines())
+    found: list[dict[str, Any]] = []
+    yield found
+    assert ask(running, b"GET /end HTTP/1.1\r\nHost: test\r\n\r\n") == 404
+    text = until(lambda: text if (text := running.log.read_text()).count('"uri":"/end"') > running.marks[0] else "", "the mark")
+    running.marks[0] += 1
+    found += [json.loads(line) for line in text.splitlines()[before:-1]]
+
+
+# ---- the tests ---------------------------------------------------------------------------------------
+
+
+def test_docs_and_sources_name_the_same_reasons() -> None:
+    assert set(in_docs()) == in_sources(), f"a row in {PAGE.name} for each reason in fastgw, and the other way round"
+
+
+def test_each_reason_of_a_plugin_has_a_case() -> None:
+    of_plugins = {reason for reason in in_sources() if reason.partition(".")[0] not in NOT_A_PLUGINS}
+    assert of_plugins == set(CASES) | NOT_FROM_OUTSIDE, "a request in CASES for each reason of a plugin"
+
+
+@pytest.mark.parametrize("reason", CASES)
+def test_the_log_names_the_reason(running: Running, reason: str) -> None:
+    request = CASES[reason]
+    said = in_docs()[reason]
+    with counted(running) as lines:
+        if reason in LET_THROUGH:
+            assert ask(running, request) == 200
+        if reason == "limit-conn.exceeded":
+            with another_runs(running, request):
+                status = ask(running, request)
+        else:
+            status = ask(running, request)
+    line = next(line for line in lines if "refused" in line)
+    assert len(lines) == 1 + (reason in LET_THROUGH or reason == "limit-conn.exceeded")
+    assert (line["refused"], line["status"]) == (reason, status)
+    assert status == (CODES.get(reason, CODE) if said == CONFIGURED else int(said))
+    assert "consumer" not in line
+
+
+def test_who_is_let_through_has_no_reason(running: Running) -> None:
+    with counted(running) as lines:
+        assert ask(running, bearer(GOOD)) == 200
+    (line,) = lines
+    assert "refused" not in line
+    assert (line["consumer"], line["credential"]) == ("hs256", "of-HS256")
