@@ -22,6 +22,7 @@ cdef struct Exchange
 cdef struct Loop
 cdef struct Conn
 cdef struct Up
+cdef struct Verifiers
 
 include "native/cells.pxd"
 include "native/limits.pxd"
@@ -31,4 +32,5 @@ include "native/token_cache.pxd"
 include "native/plan.pxd"
 include "native/index.pxd"
 include "native/exchange.pxd"
+include "native/verify.pxd"
 include "native/vars.pxd"

@@ -19,6 +19,8 @@ from fastgw.schema.settings import Settings
 __all__ = ["DataPlane"]
 
 STDOUT: Final = 1
+# Per worker. There are as many workers as processors: more threads would only take turns with other workers' loops.
+VERIFY_THREADS: Final = 2
 
 log = logging.getLogger("fastgw.plugin")
 
@@ -38,6 +40,7 @@ class DataPlane:
             trusted=settings.trusted_addresses,
             server_tokens=settings.server_tokens,
             token_cache=settings.token_cache,
+            verify_threads=VERIFY_THREADS,
             on_error=self._on_plugin_error,
         )
         self.fileno = self._reactor.fileno

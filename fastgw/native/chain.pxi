@@ -1,8 +1,8 @@
 # chain: runs the steps of an exchange. The order is APISIX's: global rules, then the route's list, into which the consumer's
 # steps are merged as two sorted lists are; a plugin that the consumer carries replaces the route's, also in a phase for which
-# the consumer's configuration has no step, as a disabled one has none at all. A step may suspend (STEP_WAIT); the cursor stays
-# in the exchange and exchange_resume goes on behind it. A step may be made of steps: it leaves word of itself in x.composite
-# while one of them waits, is told that one's result, and gives its own.
+# the consumer's configuration has no step, as a disabled one has none at all. A step may suspend (STEP_WAIT, STEP_AGAIN); the
+# cursor stays in the exchange and exchange_resume goes on behind the step, or with it. A step may be made of steps: it leaves
+# word of itself in x.composite while one of them waits, is told that one's result, and gives its own.
 
 
 cdef inline bint pluginset_has(const PluginSet* s, uint16_t plugin) noexcept nogil:
@@ -15,6 +15,7 @@ cdef int chain_plain(Exchange* x, const Chain* chain, int phase) noexcept nogil:
         x.at += 1
         r = chain.steps[phase][x.at - 1].fn(x, chain.steps[phase][x.at - 1].conf)
         if r != STEP_NEXT:
+            x.at -= r == STEP_AGAIN
             return r
     return STEP_NEXT
 
@@ -31,6 +32,7 @@ cdef int chain_consumer_only(Exchange* x, int phase) noexcept nogil:
             continue
         r = s.fn(x, s.conf)
         if r != STEP_NEXT:
+            x.at_consumer -= r == STEP_AGAIN
             return r
     return STEP_NEXT
 
@@ -55,11 +57,15 @@ cdef int chain_merged(Exchange* x, int phase) noexcept nogil:
         if b == NULL or (a != NULL and a.priority >= b.priority):
             x.at += 1
             r = a.fn(x, a.conf)
+            if r != STEP_NEXT:
+                x.at -= r == STEP_AGAIN
+                return r
         else:
             x.at_consumer += 1
             r = b.fn(x, b.conf)
-        if r != STEP_NEXT:
-            return r
+            if r != STEP_NEXT:
+                x.at_consumer -= r == STEP_AGAIN
+                return r
 
 
 cdef inline void chain_stage(Exchange* x, uint8_t stage) noexcept nogil:

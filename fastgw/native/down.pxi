@@ -44,6 +44,8 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     x.waiting = x.body_done = x.replayable = x.fresh = x.gathering = 0
     x.answering = x.answer_done = x.answer_chunked = x.up_keep = x.informational = 0
     x.at = x.at_consumer = 0
+    x.verify_rounds = 0
+    x.verified.serial = 0
     x.body = x.answer_body = BODY_NONE
     x.body_left = x.body_bytes = x.answer_left = x.answer_bytes = 0
     x.tries = 0

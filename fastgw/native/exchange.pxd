@@ -32,6 +32,7 @@ cdef enum ConnKind:
     CONN_UP = 3
     CONN_TIMER = 4              # no connection: the descriptor that says a delay is over
     CONN_CALLER = 5             # no connection: a descriptor that calls for the event loop's turn
+    CONN_VERIFIED = 6           # no connection: the descriptor that says that signatures were judged
 
 cdef enum ConnState:
     DOWN_IDLE = 0               # between requests, nothing of the next head read
@@ -110,6 +111,13 @@ cdef enum:
     MEMBERS_MOST = 64           # of one multi-auth
     MEMBERS_LOGGED = 8          # whose reasons the log has
 
+cdef struct Verified:           # what an exchange was told: of exactly these bytes, under exactly this key
+    uint64_t serial             # 0: nothing yet
+    const uint8_t* at           # the signing input, in the exchange's own bytes
+    size_t length
+    size_t signature            # length, decoded
+    bint good
+
 cdef struct Exchange:
     Loop* loop
     Exchange* next_free
@@ -147,6 +155,10 @@ cdef struct Exchange:
     uint32_t members_from       # length of down_extra before the first one
     uint32_t member_from        # and before the last one that was tried
     const char* member_refused[MEMBERS_LOGGED]  # their reasons
+    # jwt-auth
+    uint8_t verify_rounds       # how often it waited for a signature
+    Exchange* verify_next       # who waits for the same one
+    Verified verified
     # request body
     uint8_t body                # BodyKind
     uint8_t body_done
@@ -294,6 +306,7 @@ cdef struct Loop:
     RandomPool random
     JwtHeaderCache jwt_headers
     TokenCache tokens
+    Verifiers* verifiers
     Cidrs trusted               # peers whose X-Forwarded-* are believed
     Head answer_head            # the upstream's head being handled (scratch)
     MetricsBlock* metrics

@@ -244,6 +244,8 @@ cdef void conn_on_event(Conn* c, uint32_t events) noexcept nogil:
         delay_run(c.loop)
     elif c.kind == CONN_CALLER:
         c.loop.called = 1
+    elif c.kind == CONN_VERIFIED:
+        verify_run(c.loop)
 
 
 cdef void loop_ready(Loop* loop) noexcept nogil:

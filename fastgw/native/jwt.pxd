@@ -26,6 +26,8 @@ cdef enum JwtVerdict:
     JWT_BAD_CLAIM               # exp or nbf not a number within +-2^53
     JWT_EXPIRED
     JWT_NOT_YET
+    JWT_BUSY                    # for the caller: too many signatures wait to be verified
+    JWT_LATER                   # for the caller: no verdict yet
     JWT_VERDICTS                # how many there are
 
 cdef enum JwtAlg:               # jwt_alg_id counts on the order

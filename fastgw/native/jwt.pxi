@@ -282,7 +282,7 @@ jwt_reasons[:] = [
     b"jwt.ok", b"jwt.no_token", b"jwt.repeated", b"jwt.too_large", b"jwt.malformed",
     b"jwt.bad_header", b"jwt.unsupported", b"jwt.bad_payload", b"jwt.no_key_claim", b"jwt.bad_key_claim",
     b"jwt.unknown_key", b"jwt.bad_alg", b"jwt.bad_signature", b"jwt.missing_claim", b"jwt.bad_claim",
-    b"jwt.expired", b"jwt.not_yet",
+    b"jwt.expired", b"jwt.not_yet", b"jwt.busy", b"jwt.later",
 ]
 
 

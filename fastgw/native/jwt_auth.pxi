@@ -25,14 +25,14 @@ cdef class SecretKey:
     """What a credential's secret was made into: midstates for HMAC, or a Python verifier for the other algorithms.
 
     `algorithm`: "HS256" … "EdDSA". `secret`: the HMAC key's bytes. `verifier(signing_input, signature) -> bool` serves the
-    public-key algorithms.
+    public-key algorithms; `quick`: it is asked at once, and not by another thread.
     """
     cdef VerifyKey key
     cdef HmacKey hmac           # right behind the key: both are asked for at once
     cdef readonly str algorithm
     cdef object verifier
 
-    def __cinit__(self, str algorithm not None, bytes secret=b"", verifier=None):
+    def __cinit__(self, str algorithm not None, bytes secret=b"", verifier=None, *, bint quick=False):
         global secret_serial
         cdef bytes name = algorithm.encode()
         secret_serial += 1
@@ -50,23 +50,22 @@ cdef class SecretKey:
         elif verifier is None:
             raise ValueError(f"verifier: {algorithm} needs one")
         self.key.verifier = <PyObject*>self.verifier
+        self.key.quick = quick
 
     def __dealloc__(self):
         sha2_wipe(&self.hmac, sizeof(self.hmac))
 
 
-cdef bint verify_signature(const JwtToken* token, const VerifyKey* key) noexcept nogil:
-    cdef bint good = False
+cdef int jwt_signed(Exchange* x, const JwtToken* token, const VerifyKey* key) noexcept nogil:
+    cdef int answer
     if key.hmac != NULL:
-        return jwt_verify_hs(token, key.hmac) == JWT_OK
-    with gil:
-        try:
-            good = bool((<object>key.verifier)(
-                (<const char*>token.signing_input.at)[:token.signing_input.length],
-                (<const char*>token.signature.at)[:token.signature.length]))
-        except BaseException:
-            good = False        # a key that cannot judge a signature does not accept it
-    return good
+        return jwt_verify_hs(token, key.hmac)
+    answer = verify_signature(x, token, key)
+    if answer == VERIFY_GOOD:
+        return JWT_OK
+    if answer == VERIFY_BAD:
+        return JWT_BAD_SIGNATURE
+    return JWT_LATER if answer == VERIFY_LATER else JWT_BUSY
 
 
 cdef class JwtAuthStep(Step):
@@ -170,8 +169,9 @@ cdef int jwt_verify(Exchange* x, const JwtAuthConf* c, const Span* span, JwtToke
     if token.alg != credential.secret.alg:      # the credential fixes the algorithm, never the token
         return JWT_BAD_ALG
     consumer_fetch(credential.consumer)
-    if not verify_signature(token, credential.secret):
-        return JWT_BAD_SIGNATURE
+    verdict = jwt_signed(x, token, credential.secret)
+    if verdict != JWT_OK:
+        return verdict
     found[0] = credential
     return JWT_OK
 
@@ -204,7 +204,7 @@ cdef int jwt_judge(Exchange* x, const JwtAuthConf* c) noexcept nogil:
             token_used(cache, &name)
             return jwt_admit(x, c, credential, &entry.times)
         token_forget(cache, &name)
-    if cache.n_sets:
+    if cache.n_sets and x.verify_rounds == 0:
         metric_add(x.loop, M_TOKEN_MISSES, 1)
     verdict = jwt_verify(x, c, &span, &token, &credential)
     if verdict != JWT_OK:
@@ -219,6 +219,12 @@ cdef int jwt_judge(Exchange* x, const JwtAuthConf* c) noexcept nogil:
 cdef int step_jwt_auth(Exchange* x, void* p) noexcept nogil:
     cdef JwtAuthConf* c = <JwtAuthConf*>p
     cdef int verdict = jwt_judge(x, c)
+    if verdict == JWT_LATER:
+        return STEP_AGAIN
+    if verdict == JWT_BUSY:     # nobody was found wanting, so nobody is taken for someone else either
+        buf_put(&x.down_extra, b"Retry-After: 1\r\n", 16)
+        reply_error(x, 503, NULL, jwt_reason(verdict))
+        return STEP_REPLY
     if c.hide:
         jwt_hide(x, c)
     if verdict == JWT_OK:

@@ -44,6 +44,11 @@ cdef int multi_auth_resume(Exchange* x, void* p, int result) noexcept nogil:
     return STEP_NEXT if multi_auth_passed(x, result) else multi_auth_try(x, <MultiAuthConf*>p)
 
 
+cdef int multi_auth_again(Exchange* x, void* p, int result) noexcept nogil:
+    # The member is to be asked the same again.
+    return multi_auth_try(x, <MultiAuthConf*>p)
+
+
 cdef int multi_auth_try(Exchange* x, MultiAuthConf* c) noexcept nogil:
     cdef const StepC* member
     cdef int result
@@ -55,6 +60,10 @@ cdef int multi_auth_try(Exchange* x, MultiAuthConf* c) noexcept nogil:
         x.composite_conf = c
         result = member.fn(x, member.conf)
         if result == STEP_WAIT:
+            return STEP_WAIT
+        if result == STEP_AGAIN:
+            x.member -= 1
+            x.composite = multi_auth_again
             return STEP_WAIT
         x.composite = NULL
         if multi_auth_passed(x, result):

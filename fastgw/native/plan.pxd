@@ -15,6 +15,7 @@ cdef enum StepResult:
     STEP_NEXT = 0               # go on with the next step
     STEP_REPLY = 1              # the step left an answer in the exchange: stop here
     STEP_WAIT = 2               # suspended: somebody will call exchange_resume
+    STEP_AGAIN = 3              # the same, and then this step is to be run once more
 
 cdef enum:
     PLUGINS_MAX = 256           # distinct plugins in one process: bits of a PluginSet
@@ -87,6 +88,7 @@ cdef struct ConsumerC:
 cdef struct VerifyKey:          # what a credential's secret was made into
     uint64_t serial             # of the SecretKey; no two in a process's life have the same
     int32_t alg                 # JwtAlg
+    bint quick                  # a signature is judged sooner than handed over to a thread
     const HmacKey* hmac         # HS*: midstates
     PyObject* verifier          # the others: a Python callable, borrowed
 

@@ -15,7 +15,8 @@ cdef class Reactor:
 
     `loop` is the running event loop; `region` and `slot` give the shared table and this process's metrics; `limits` maps the
     names of the config's `limits` to numbers (bytes, seconds, counts); `trusted` are the CIDRs of trusted_addresses;
-    `token_cache` is how many verified tokens are remembered; `on_error(plugin, phase, exception)` is told what Python plugins
+    `token_cache` is how many verified tokens are remembered; `verify_threads` how many threads may judge signatures, 0: all are
+    judged on the loop; `on_error(plugin, phase, exception)` is told what Python plugins
     raise.
     """
     cdef Loop core
@@ -29,7 +30,7 @@ cdef class Reactor:
     cdef bint scheduled
 
     def __cinit__(self, *, loop, Region region not None, int slot, limits=None, trusted=(), bint server_tokens=True,
-                  uint32_t token_cache=0, on_error=None):
+                  uint32_t token_cache=0, uint32_t verify_threads=0, on_error=None):
         cdef Loop* core = &self.core
         self.loop = loop
         self.region = region
@@ -65,6 +66,10 @@ cdef class Reactor:
             raise MemoryError
         jwt_scratch_init(core.jwt, &core.jwt_headers, JWT_DEFAULT_MAX)
         token_cache_init(&core.tokens, token_cache)
+        core.verifiers = <Verifiers*>calloc(1, sizeof(Verifiers))
+        if core.verifiers == NULL:
+            raise MemoryError
+        verify_init(core.verifiers, core, verify_threads)
         core.table = region.limit_table()
         region.open_ledger(slot, &core.holds)
         core.metrics = region.metrics_block(slot)
@@ -286,6 +291,7 @@ cdef class Reactor:
                 up_close(self.core.ups)
             self.core.ready = self.core.ready_tail = NULL
             delay_close(&self.core)
+            verify_close(&self.core)
             conn_bury_all(&self.core)
             pipe_drop_all(&self.core)
             if self.core.log_on:
@@ -300,6 +306,10 @@ cdef class Reactor:
         if self.core.ups != NULL or self.core.downs != NULL or self.core.delays.n:
             self.close()        # pools may outlive the loop that their idle connections name
         delay_close(&self.core)
+        if self.core.verifiers != NULL:
+            with nogil:
+                verify_close(&self.core)
+            free(self.core.verifiers)
         hold_ledger_close(&self.core.holds)
         if self.core.epfd > 0:
             close(self.core.epfd)

@@ -160,9 +160,10 @@ cdef class Wire:
     cdef MemNet net
 
     def __cinit__(self, Snapshot snapshot=None, *, limits=None, trusted=(), Region region=None, loop=None, uint32_t token_cache=0,
-                  on_error=None, long long splice_least=SPLICE_LEAST):
-        self.reactor = Reactor(loop=loop, region=Region.create(1024) if region is None else region, slot=0, limits=limits,
-                               trusted=trusted, token_cache=token_cache, on_error=on_error)
+                  uint32_t verify_threads=0, on_error=None, long long splice_least=SPLICE_LEAST):
+        self.reactor = Reactor(
+            loop=loop, region=Region.create(1024) if region is None else region, slot=0, limits=limits, trusted=trusted,
+            token_cache=token_cache, verify_threads=verify_threads, on_error=on_error)
         self.reactor.core.net = &self.net
         self.reactor.core.io.recv = mem_recv
         self.reactor.core.io.send = mem_send
@@ -313,6 +314,17 @@ cdef class Wire:
                 loop_ready(loop)
             conn_bury(loop)
         self.reactor.release()
+
+    def verified(self, double seconds) -> int:
+        """Waits for signatures that threads judge, no longer than that, and resumes who waited for those that came; gives how
+        many are still under way."""
+        cdef Loop* loop = &self.reactor.core
+        cdef epoll_event e
+        with nogil:
+            epoll_wait(loop.epfd, &e, 1, <int>(seconds * 1000))
+            verify_run(loop)
+            mem_event(loop, NULL, 0)
+        return loop.verifiers.n_jobs
 
     def held(self) -> int:
         """Bytes of bodies that the core holds for all lines: what backpressure must bound."""

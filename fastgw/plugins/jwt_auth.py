@@ -15,7 +15,7 @@ from msgspec import Meta
 from fastgw import _core
 from fastgw.errors import Fault, Path
 from fastgw.plugins.contract import Env, Key, Plugin, PluginConf
-from fastgw.plugins.jwt_keys import verifier
+from fastgw.plugins.jwt_keys import public_secret
 from fastgw.schema.base import HeaderName, Realm, Secret, Text, unique
 from fastgw.schema.pem import load_public_key
 from fastgw.schema.rules import required
@@ -180,5 +180,5 @@ class JwtAuth(Plugin):
             raw = base64.b64decode(text) if conf.base64_secret else text
             secret = _core.SecretKey(conf.algorithm, secret=raw)
         else:
-            secret = _core.SecretKey(conf.algorithm, verifier=verifier(conf.algorithm, conf.public_key or ""))
+            secret = public_secret(conf.algorithm, conf.public_key or "")
         return Key("jwt", conf.key.encode(), secret, conf.lifetime_grace_period)

@@ -1,7 +1,7 @@
 """Signatures of the public-key algorithms (RFC 7518 sections 3.3 to 3.5, RFC 8037), by `cryptography`.
 
-Owns: from a public key's text to a function that judges a signature. Must not know tokens or credentials. HS algorithms are
-native (native/jwt).
+Owns: from a public key to a function that judges a signature, and what that takes. Must not know tokens or credentials. HS
+algorithms are native (native/jwt).
 """
 
 from collections.abc import Callable
@@ -12,19 +12,36 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from fastgw import _core
 from fastgw.schema.pem import load_public_key
 
-__all__ = ["Verifier", "verifier"]
+__all__ = ["PublicKey", "Verifier", "public_secret", "verifier"]
+
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
 
 Verifier = Callable[[bytes, bytes], bool]
 """verify(signing_input, signature) -> whether the signature is good."""
 
+# What takes less than 100 us, as docs/performance.md has it, stays on the worker's loop.
+_QUICK_RSA_BITS: Final = 4096
+_QUICK_CURVES: Final = ("secp256r1",)
 _HASHES: Final = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 
 
-def verifier(algorithm: str, public_key: str) -> Verifier:
-    """The judge for one key. Raises ValueError when the key does not fit the algorithm."""
-    key = load_public_key(public_key)
+def public_secret(algorithm: str, public_key: str | PublicKey) -> _core.SecretKey:
+    """What a worker verifies signatures of one key with. Raises ValueError when the key does not fit the algorithm."""
+    key = load_public_key(public_key) if isinstance(public_key, str) else public_key
+    return _core.SecretKey(algorithm, verifier=verifier(algorithm, key), quick=_is_quick(key))
+
+
+def _is_quick(key: object) -> bool:
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.key_size <= _QUICK_RSA_BITS
+    return isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _QUICK_CURVES
+
+
+def verifier(algorithm: str, key: object) -> Verifier:
+    """The judge for one public key. Raises ValueError when it does not fit the algorithm."""
     if algorithm == "EdDSA" and isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
         return _judge(lambda message, signature: key.verify(signature, message))
     digest = _HASHES.get(algorithm[2:])

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fastgw import _core
 from fastgw.plugins.jwt_keys import verifier
@@ -63,8 +62,7 @@ def hs256(secret: bytes = SECRET) -> _core.SecretKey:
 
 def public_secret(name: str, asked: list[int]) -> _core.SecretKey:
     """The public half of a private key; notes each time that its verifier is called."""
-    pem = PRIVATE[name].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    check = verifier(_algorithm(name), pem)
+    check = verifier(_algorithm(name), PRIVATE[name].public_key())
 
     def noting(message: bytes, signature: bytes) -> bool:
         asked.append(1)
