@@ -3,6 +3,7 @@
 import http.client
 import itertools
 import json
+import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -152,6 +153,27 @@ def read_response(sock: socket.socket, method: str = "GET") -> Response:
         return Response(received.status, received.reason, received.getheaders(), content)
     finally:
         received.close()
+
+
+def read_pipelined(sock: socket.socket, count: int) -> list[Response]:
+    """That many responses with Content-Length, in order, off a connection that stays open; nothing may lie behind the last."""
+    received, found = bytearray(), list[Response]()
+    while len(found) < count:
+        end = received.find(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: (\d+)", received[:end]) if end >= 0 else None
+        assert end < 0 or length, f"no Content-Length in {bytes(received[:end])!r}"
+        if length and len(received) >= (stop := end + 4 + int(length[1])):
+            status, *lines = received[:end].decode("latin-1").split("\r\n")
+            pairs = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+            _, code, reason = status.split(" ", 2)
+            found.append(Response(int(code), reason, pairs, bytes(received[end + 4 : stop])))
+            del received[:stop]
+            continue
+        piece = sock.recv(65536)
+        assert piece, f"closed after {len(found)} of {count} responses; received {bytes(received)!r}"
+        received += piece
+    assert not received, f"more than {count} responses: {bytes(received)!r}"
+    return found
 
 
 def bytewise(data: bytes) -> Iterator[bytes]:
