@@ -38,5 +38,6 @@ cdef struct Verifiers:          # one per worker
     pthread_cond_t work
     VerifyList queue
     VerifyList done
-    uint32_t idle               # threads that wait
+    uint32_t n_queued
+    uint32_t idle               # threads that wait, or were told and are not awake yet
     bint closing

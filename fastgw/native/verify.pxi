@@ -42,6 +42,7 @@ cdef VerifyJob* verify_take(Verifiers* v) noexcept nogil:
     v.idle -= 1
     if not v.closing:
         job = v.queue.first
+        v.n_queued -= 1
         v.queue.first = job.next
         if job.next == NULL:
             v.queue.last = NULL
@@ -150,7 +151,7 @@ cdef bint verify_queue(Loop* loop, VerifyJob* job) noexcept nogil:
     if not verify_hang_bell(loop, v):
         return False
     pthread_mutex_lock(&v.lock)
-    more = v.idle == 0 and v.n_threads < v.most_threads
+    more = v.n_queued >= v.idle and v.n_threads < v.most_threads
     pthread_mutex_unlock(&v.lock)
     if more and pthread_create(&v.threads[v.n_threads], NULL, verify_work, v) == 0:
         v.n_threads += 1
@@ -158,6 +159,7 @@ cdef bint verify_queue(Loop* loop, VerifyJob* job) noexcept nogil:
         return False
     pthread_mutex_lock(&v.lock)
     verify_append(&v.queue, job)
+    v.n_queued += 1
     pthread_cond_signal(&v.work)
     pthread_mutex_unlock(&v.lock)
     return True
@@ -274,7 +276,7 @@ cdef void verify_close(Loop* loop) noexcept nogil:
     verify_drop(v.queue.first)
     verify_drop(v.done.first)
     v.queue.first = v.queue.last = v.done.first = v.done.last = NULL
-    v.n_jobs = 0
+    v.n_jobs = v.n_queued = 0
     memset(v.buckets, 0, sizeof(v.buckets))
     if v.bell.fd >= 0:
         close(v.bell.fd)
