@@ -1,5 +1,5 @@
 from asyncio import AbstractEventLoop
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, NamedTuple, final
 
@@ -227,6 +227,11 @@ class SecretKey:
     ) -> None: ...
 
 @final
+class KeyRing:
+    def __init__(self, keys: Sequence[tuple[bytes, SecretKey, int | None, int | None]]) -> None: ...
+    def __len__(self) -> int: ...
+
+@final
 class SharedSecret:
     def __init__(self, text: bytes) -> None: ...
     @property
@@ -245,7 +250,12 @@ class Credential:
         secret: SecretKey | None = None,
         leeway: int = 0,
         proof: SharedSecret | None = None,
+        ring: KeyRing | None = None,
     ) -> None: ...
+    @property
+    def ring(self) -> KeyRing | None: ...
+    @ring.setter
+    def ring(self, ring: KeyRing | None) -> None: ...
 
 @final
 class Plan:
@@ -304,6 +314,21 @@ def variable_known(name: str) -> bool: ...
 # -- native plugins --------------------------------------------------------------------------------
 
 @final
+class StripStep(Step):
+    def __init__(self, names: Collection[str]) -> None: ...
+
+@final
+class JwtClaims:
+    def __init__(
+        self,
+        *,
+        issuers: Sequence[str] | None = None,
+        audiences: Sequence[str] | None = None,
+        max_age: int = 0,
+        headers: Sequence[tuple[Sequence[str], str]] = (),
+    ) -> None: ...
+
+@final
 class JwtAuthStep(Step):
     def __init__(
         self,
@@ -316,6 +341,8 @@ class JwtAuthStep(Step):
         hide_credentials: bool = False,
         realm: str = "jwt",
         anonymous: Credential | None = None,
+        rules: JwtClaims | None = None,
+        store: bool = False,
     ) -> None: ...
 
 @final
@@ -453,6 +480,8 @@ class Request:
     def route_id(self) -> str | None: ...
     @property
     def consumer_name(self) -> str | None: ...
+    @property
+    def jwt_claims(self) -> dict[str, Any] | None: ...
     @property
     def status(self) -> int: ...
     @property

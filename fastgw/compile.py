@@ -328,6 +328,8 @@ class Compiler:
                 if self._wrap is not None:
                     made = [self._wrap(step, name, owner, priority) for step in made]
                 steps += [(numbers[name], priority, step) for step in made]
+                if owned := plugin.own_headers(conf):
+                    steps.append((numbers[name], INT32, _core.StripStep(owned)))  # before any step that may look at them
         return _core.Steps(steps, list(numbers.values()))
 
     def _globals(self, _: str) -> _core.Steps:
@@ -386,7 +388,7 @@ class Compiler:
         found = []
         for plugin, raw in sides:
             key = plugin.credential(msgspec.convert(raw, plugin.consumer_conf))
-            credential = _core.Credential(consumer, key.key, id_.encode(), custom_id, key.secret, key.leeway, key.proof)
+            credential = _core.Credential(consumer, key.key, id_.encode(), custom_id, key.secret, key.leeway, key.proof, key.ring)
             found.append((key.kind, credential))
         return found
 

@@ -172,6 +172,7 @@ cdef struct Exchange:
     ChunkDecoder chunks
     Buf request                 # head as sent upstream
     Buf piece                   # first body bytes, framed as sent upstream; kept for a retry
+    Buf claims                  # JSON of a token's payload, where jwt-auth keeps it for later plugins
     Buf up_extra                # header lines for the upstream, set by steps
     uint32_t request_id         # offset in up_extra of the id that request-id gave it, for the log
     uint32_t request_id_len     # 0: none

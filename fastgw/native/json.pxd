@@ -50,3 +50,4 @@ cdef int json_scan(
     const uint8_t* doc, size_t length, JsonWant* wants, size_t want_count, JsonScan* scan
 ) noexcept nogil
 cdef bint json_number_ceil(const JsonText* number, int64_t* out) noexcept nogil
+cdef bint json_number_floor(const JsonText* number, int64_t* out) noexcept nogil

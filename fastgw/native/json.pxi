@@ -201,6 +201,27 @@ cdef inline const uint8_t* json_exponent(
 
 
 cdef bint json_number_ceil_slow(const JsonText* number, int64_t* out) noexcept nogil:
+    cdef bint fraction
+    if not json_number_parts(number, out, &fraction):
+        return False
+    out[0] += fraction and number.at[0] != c'-'
+    return True
+
+
+cdef bint json_number_floor(const JsonText* number, int64_t* out) noexcept nogil:
+    """The greatest whole number not above a checked JSON number, exactly; False when that lies outside +-2^53.
+
+    For a whole n, x >= n means floor(x) >= n; see json_number_ceil for the other comparisons.
+    """
+    cdef bint fraction
+    if not json_number_parts(number, out, &fraction):
+        return False
+    out[0] -= fraction and number.at[0] == c'-'
+    return True
+
+
+cdef bint json_number_parts(const JsonText* number, int64_t* out, bint* some) noexcept nogil:
+    """A checked number without its fraction, and whether that is some; False when it lies outside +-2^53."""
     cdef const uint8_t* at = number.at
     cdef const uint8_t* end = at + number.length
     cdef bint negative = at[0] == c'-'
@@ -228,7 +249,8 @@ cdef bint json_number_ceil_slow(const JsonText* number, int64_t* out) noexcept n
             return False
     if whole == most and fraction:
         return False
-    out[0] = -<int64_t>whole if negative else <int64_t>whole + fraction
+    out[0] = -<int64_t>whole if negative else <int64_t>whole
+    some[0] = fraction
     return True
 
 

@@ -3,6 +3,8 @@ cdef enum:
     JWT_DEFAULT_MAX = 8192      # bytes of a token, unless configured (hardening rule 26)
     JWT_HARD_MAX = 32768        # bytes: no configuration goes beyond a whole request head
     JWT_ARENA = 49152           # bytes: 3/4 of JWT_HARD_MAX decoded, and as much again for what is unescaped
+    JWT_OWN_CLAIMS = 3          # the key, exp, nbf: looked for in every token
+    JWT_ASKED_MAX = 19          # names of more claims that a caller asks for: iss, aud, iat and one per header
     JWT_CACHED_HEADERS = 4      # header segments remembered: an issuer has one per key and algorithm
     JWT_CACHED_TEXT = 256       # bytes: a longer header segment is scanned each time
     JWT_CACHED_KID = 192        # bytes: 3/4 of JWT_CACHED_TEXT, so a kid of such a header always fits
@@ -20,12 +22,20 @@ cdef enum JwtVerdict:
     JWT_NO_KEY_CLAIM
     JWT_BAD_KEY_CLAIM           # not a string, or an empty one
     JWT_UNKNOWN_KEY             # for the caller: no credential has this key
+    JWT_NO_KID                  # for the caller: several keys could be meant
+    JWT_UNKNOWN_KID             # for the caller: no key has this name
+    JWT_KEY_NOT_IN_FORCE        # for the caller: not yet, or no more
     JWT_BAD_ALG
     JWT_BAD_SIGNATURE
     JWT_MISSING_CLAIM           # exp or nbf required and absent
-    JWT_BAD_CLAIM               # exp or nbf not a number within +-2^53
+    JWT_BAD_CLAIM               # exp, nbf or iat not a number within +-2^53
     JWT_EXPIRED
     JWT_NOT_YET
+    JWT_BAD_ISSUER              # not a string, or none of those admitted
+    JWT_BAD_AUDIENCE            # neither a string nor strings, or none of those admitted among them
+    JWT_NO_IAT
+    JWT_EARLY_IAT               # issued in the future
+    JWT_TOO_OLD
     JWT_BUSY                    # for the caller: too many signatures wait to be verified
     JWT_LATER                   # for the caller: no verdict yet
     JWT_VERDICTS                # how many there are
@@ -92,6 +102,7 @@ cdef struct JwtScratch:         # one per thread; what a token needs besides its
     JwtHeaderCache* headers     # NULL: every header is scanned
     size_t max_len              # bytes of a token
     size_t used                 # of arena
+    JsonWant wants[JWT_OWN_CLAIMS + JWT_ASKED_MAX]  # behind our own: what was asked for
     JsonScan json
     uint8_t arena[JWT_ARENA]
 
@@ -100,7 +111,10 @@ cdef int jwt_alg_id(const uint8_t* name, size_t length) noexcept nogil
 cdef int jwt_hmac_alg(int alg) noexcept nogil
 cdef int jwt_parse(
     const char* text, size_t length, const char* key_claim, size_t key_claim_len,
-    JwtToken* token, JwtScratch* scratch
+    const JsonText* asked, size_t asked_count, JwtToken* token, JwtScratch* scratch
+) noexcept nogil
+cdef bint jwt_reread(
+    const char* text, size_t length, const JsonText* asked, size_t asked_count, JwtToken* token, JwtScratch* scratch
 ) noexcept nogil
 cdef int jwt_verify_hs(const JwtToken* token, const HmacKey* key) noexcept nogil
 cdef int jwt_check_times(

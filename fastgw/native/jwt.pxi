@@ -4,7 +4,8 @@
 # configuration: the caller finds the token, looks the key up between jwt_parse and the signature, and checks
 # signatures that are not HMAC. Header parameters that bring a key along (jwk, jku, x5u, x5c) are ignored.
 #
-#   jwt_parse, [caller: key claim to credential, its alg is the token's], jwt_verify_hs, jwt_check_times
+#   jwt_parse, [caller: key claim to credential, its alg is the token's], jwt_verify_hs, jwt_check_times,
+#   [jwt_claims: what a route demands beyond that]
 
 cdef void jwt_scratch_init(JwtScratch* scratch, JwtHeaderCache* headers, size_t max_len) noexcept nogil:
     """Make scratch ready for use; headers may be NULL, max_len 0 means JWT_DEFAULT_MAX."""
@@ -198,16 +199,18 @@ cdef inline void jwt_read_time(const JsonWant* want, JwtTime* time) noexcept nog
 
 cdef int jwt_parse(
     const char* text, size_t length, const char* key_claim, size_t key_claim_len,
-    JwtToken* token, JwtScratch* scratch
+    const JsonText* asked, size_t asked_count, JwtToken* token, JwtScratch* scratch
 ) noexcept nogil:
     """Read a token up to its key claim: JWT_OK, or the verdict on what is wrong with it.
 
-    exp and nbf are read but not judged, since a wrong signature must come first.
+    exp and nbf are read but not judged, since a wrong signature must come first. The same goes for the claims of the names asked
+    for, at most JWT_ASKED_MAX: what was found of them is jwt_asked(scratch).
     """
     cdef const uint8_t* at = <const uint8_t*>text
     cdef const uint8_t* end = at + length
     cdef JwtSpan header, payload, signature
-    cdef JsonWant wants[3]
+    cdef JsonWant* wants = scratch.wants
+    cdef size_t i
     cdef int verdict
     if length > scratch.max_len:
         return JWT_TOO_LARGE
@@ -228,7 +231,10 @@ cdef int jwt_parse(
     json_want(&wants[0], <const uint8_t*>key_claim, key_claim_len)
     json_want(&wants[1], b"exp", 3)
     json_want(&wants[2], b"nbf", 3)
-    if json_scan(token.payload.at, token.payload.length, wants, 3, &scratch.json) != JSON_OK:
+    for i in range(asked_count):
+        json_want(&wants[JWT_OWN_CLAIMS + i], asked[i].at, asked[i].length)
+    if json_scan(
+            token.payload.at, token.payload.length, wants, JWT_OWN_CLAIMS + asked_count, &scratch.json) != JSON_OK:
         return JWT_BAD_PAYLOAD
     jwt_read_time(&wants[1], &token.times.exp)
     jwt_read_time(&wants[2], &token.times.nbf)
@@ -237,6 +243,31 @@ cdef int jwt_parse(
     if wants[0].kind != JSON_STRING or wants[0].value.length == 0:
         return JWT_BAD_KEY_CLAIM
     return JWT_OK if jwt_unescape(scratch, &wants[0].value, &token.key) else JWT_TOO_LARGE
+
+
+cdef inline const JsonWant* jwt_asked(const JwtScratch* scratch) noexcept nogil:
+    """What jwt_parse or jwt_reread found of the claims asked for, in their order; gone with the scratch's next use."""
+    return &scratch.wants[JWT_OWN_CLAIMS]
+
+
+cdef bint jwt_reread(
+    const char* text, size_t length, const JsonText* asked, size_t asked_count, JwtToken* token, JwtScratch* scratch
+) noexcept nogil:
+    """The payload, and the claims asked for, of a token that jwt_parse found lawful before; nothing else is filled in."""
+    cdef const uint8_t* at = <const uint8_t*>text
+    cdef const uint8_t* end = at + length
+    cdef JsonWant* wants = &scratch.wants[JWT_OWN_CLAIMS]
+    cdef JwtSpan header, payload
+    cdef size_t i
+    if not jwt_next_segment(&at, end, &header) or not jwt_next_segment(&at, end, &payload):
+        return False
+    scratch.used = 0
+    if not jwt_decode(scratch, &payload, &token.payload):
+        return False
+    for i in range(asked_count):
+        json_want(&wants[i], asked[i].at, asked[i].length)
+    return not asked_count or json_scan(
+        token.payload.at, token.payload.length, wants, asked_count, &scratch.json) == JSON_OK
 
 
 # Judging
@@ -281,8 +312,11 @@ cdef const char* jwt_reasons[JWT_VERDICTS]
 jwt_reasons[:] = [
     b"jwt.ok", b"jwt.no_token", b"jwt.repeated", b"jwt.too_large", b"jwt.malformed",
     b"jwt.bad_header", b"jwt.unsupported", b"jwt.bad_payload", b"jwt.no_key_claim", b"jwt.bad_key_claim",
-    b"jwt.unknown_key", b"jwt.bad_alg", b"jwt.bad_signature", b"jwt.missing_claim", b"jwt.bad_claim",
-    b"jwt.expired", b"jwt.not_yet", b"jwt.busy", b"jwt.later",
+    b"jwt.unknown_key", b"jwt.kid_missing", b"jwt.unknown_kid", b"jwt.key_not_in_force",
+    b"jwt.bad_alg", b"jwt.bad_signature", b"jwt.missing_claim", b"jwt.bad_claim",
+    b"jwt.expired", b"jwt.not_yet",
+    b"jwt.issuer", b"jwt.audience", b"jwt.iat_missing", b"jwt.iat_in_future", b"jwt.too_old",
+    b"jwt.busy", b"jwt.later",
 ]
 
 

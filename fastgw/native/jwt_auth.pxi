@@ -1,4 +1,4 @@
-# jwt_auth: the jwt-auth plugin's step: find the token, verify it against the credential that its key claim names, attach the
+# jwt_auth: the jwt-auth plugin's step: find the token, verify it by a key of the credential that its key claim names, attach the
 # consumer. Texts and order are APISIX's (DESIGN section 5); the reason goes to the log only.
 
 cdef struct JwtAuthConf:
@@ -16,44 +16,10 @@ cdef struct JwtAuthConf:
     bint listed_only            # claims_to_verify given: others are not checked
     bint hide
     CredentialC* anonymous      # NULL: refuse
-
-
-cdef uint64_t secret_serial     # of the SecretKey made last
-
-
-cdef class SecretKey:
-    """What a credential's secret was made into: midstates for HMAC, or a Python verifier for the other algorithms.
-
-    `algorithm`: "HS256" … "EdDSA". `secret`: the HMAC key's bytes. `verifier(signing_input, signature) -> bool` serves the
-    public-key algorithms; `quick`: it is asked at once, and not by another thread.
-    """
-    cdef VerifyKey key
-    cdef HmacKey hmac           # right behind the key: both are asked for at once
-    cdef readonly str algorithm
-    cdef object verifier
-
-    def __cinit__(self, str algorithm not None, bytes secret=b"", verifier=None, *, bint quick=False):
-        global secret_serial
-        cdef bytes name = algorithm.encode()
-        secret_serial += 1
-        self.key.serial = secret_serial
-        self.algorithm = algorithm
-        self.verifier = verifier
-        self.key.alg = jwt_alg_id(<const uint8_t*><const char*>name, len(name))
-        if self.key.alg == JWT_ALG_OTHER:
-            raise ValueError(f"algorithm: unknown {algorithm!r}")
-        if jwt_hmac_alg(self.key.alg):
-            if not secret:
-                raise ValueError(f"secret: {algorithm} needs one")
-            hmac_key_init(&self.hmac, jwt_hmac_alg(self.key.alg), <const uint8_t*><const char*>secret, len(secret))
-            self.key.hmac = &self.hmac
-        elif verifier is None:
-            raise ValueError(f"verifier: {algorithm} needs one")
-        self.key.verifier = <PyObject*>self.verifier
-        self.key.quick = quick
-
-    def __dealloc__(self):
-        sha2_wipe(&self.hmac, sizeof(self.hmac))
+    const ClaimRules* rules     # NULL: none
+    const JsonText* asked       # the claims that they are about
+    uint32_t n_asked
+    bint store                  # the claims are kept for later plugins
 
 
 cdef int jwt_signed(Exchange* x, const JwtToken* token, const VerifyKey* key) noexcept nogil:
@@ -69,13 +35,16 @@ cdef int jwt_signed(Exchange* x, const JwtToken* token, const VerifyKey* key) no
 
 
 cdef class JwtAuthStep(Step):
-    """jwt-auth of one route. `claims`: None, or the claims_to_verify; `anonymous`: the Credential of the fallback consumer."""
+    """jwt-auth of one route. `claims`: None, or the claims_to_verify; `anonymous`: the Credential of the fallback consumer;
+    `rules`: what else is done with claims; `store`: whether Python plugins may read them."""
     cdef JwtAuthConf conf
     cdef list held
     cdef Credential anonymous
+    cdef JwtClaims rules
 
     def __init__(self, *, str header="authorization", str query="jwt", str cookie="jwt", str key_claim="key",
-                 claims=None, bint hide_credentials=False, str realm="jwt", Credential anonymous=None):
+                 claims=None, bint hide_credentials=False, str realm="jwt", Credential anonymous=None,
+                 JwtClaims rules=None, bint store=False):
         raw = [header.lower().encode(), query.encode(), cookie.encode(), key_claim.encode(),
                f'WWW-Authenticate: Bearer realm="{realm}"\r\n'.encode()]
         self.held = raw
@@ -95,6 +64,12 @@ cdef class JwtAuthStep(Step):
         self.conf.hide = hide_credentials
         if anonymous is not None:
             self.conf.anonymous = &anonymous.c
+        self.rules = rules
+        if rules is not None:
+            self.conf.rules = &rules.c
+            self.conf.asked = rules.c.asked
+            self.conf.n_asked = rules.c.n_asked
+        self.conf.store = store
         self.bind(step_jwt_auth, &self.conf, "rewrite")
 
 
@@ -118,12 +93,11 @@ cdef int jwt_locate(Exchange* x, const JwtAuthConf* c, Span* token) noexcept nog
     return JWT_OK if cookie_find(x, c.cookie, c.cookie_len, token) else JWT_NO_TOKEN
 
 
-cdef inline CredentialC* jwt_holds(const SnapshotC* snapshot, const TokenEntry* entry) noexcept nogil:
-    # The credential that a remembered token proves on this snapshot; NULL: it must be verified afresh. A secret is told by its
-    # serial, which no other ever bears, and not by its address, which another may get.
+cdef inline CredentialC* jwt_holds(const SnapshotC* snapshot, const TokenEntry* entry, int64_t now) noexcept nogil:
+    # The credential that a remembered token proves on this snapshot; NULL: it must be verified afresh.
     cdef CredentialC* credential = <CredentialC*>map_get_hashed(
         &snapshot.credentials[CREDENTIAL_JWT], entry.key_hash, token_key(entry), entry.key_len)
-    if credential == NULL or credential.secret.serial != entry.secret or snapshot.revocations != entry.revocations:
+    if credential == NULL or snapshot.revocations != entry.revocations or not keyring_holds(credential, entry.secret, now):
         return NULL
     return credential
 
@@ -132,9 +106,10 @@ cdef inline void credential_fetch(const CredentialC* c) noexcept nogil:
     # Of many credentials the one asked for is seldom in a cache. What the request reads of it from here to its log line is asked
     # for at once instead of one miss after the other.
     cdef const ConsumerC* consumer = c.consumer
-    prefetch(c.secret)
-    prefetch(<const char*>c.secret + 64)        # its midstates, which stand behind it
-    prefetch(<const char*>c.secret + 128)
+    if c.secret != NULL:
+        prefetch(c.secret)
+        prefetch(<const char*>c.secret + 64)    # its midstates, which stand behind it
+        prefetch(<const char*>c.secret + 128)
     prefetch(consumer)
     prefetch(<const char*>consumer + 64)
     prefetch(<const char*>consumer + sizeof(ConsumerC) - 1)
@@ -155,10 +130,14 @@ cdef inline void consumer_fetch(const ConsumerC* c) noexcept nogil:
         prefetch(c.chain.steps[PHASE_ACCESS])
 
 
-cdef int jwt_verify(Exchange* x, const JwtAuthConf* c, const Span* span, JwtToken* token, CredentialC** found) noexcept nogil:
-    # All but the times.
+cdef int jwt_verify(
+    Exchange* x, const JwtAuthConf* c, const Span* span, JwtToken* token, CredentialC** found, uint64_t* serial
+) noexcept nogil:
+    # All but the claims. `serial`: of the key that it was verified by.
     cdef CredentialC* credential
-    cdef int verdict = jwt_parse(span.p, span.n, c.key_claim, c.key_claim_len, token, x.loop.jwt)
+    cdef const VerifyKey* key
+    cdef int verdict = jwt_parse(
+        span.p, span.n, c.key_claim, c.key_claim_len, c.asked, c.n_asked, token, x.loop.jwt)
     if verdict != JWT_OK:
         return verdict
     credential = <CredentialC*>map_get(
@@ -166,18 +145,53 @@ cdef int jwt_verify(Exchange* x, const JwtAuthConf* c, const Span* span, JwtToke
     if credential == NULL:
         return JWT_UNKNOWN_KEY
     credential_fetch(credential)
-    if token.alg != credential.secret.alg:      # the credential fixes the algorithm, never the token
+    if credential.ring == NULL:
+        key = credential.secret
+        serial[0] = key.serial
+    else:
+        verdict = keyring_choose(credential, token, x.loop.wall, &key, serial)
+        if verdict != JWT_OK:
+            return verdict
+    if token.alg != key.alg:                    # the key fixes the algorithm, never the token
         return JWT_BAD_ALG
     consumer_fetch(credential.consumer)
-    verdict = jwt_signed(x, token, credential.secret)
+    verdict = jwt_signed(x, token, key)
     if verdict != JWT_OK:
         return verdict
     found[0] = credential
     return JWT_OK
 
 
-cdef inline int jwt_admit(Exchange* x, const JwtAuthConf* c, CredentialC* credential, const JwtTimes* times) noexcept nogil:
+cdef int jwt_take_claims(Exchange* x, const JwtAuthConf* c, const JwtToken* token, int64_t leeway) noexcept nogil:
+    # Judges what jwt_parse or jwt_reread just found, and keeps what is to be handed on.
+    cdef const JsonWant* found = jwt_asked(x.loop.jwt)
+    cdef int verdict
+    if c.rules != NULL:
+        verdict = claims_judge(c.rules, found, x.loop.wall, leeway)
+        if verdict != JWT_OK:
+            return verdict
+        claims_lines(c.rules, found, &x.loop.jwt.json, &x.up_extra)
+    if c.store:
+        buf_put(&x.claims, token.payload.at, token.payload.length)
+    return JWT_OK
+
+
+cdef void jwt_drop_claims(Exchange* x, const JwtAuthConf* c) noexcept nogil:
+    # What an earlier token said, say a global rule's, is not to stand beside what this one says or does not.
+    cdef uint32_t i
+    buf_reset(&x.claims)
+    if c.rules != NULL:
+        for i in range(c.rules.n_headers):
+            while extra_drop(x, c.rules.headers[i].line, c.rules.headers[i].line_len - 2):
+                pass
+
+
+cdef inline int jwt_admit(
+    Exchange* x, const JwtAuthConf* c, CredentialC* credential, const JwtTimes* times, const JwtToken* token
+) noexcept nogil:
     cdef int verdict = jwt_check_times(times, x.loop.wall, credential.leeway, c.required, c.listed_only)
+    if verdict == JWT_OK and (c.rules != NULL or c.store):
+        verdict = jwt_take_claims(x, c, token, credential.leeway)
     if verdict == JWT_OK:
         x.credential = credential
         x.consumer = credential.consumer
@@ -191,6 +205,7 @@ cdef int jwt_judge(Exchange* x, const JwtAuthConf* c) noexcept nogil:
     cdef TokenEntry* entry
     cdef JwtToken token
     cdef CredentialC* credential = NULL
+    cdef uint64_t serial = 0
     cdef bint nameable
     cdef int verdict = jwt_locate(x, c, &span)
     if verdict != JWT_OK:
@@ -198,27 +213,32 @@ cdef int jwt_judge(Exchange* x, const JwtAuthConf* c) noexcept nogil:
     nameable = token_name(cache, c.key_claim, c.key_claim_len, span.p, span.n, &name)
     entry = token_recall(cache, &name) if nameable else NULL
     if entry != NULL:
-        credential = jwt_holds(x.snapshot, entry)
+        credential = jwt_holds(x.snapshot, entry, x.loop.wall)
         if credential != NULL:
             metric_add(x.loop, M_TOKEN_HITS, 1)
             token_used(cache, &name)
-            return jwt_admit(x, c, credential, &entry.times)
+            if (c.rules != NULL or c.store) and not jwt_reread(
+                    span.p, span.n, c.asked, c.n_asked, &token, x.loop.jwt):
+                return JWT_MALFORMED
+            return jwt_admit(x, c, credential, &entry.times, &token)
         token_forget(cache, &name)
     if cache.n_sets and x.verify_rounds == 0:
         metric_add(x.loop, M_TOKEN_MISSES, 1)
-    verdict = jwt_verify(x, c, &span, &token, &credential)
+    verdict = jwt_verify(x, c, &span, &token, &credential, &serial)
     if verdict != JWT_OK:
         return verdict
-    verdict = jwt_admit(x, c, credential, &token.times)
+    verdict = jwt_admit(x, c, credential, &token.times, &token)
     if verdict == JWT_OK and nameable:
-        token_remember(
-            cache, &name, &token, credential.secret.serial, x.snapshot.revocations, x.loop.wall, credential.leeway)
+        token_remember(cache, &name, &token, serial, x.snapshot.revocations, x.loop.wall, credential.leeway)
     return verdict
 
 
 cdef int step_jwt_auth(Exchange* x, void* p) noexcept nogil:
     cdef JwtAuthConf* c = <JwtAuthConf*>p
-    cdef int verdict = jwt_judge(x, c)
+    cdef int verdict
+    if c.rules != NULL or x.claims.len:
+        jwt_drop_claims(x, c)
+    verdict = jwt_judge(x, c)
     if verdict == JWT_LATER:
         return STEP_AGAIN
     if verdict == JWT_BUSY:     # nobody was found wanting, so nobody is taken for someone else either
@@ -273,18 +293,28 @@ cdef void hide_cookie(Exchange* x, const char* name, uint32_t n) noexcept nogil:
 
 cdef void extra_cut(Exchange* x, const char* name, uint32_t n, Buf* value) noexcept nogil:
     # Takes the step-made line of that name out of the lines for the upstream, and appends its value.
+    cdef Span found
+    if extra_find(&x.up_extra, name, n, &found):
+        buf_put(value, found.p, found.n)
+        extra_drop(x, name, n)
+
+
+cdef bint extra_drop(Exchange* x, const char* name, uint32_t n) noexcept nogil:
+    # Takes the first step-made line of that name out; False: there is none.
     cdef Buf* lines = &x.up_extra
     cdef Span found
     cdef uint32_t at, size
     if not extra_find(lines, name, n, &found):
-        return
-    buf_put(value, found.p, found.n)
+        return False
     at = <uint32_t>(found.p - lines.p) - n - 2
     size = n + 2 + found.n + 2
     memmove(lines.p + at, lines.p + at + size, lines.len - at - size)
     lines.len -= size
-    if x.request_id > at:
+    if x.request_id >= at + size:
         x.request_id -= size
+    elif x.request_id > at:
+        x.request_id_len = 0
+    return True
 
 
 cdef void put_cookies(

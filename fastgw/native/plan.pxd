@@ -85,12 +85,27 @@ cdef struct ConsumerC:
     const char* group
     uint32_t group_len
 
+cdef enum:
+    RING_KEYS_MAX = 64          # keys of one credential: a kid is looked for in all of them
+    KID_BYTES_MAX = 256         # bytes of a kid
+
 cdef struct VerifyKey:          # what a credential's secret was made into
     uint64_t serial             # of the SecretKey; no two in a process's life have the same
     int32_t alg                 # JwtAlg
     bint quick                  # a signature is judged sooner than handed over to a thread
     const HmacKey* hmac         # HS*: midstates
     PyObject* verifier          # the others: a Python callable, borrowed
+
+cdef struct RingKeyC:           # a key by the name that tokens call it by
+    const char* kid
+    uint32_t kid_len
+    const VerifyKey* key
+    int64_t not_before, expires     # s of CLOCK_REALTIME: in force from the one and before the other
+
+cdef struct KeyRingC:
+    RingKeyC* keys
+    uint32_t n
+    uint64_t serial             # of the first key; those of the others follow. Not the SecretKeys' own: see keyring_holds
 
 cdef struct CredentialC:
     ConsumerC* consumer
@@ -99,7 +114,8 @@ cdef struct CredentialC:
     uint32_t identity_len
     uint32_t logged_len
     const char* first           # what its consumer's first step in `access` reads, or NULL
-    const VerifyKey* secret
+    const VerifyKey* secret     # NULL: the ring alone
+    const KeyRingC* ring        # NULL: the secret alone, whatever the token's kid
     const SecretC* proof        # of credentials whose secret the client shows itself
     int64_t leeway
 
@@ -188,12 +204,17 @@ cdef class Consumer:
     cdef bytes group
     cdef Steps steps
 
+cdef class KeyRing:
+    cdef KeyRingC c
+    cdef list held
+
 cdef class Credential:
     cdef CredentialC c
     cdef readonly Consumer consumer
     cdef readonly bytes key
     cdef bytes text
     cdef object secret
+    cdef KeyRing held_ring
     cdef SharedSecret proof
 
 cdef class Plan:

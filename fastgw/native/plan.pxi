@@ -185,14 +185,14 @@ cdef class Consumer:
 
 
 cdef class Credential:
-    """One way of a consumer to prove itself. `key` is what a request names it by; `secret` a SecretKey or None; `proof` the
-    SharedSecret that requests must show, or None.
+    """One way of a consumer to prove itself. `key` is what a request names it by; `secret` a SecretKey or None; `ring` a
+    KeyRing or None; `proof` the SharedSecret that requests must show, or None.
 
     `custom_id` is the consumer's label. The identity lines for the upstream are made here, once.
     """
 
     def __cinit__(self, Consumer consumer not None, bytes key not None, bytes id=b"", bytes custom_id=b"",
-                  SecretKey secret=None, long long leeway=0, SharedSecret proof=None):
+                  SecretKey secret=None, long long leeway=0, SharedSecret proof=None, KeyRing ring=None):
         self.consumer = consumer
         self.key = key
         self.secret = secret
@@ -218,6 +218,20 @@ cdef class Credential:
         self.proof = proof
         if proof is not None:
             self.c.proof = &proof.c
+        self.ring = ring
+
+    @property
+    def ring(self) -> KeyRing | None:
+        """The keys that a token's kid chooses from. May be set, between requests: what was verified by the ring before is
+        verified afresh."""
+        return self.held_ring
+
+    @ring.setter
+    def ring(self, KeyRing ring):
+        if ring is None and self.secret is None and self.proof is None:
+            ring = KeyRing(())      # refuses every token; nothing has to ask whether there is any key at all
+        self.c.ring = NULL if ring is None else &ring.c
+        self.held_ring = ring
 
 
 cdef class Plan:

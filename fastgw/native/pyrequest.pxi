@@ -3,6 +3,10 @@
 # its own request a 500, never the worker.
 
 
+from json import loads as _json_loads
+from typing import Any
+
+
 class PluginError(Exception):
     """A Python plugin broke its contract; the request gets a 500 and the log this text."""
 
@@ -38,6 +42,8 @@ cdef class Request:
     cdef readonly dict ctx
     cdef object body_future     # of who awaits the body; None: nobody does
     cdef list replies           # whose texts the exchange points to
+    cdef bytes claims_text      # what `claims` was read from
+    cdef dict claims
 
     def __init__(self):
         raise TypeError("Request is made by the gateway")
@@ -100,6 +106,19 @@ cdef class Request:
         """Username of the authenticated consumer."""
         cdef ConsumerC* consumer = self.alive().consumer
         return None if consumer == NULL else consumer.name[:consumer.name_len].decode()
+
+    @property
+    def jwt_claims(self) -> dict[str, Any] | None:
+        """The claims of the token that jwt-auth admitted, where its store_in_ctx is true."""
+        cdef Exchange* x = self.alive()
+        cdef bytes text
+        if x.claims.len == 0:
+            return None
+        text = x.claims.p[:x.claims.len]
+        if text != self.claims_text:
+            self.claims = _json_loads(text)     # not msgspec: a claim may be beyond any double, and must not cost a 500
+            self.claims_text = text
+        return self.claims
 
     @property
     def status(self) -> int:

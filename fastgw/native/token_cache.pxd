@@ -13,7 +13,7 @@ cdef struct TokenSet:           # one cache line: all that most lookups of an un
 
 cdef struct TokenEntry:         # 33 cache lines; an odd number, so that the first ones spread over the processor's caches
     JwtTimes times
-    uint64_t secret             # serial of the SecretKey that verified it
+    uint64_t secret             # serial of the key that verified it
     uint64_t revocations        # of the snapshot that it was verified on
     uint64_t key_hash           # map_hash of the key claim
     uint16_t claim_len          # lengths of the three runs of text

@@ -31,7 +31,7 @@ def _bench_token_cache(Snapshot snapshot not None, list tokens not None, uint32_
             text = tokens[at]
             spans[at].p = text
             spans[at].n = <uint32_t>len(text)
-            if (jwt_parse(spans[at].p, spans[at].n, claim_at, claim_len, &token, scratch) != JWT_OK
+            if (jwt_parse(spans[at].p, spans[at].n, claim_at, claim_len, NULL, 0, &token, scratch) != JWT_OK
                     or not token_name(&cache, claim_at, claim_len, spans[at].p, spans[at].n, &name)):
                 raise ValueError(f"tokens[{at}]: expected a lawful one that fits into an entry")
             credential = <CredentialC*>map_get(
@@ -46,7 +46,7 @@ def _bench_token_cache(Snapshot snapshot not None, list tokens not None, uint32_
                 token_name(&cache, claim_at, claim_len, spans[at].p, spans[at].n, &name)
                 entry = token_recall(&cache, &name)
                 if entry != NULL:
-                    credential = jwt_holds(&snapshot.c, entry)
+                    credential = jwt_holds(&snapshot.c, entry, 0)
                     if credential != NULL:
                         token_used(&cache, &name)
                         hits += jwt_check_times(&entry.times, 0, credential.leeway, 0, False) == JWT_OK

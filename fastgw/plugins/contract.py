@@ -82,6 +82,8 @@ class Key(NamedTuple):
     """Seconds of grace for the times of a token."""
     proof: _core.SharedSecret | None = None
     """The secret that a request must show, where it does not only prove to know one."""
+    ring: _core.KeyRing | None = None
+    """Keys that a token chooses from, instead of the secret or beside it."""
 
 
 class Plugin:
@@ -113,6 +115,11 @@ class Plugin:
     def provision(self, conf: Any, env: Env) -> list[_core.Step]:
         """The steps of one configuration, made once per snapshot: by default one per phase method."""
         return [_core.PythonStep(self.name, phase, getattr(self, phase), conf) for phase in self.phases]
+
+    def own_headers(self, conf: Any) -> Collection[str]:
+        """Headers of the request that only this plugin may set. Where it is configured no client's copy crosses, also when it
+        does not run."""
+        return ()
 
     def credential(self, conf: Any) -> Key:
         """What a decoded `consumer_conf` is found and checked by. Auth plugins only."""

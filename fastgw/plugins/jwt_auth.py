@@ -1,47 +1,39 @@
 """jwt-auth: admit a request that carries a token signed by a consumer's key.
 
-Owns the two configurations, of routes and of credentials. Must not know routes, consumers, or how a token is
-verified (native/jwt).
+Owns the configuration of routes. Must not know routes, consumers, what a credential is (jwt_credential.py), or how a token
+is verified (native/jwt).
 """
 
-import base64
-import binascii
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from msgspec import Meta
 
 from fastgw import _core
 from fastgw.errors import Fault, Path
 from fastgw.plugins.contract import Env, Key, Plugin, PluginConf
-from fastgw.plugins.jwt_keys import public_secret
-from fastgw.schema.base import HeaderName, Realm, Secret, Text, unique
-from fastgw.schema.pem import load_public_key
-from fastgw.schema.rules import required
+from fastgw.plugins.jwt_credential import Algorithm, ConsumerConf, key_of
+from fastgw.schema.base import HeaderName, Realm, Text, unique, whole
 
 __all__ = ["Algorithm", "Conf", "ConsumerConf", "JwtAuth"]
 
-Algorithm = Literal[
-    "HS256",
-    "HS384",
-    "HS512",
-    "RS256",
-    "RS384",
-    "RS512",
-    "ES256",
-    "ES384",
-    "ES512",
-    "PS256",
-    "PS384",
-    "PS512",
-    "EdDSA",
+_HEADERS = 16  # of claims
+_DEPTH = 31  # names on the way to a claim; no token has more objects inside each other
+_MOST_AGE = 2**31 - 1  # seconds, 68 years
+_NAMES = re.compile(r"((?:[^.\\]|\\.)+)(?:\.|$)", re.DOTALL)
+_PUNCTUATION = re.compile(r"[^0-9a-z]")
+
+Admitted = Annotated[tuple[Text, ...], Meta(min_length=1, max_length=256), unique]
+ClaimPath = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=1024,
+        pattern=whole(rf"^(?:[^.\\]|\\[.\\])+(?:\.(?:[^.\\]|\\[.\\])+){{0,{_DEPTH - 1}}}$"),
+        title="names of claims joined by '.'; a dot or backslash in a name stands behind a backslash",
+    ),
 ]
-_CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
-_LONGEST_GRACE = 2**31 - 1  # seconds, 68 years
-_RSA_BITS = 2048  # RFC 7518 section 3.3
-_RSA_EXPONENT = 65537
-_PUBLIC_TEXTS = (b"-----BEGIN ", b"ssh-rsa ", b"ssh-ed25519 ", b"ecdsa-sha2-")
 
 
 class Conf(PluginConf, frozen=True, kw_only=True):
@@ -52,8 +44,12 @@ class Conf(PluginConf, frozen=True, kw_only=True):
     cookie: the cookie that carries it
     hide_credentials: whether it is removed before the request goes upstream
     key_claim_name: the claim that names the key
-    store_in_ctx: whether later plugins may read the claims
+    store_in_ctx: whether later plugins may read the claims, as `request.jwt_claims`
     claims_to_verify: claims that must be there; both are checked wherever they are
+    issuers: what the claim `iss` may be; any, and none at all, where it is left out
+    audiences: what the claim `aud` must be, or hold, one of; any, and none at all, where it is left out
+    max_token_age: seconds that may have passed since the claim `iat`
+    claims_to_headers: claims, by the way to them (`realm.roles`), and the header that carries each upstream
     realm: the realm of the WWW-Authenticate header
     anonymous_consumer: who a request without a good token is taken for, instead of refusing it
     """
@@ -65,85 +61,26 @@ class Conf(PluginConf, frozen=True, kw_only=True):
     key_claim_name: Text = "key"
     store_in_ctx: bool = False
     claims_to_verify: Annotated[tuple[Literal["exp", "nbf"], ...], unique] = ()
+    issuers: Admitted | None = None
+    audiences: Admitted | None = None
+    max_token_age: Annotated[int, Meta(ge=1, le=_MOST_AGE)] | None = None
+    claims_to_headers: Annotated[dict[ClaimPath, HeaderName], Meta(max_length=_HEADERS)] | None = None
     realm: Realm = "jwt"
     anonymous_consumer: Text | None = None
 
-
-class ConsumerConf(PluginConf, frozen=True, kw_only=True):
-    """jwt-auth on a consumer or credential: the key that signs its tokens.
-
-    key: the value of the claim that names the key; unique among all credentials
-    secret: the shared secret of HS256, HS384 and HS512
-    algorithm: the only algorithm accepted
-    public_key: the public key, PEM, of all other algorithms
-    exp: seconds; kept for APISIX clients, without effect
-    base64_secret: whether `secret` is the shared secret in base64
-    lifetime_grace_period: seconds of leeway for exp and nbf
-    """
-
-    key: Text
-    secret: Secret | None = None
-    algorithm: Algorithm = "HS256"
-    public_key: Text | None = None
-    exp: Annotated[int, Meta(ge=1)] = 86400
-    base64_secret: bool = False
-    lifetime_grace_period: Annotated[int, Meta(ge=0, le=_LONGEST_GRACE)] = 0
-
     @classmethod
     def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
-        """HS needs a secret that is one; the others a public key of their kind."""
-        algorithm = good.get("algorithm", "HS256")
-        if "algorithm" in present and "algorithm" not in good:
-            return
-        if algorithm.startswith("HS"):
-            reason = 'property "secret" is required when using HS based algorithms'
-            yield from required(present, "secret", f'algorithm "{algorithm}" needs it', reason)
-            if "secret" in good:
-                yield from _secret_faults(good["secret"], bool(good.get("base64_secret")))
-        else:
-            why = f'algorithm "{algorithm}" needs it'
-            yield from required(present, "public_key", why, "missing valid public key")
-            if "public_key" in good:
-                yield from _public_key_faults(algorithm, good["public_key"])
-
-
-def _secret_faults(secret: str, base64_secret: bool) -> Iterator[Fault]:
-    key = secret.encode(errors="surrogatepass")
-    if base64_secret:
-        try:
-            key = base64.b64decode(key, validate=True)
-        except (binascii.Error, ValueError):
-            reason = "base64_secret required but the secret is not in base64 format"
-            yield Fault(Path(("secret",)), "expected base64, as base64_secret is true", "format", apisix=reason)
-            return
-        if not key:
-            yield Fault(Path(("secret",)), "expected base64 of at least 1 byte", "format")
-    # An HS secret that is public text lets anyone who knows the public key sign (algorithm confusion).
-    if key.lstrip().startswith(_PUBLIC_TEXTS):
-        message = "expected a shared secret, found the text of a key or certificate; choose its algorithm instead"
-        yield Fault(Path(("secret",)), message, "format")
-
-
-def _public_key_faults(algorithm: str, text: str) -> Iterator[Fault]:
-    wrong = ""
-    try:
-        key = load_public_key(text)
-    except ValueError as error:
-        wrong = str(error)
-    else:
-        if algorithm.startswith(("RS", "PS")):
-            if not isinstance(key, rsa.RSAPublicKey):
-                wrong = "an RSA key"
-            elif key.key_size < _RSA_BITS or key.public_numbers().e < _RSA_EXPONENT:
-                wrong = f"an RSA key of at least {_RSA_BITS} bits with an exponent of at least {_RSA_EXPONENT}"
-        elif algorithm in _CURVES:
-            if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != _CURVES[algorithm]:
-                wrong = f"a key on the curve {_CURVES[algorithm]}"
-        elif not isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
-            wrong = "an Ed25519 or Ed448 key"
-    if wrong:
-        message = f'expected {wrong}, as algorithm is "{algorithm}"'
-        yield Fault(Path(("public_key",)), message, "format", apisix="missing valid public key")
+        """No claim may speak in the gateway's own name, and no two by one header."""
+        seen: dict[str, str] = {}
+        for claim, header in good.get("claims_to_headers", {}).items():
+            at = Path(("claims_to_headers", claim))
+            try:
+                _core.JwtClaims(headers=[([claim], header)])
+            except ValueError:
+                yield Fault(at, f'expected a header that the gateway does not set itself, found "{header}"', "rule")
+            first = seen.setdefault(_PUNCTUATION.sub("-", header.lower()), claim)
+            if first != claim:
+                yield Fault(at, f'expected a header of its own, found that of "{first}"', "rule")
 
 
 class JwtAuth(Plugin):
@@ -170,15 +107,28 @@ class JwtAuth(Plugin):
             hide_credentials=conf.hide_credentials,
             realm=conf.realm,
             anonymous=env.anonymous(name) if name is not None else None,
+            rules=_rules(conf),
+            store=conf.store_in_ctx,
         )
         return [step]
 
+    def own_headers(self, conf: Conf) -> Collection[str]:
+        """Those that carry claims."""
+        return tuple((conf.claims_to_headers or {}).values())
+
     def credential(self, conf: ConsumerConf) -> Key:
-        """HS secrets become midstates; the others a verifier by `cryptography`."""
-        if conf.algorithm.startswith("HS"):
-            text = (conf.secret or "").encode()
-            raw = base64.b64decode(text) if conf.base64_secret else text
-            secret = _core.SecretKey(conf.algorithm, secret=raw)
-        else:
-            secret = public_secret(conf.algorithm, conf.public_key or "")
-        return Key("jwt", conf.key.encode(), secret, conf.lifetime_grace_period)
+        """The key that a token names, and what its tokens are verified by."""
+        return key_of(conf)
+
+
+def _rules(conf: Conf) -> _core.JwtClaims | None:
+    """What is done with claims, None where nothing is."""
+    headers = [(_names(path), header) for path, header in (conf.claims_to_headers or {}).items()]
+    if not (conf.issuers or conf.audiences or conf.max_token_age or headers):
+        return None
+    return _core.JwtClaims(issuers=conf.issuers, audiences=conf.audiences, max_age=conf.max_token_age or 0, headers=headers)
+
+
+def _names(path: str) -> list[str]:
+    r"""`a.b\.c` is the way through `a` to `b.c`."""
+    return [re.sub(r"\\(.)", r"\1", name) for name in _NAMES.findall(path)]

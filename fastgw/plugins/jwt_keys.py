@@ -29,9 +29,13 @@ _HASHES: Final = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.
 
 
 def public_secret(algorithm: str, public_key: str | PublicKey) -> _core.SecretKey:
-    """What a worker verifies signatures of one key with. Raises ValueError when the key does not fit the algorithm."""
-    key = load_public_key(public_key) if isinstance(public_key, str) else public_key
+    """What a worker verifies signatures of one key, PEM or loaded, with. Raises ValueError when the key does not fit the algorithm."""
+    key = _loaded(public_key)
     return _core.SecretKey(algorithm, verifier=verifier(algorithm, key), quick=_is_quick(key))
+
+
+def _loaded(key: str | PublicKey) -> object:
+    return load_public_key(key) if isinstance(key, str) else key
 
 
 def _is_quick(key: object) -> bool:
@@ -40,8 +44,9 @@ def _is_quick(key: object) -> bool:
     return isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _QUICK_CURVES
 
 
-def verifier(algorithm: str, key: object) -> Verifier:
-    """The judge for one public key. Raises ValueError when it does not fit the algorithm."""
+def verifier(algorithm: str, public_key: str | PublicKey) -> Verifier:
+    """The judge for one public key, PEM or loaded. Raises ValueError when it does not fit the algorithm."""
+    key = _loaded(public_key)
     if algorithm == "EdDSA" and isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
         return _judge(lambda message, signature: key.verify(signature, message))
     digest = _HASHES.get(algorithm[2:])
