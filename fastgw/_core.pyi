@@ -271,6 +271,7 @@ class Plan:
         read: float = 0,
         remote_addrs: Sequence[str] = (),
         order: int = 0,
+        service: bytes = b"",
     ) -> None: ...
 
 @final
@@ -378,6 +379,19 @@ class IpRestrictionStep(Step):
     def __init__(self, networks: Sequence[str], *, admits: bool, body: bytes, status: int = 403) -> None: ...
 
 def _ip_ranges(networks: Sequence[str]) -> list[tuple[bytes, bytes]]: ...
+
+@final
+class ConsumerRestrictionStep(Step):
+    def __init__(
+        self,
+        by: str,
+        *,
+        whitelist: Sequence[str] | None = None,
+        blacklist: Sequence[str] = (),
+        methods: Sequence[tuple[str, Sequence[str]]] = (),
+        status: int = 403,
+        body: bytes,
+    ) -> None: ...
 
 @final
 class RequestIdStep(Step):

@@ -417,6 +417,7 @@ class Compiler:
             read=timeout.read if timeout else 0,
             remote_addrs=route.remote_addrs or ((route.remote_addr,) if route.remote_addr else ()),
             order=self._created["routes", id_],
+            service=b"" if route.service_id is None else str(route.service_id).encode(),
         )
         return [(plan, host.lower().encode(), pattern_of(uri)) for host, uri in places_of(route, service)]
 

@@ -138,6 +138,8 @@ cdef struct PlanC:              # a route with everything merged into it but the
     uint64_t order              # among equal priorities the lower comes first
     UpstreamC* upstream
     Cidrs remote                # client addresses admitted; none: any
+    const char* service         # id of the route's service; none: empty
+    uint32_t service_len
     uint32_t connect_ms, send_ms, read_ms   # 0: the upstream's
 
 cdef struct Candidates:         # routes of one path or prefix, in the order they are tried
@@ -221,5 +223,6 @@ cdef class Plan:
     cdef PlanC c
     cdef bytes logged
     cdef bytes id
+    cdef bytes service
     cdef Steps steps
     cdef Upstream upstream

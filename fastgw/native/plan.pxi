@@ -236,13 +236,18 @@ cdef class Credential:
 
 cdef class Plan:
     """A route with everything but the consumer merged into it. `methods`: names, `remote_addrs`: CIDRs; empty means any.
+    `service`: the id of its service, where it has one.
 
     Of plans that could take the same request the one of higher `priority` does, then the one of lower `order`.
     """
 
     def __cinit__(self, bytes id not None, Steps steps not None, Upstream upstream=None, methods=(), int priority=0,
-                  double connect=0, double send=0, double read=0, remote_addrs=(), unsigned long long order=0):
+                  double connect=0, double send=0, double read=0, remote_addrs=(), unsigned long long order=0,
+                  bytes service not None=b""):
         self.id = id
+        self.service = service
+        self.c.service = self.service
+        self.c.service_len = <uint32_t>len(service)
         self.steps = steps
         self.upstream = upstream
         self.c.id = self.id

@@ -7,6 +7,7 @@ entry stands where its priority does not put it or shares one, and when a plugin
 from typing import Final
 
 from fastgw.plugins.basic_auth import BasicAuth
+from fastgw.plugins.consumer_restriction import ConsumerRestriction
 from fastgw.plugins.contract import Plugin
 from fastgw.plugins.ip_restriction import IpRestriction
 from fastgw.plugins.jwt_auth import JwtAuth
@@ -23,10 +24,12 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     RequestId,  # 12015
     # Where does it come from: 3000 to 2990, in `access`.
     IpRestriction,  # 3000
-    # Who is it: 2600 to 2400. All in `rewrite`, so that everything later may depend on the consumer.
+    # Who is it: 2600 to 2500. All in `rewrite`, so that everything later may depend on the consumer.
     BasicAuth,  # 2520
     JwtAuth,  # 2510
     KeyAuth,  # 2500
+    # May they: 2400, in `access`.
+    ConsumerRestriction,  # 2400
     # How much may they: 1003 to 1001. After every check that may refuse, as a refused request must not count.
     LimitConn,  # 1003
     LimitCount,  # 1002

@@ -11,7 +11,13 @@ from fastgw.plugins.contract import PluginConf
 from tests.support.processes import ROOT
 
 PAGES = sorted((ROOT / "docs" / "plugins").glob("*.md"))
-ROOMS = {"key-auth": "key", "basic-auth": "basic", "ip-restriction": "ip-restriction", "jwt-auth": "jwt"}
+ROOMS = {
+    "key-auth": "key",
+    "basic-auth": "basic",
+    "ip-restriction": "ip-restriction",
+    "consumer-restriction": "consumer-restriction",
+    "jwt-auth": "jwt",
+}
 NAMED = {"jwt-auth": "jwt"}  # rooms that have the reasons of a plugin whose own room has another name
 UNSAID = {"jwt.ok", "jwt.unknown"}  # no refusals
 

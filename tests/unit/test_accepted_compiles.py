@@ -22,6 +22,7 @@ CONFS: Final[dict[str, Object]] = {
     "limit-req": {"rate": 1, "burst": 1, "key": "remote_addr"},
     "limit-conn": {"conn": 1, "burst": 1, "default_conn_delay": 1, "key": "remote_addr"},
     "ip-restriction": {"whitelist": ["192.0.2.0/24"]},
+    "consumer-restriction": {"whitelist": ["x"]},
 }
 CREDENTIALS: Final[dict[str, Object]] = {
     "jwt-auth": {"key": "a-key", "secret": "a-secret"},

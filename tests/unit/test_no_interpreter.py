@@ -23,6 +23,7 @@ from tests.unit.test_compile import Change, consumer, route
 PLUGINS: dict[str, dict[str, Any]] = {
     "request-id": {},
     "ip-restriction": {"whitelist": ["192.0.2.0/24"]},
+    "consumer-restriction": {"type": "route_id", "whitelist": ["r"]},
     "basic-auth": {"hide_credentials": True},
     "jwt-auth": {"hide_credentials": True, "header": "x-token"},
     "key-auth": {"hide_credentials": True},
