@@ -11,7 +11,7 @@ from typing import TypeVar
 from bench.origin import ECHO
 from bench.peers.base import Claim, Job, Peer
 from bench.requests import body_of
-from bench.tokens import TINY_LIMIT, expired, good, tampered
+from bench.tokens import TINY_LIMIT, confused, expired, good, tampered
 
 TIMEOUT_SECONDS = 30
 Thing = TypeVar("Thing")
@@ -51,6 +51,8 @@ def checks_for(claims: frozenset[Claim], job: Job) -> Iterator[Check]:
         yield Check("a tampered token", paths[0], tampered(unlimited[0]), (401,))
         yield Check("an expired token", paths[0], expired(unlimited[0]), (401,))
         yield Check("a malformed token", paths[0], "somewrongkey", (401,))
+        if not unlimited[0].shares_secret:
+            yield Check("a token that takes the public key for a secret", paths[0], confused(unlimited[0]), (401,))
     if Claim.LIMIT in claims:
         for consumer in job.consumers:
             if consumer.limit <= TINY_LIMIT:

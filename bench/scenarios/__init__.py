@@ -11,6 +11,7 @@ from bench.scenarios import (
     jwt_limit,
     jwt_limit_cached,
     jwt_limit_miss,
+    jwt_public_keys,
     latency,
     limited,
     plain,
@@ -22,10 +23,8 @@ from bench.scenarios import (
 )
 from bench.scenarios.base import Scenario
 
-ROOMS = (
-    jwt_limit,
-    jwt_limit_cached,
-    jwt_limit_miss,
+FIRST = (jwt_limit, jwt_limit_cached, jwt_limit_miss)
+LATER = (
     relay,
     plain,
     unauthorized,
@@ -42,6 +41,7 @@ ROOMS = (
     latency,
     changes,
 )
-SCENARIOS: dict[str, Scenario] = {room.SCENARIO.name: room.SCENARIO for room in ROOMS}
+IN_ORDER = (*(room.SCENARIO for room in FIRST), *jwt_public_keys.SCENARIOS, *(room.SCENARIO for room in LATER))
+SCENARIOS: dict[str, Scenario] = {one.name: one for one in IN_ORDER}
 
 __all__ = ["SCENARIOS", "Scenario"]

@@ -9,10 +9,11 @@ from pathlib import Path
 import jwt
 import pytest
 
-from bench import cli, load, process, requests, rounds, tokens
+from bench import cli, keypairs, load, process, requests, rounds, tokens
 from bench.contestant import Contestant, Rig
 from bench.peers import PEERS
 from bench.peers.base import GATEWAY, PROXY, Claim, Job, Place, fill
+from bench.peers.envoy_jwt.peer import key_of
 from bench.peers.nginx_lua.peer import consumers_module
 from bench.process import BenchError
 from bench.proof import checks_for, described
@@ -41,6 +42,57 @@ class TestTokens:
         for field in ("name", "key", "secret"):
             assert len({getattr(one, field) for one in crowd}) == 1000
         assert {len(one.secret) for one in crowd} == {32}
+
+
+@pytest.mark.parametrize("algorithm", keypairs.ALGORITHMS)
+class TestKeyPairs:
+    def one(self, algorithm: str) -> tokens.Consumer:
+        return replace(tokens.ORDINARY, algorithm=algorithm)
+
+    def test_a_good_token_verifies_with_another_implementation(self, algorithm: str) -> None:
+        """By the public key in both of its forms."""
+        one = self.one(algorithm)
+        for key in (one.public_pem(), jwt.PyJWK(key_of(one), algorithm=algorithm).key):
+            found = jwt.decode_complete(tokens.good(one, jti="7"), key, algorithms=[algorithm])
+            assert (found["payload"]["key"], found["payload"]["jti"]) == (one.key, "7")
+            assert found["header"]["kid"] == one.key
+
+    def test_a_bad_token_is_bad_in_the_way_it_says(self, algorithm: str) -> None:
+        one = self.one(algorithm)
+        for make, fault in (
+            (tokens.tampered, jwt.InvalidSignatureError),
+            (tokens.expired, jwt.ExpiredSignatureError),
+            (tokens.confused, jwt.InvalidAlgorithmError),
+        ):
+            with pytest.raises(fault):
+                jwt.decode(make(one), one.public_pem(), algorithms=[algorithm])
+
+    def test_each_consumer_has_a_pair_of_its_own_and_keeps_it(self, algorithm: str) -> None:
+        pems = [replace(one, algorithm=algorithm).public_pem() for one in (tokens.ORDINARY, tokens.LIMITED) * 2]
+        assert pems[:2] == pems[2:]
+        assert pems[0] != pems[1]
+
+    def test_a_key_id_stands_in_the_token_already(self, algorithm: str) -> None:
+        one = self.one(algorithm)
+        token = tokens.tampered(one)
+        assert tokens.with_key_id(token, [one]) == token
+
+    def test_scenarios_verify_each_time_and_remember(self, algorithm: str) -> None:
+        cold, cached = SCENARIOS[f"jwt-{algorithm.lower()}"], SCENARIOS[f"jwt-{algorithm.lower()}-cached"]
+        assert {entry.job.token_cache for entry in cold.entries} == {0}
+        assert {entry.name for entry in cached.entries if entry.job.token_cache} == {"fastgw"}
+        for entry in (*cold.entries, *cached.entries):
+            assert {one.algorithm for one in entry.job.consumers} == {algorithm}
+            assert entry.asking.tokens is not None
+            (token,) = entry.asking.tokens()
+            assert jwt.get_unverified_header(token)["alg"] == algorithm
+
+    def test_the_public_key_as_a_secret_is_to_be_refused(self, algorithm: str) -> None:
+        def refused(job: Job) -> list[str]:
+            found = [check.token for check in checks_for(GATEWAY, job) if check.token and check.statuses == (401,)]
+            return [token for token in found if token.count(".") == 2 and jwt.get_unverified_header(token)["alg"] == "HS256"]
+
+        assert len(refused(SCENARIOS[f"jwt-{algorithm.lower()}"].entries[0].job)) == 1
 
 
 class TestRequests:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from bench import keypairs
 from bench.machine import first_line, number_in
 from bench.peers import wheels
 from bench.peers.base import GATEWAY, Job, Peer, Place, render
@@ -16,7 +17,9 @@ CACHED_TOKENS = 10_000
 
 
 def key_of(one: Consumer) -> dict[str, str]:
-    """A consumer's secret as a JSON Web Key (RFC 7517, RFC 7518 section 6.4)."""
+    """A consumer's secret or public key as a JSON Web Key (RFC 7517, RFC 7518 section 6.4)."""
+    if not one.shares_secret:
+        return {**keypairs.public_jwk(one.algorithm, one.secret), "alg": one.algorithm, "kid": one.key}
     value = base64.urlsafe_b64encode(one.secret.encode()).rstrip(b"=").decode()
     return {"kty": "oct", "alg": "HS256", "kid": one.key, "k": value}
 
@@ -31,7 +34,7 @@ def bucket_of(one: Consumer) -> dict[str, object]:
 
 class EnvoyJwt(Peer):
     name = "envoy-jwt"
-    about = "Envoy: jwt_authn HS256, local_ratelimit, no access log"
+    about = "Envoy: jwt_authn, local_ratelimit, no access log"
     claims = GATEWAY
     cache: ClassVar[str] = ""  # of the provider, as the configuration has it
 

@@ -14,6 +14,13 @@ from bench.tokens import Consumer
 NATIVE = "fastgw._core"
 
 
+def credential_of(one: Consumer) -> dict[str, object]:
+    """A consumer's jwt-auth."""
+    if one.shares_secret:
+        return {"key": one.key, "secret": one.secret}
+    return {"key": one.key, "algorithm": one.algorithm, "public_key": one.public_pem()}
+
+
 def consumer_objects(consumers: Iterable[Consumer]) -> list[dict[str, object]]:
     """The consumers as the config file has them."""
     return [
@@ -28,7 +35,7 @@ def consumer_objects(consumers: Iterable[Consumer]) -> list[dict[str, object]]:
                     "rejected_code": 429,
                 }
             },
-            "credentials": [{"id": f"{one.name}-jwt", "plugins": {"jwt-auth": {"key": one.key, "secret": one.secret}}}],
+            "credentials": [{"id": f"{one.name}-jwt", "plugins": {"jwt-auth": credential_of(one)}}],
         }
         for one in consumers
     ]
