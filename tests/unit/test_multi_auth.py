@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastgw import _core
-from tests.support.core import IDENTITY, TOKEN, ask, john, shown, snapshot
+from tests.support.core import IDENTITY, TOKEN, ask, chain, john, shown, snapshot
+from tests.support.waiting import until
 
 KEY = shown(b"kim", "key", b"kim-key")
 BASIC = shown(b"bea", "basic", b"pw", b"bea")
@@ -173,3 +174,30 @@ def test_a_client_may_leave_while_a_member_waits() -> None:
             assert wire.active == 0
 
     asyncio.run(scene())
+
+
+def test_a_member_whose_signature_a_thread_judges_is_asked_again_and_no_other() -> None:
+    asked = []
+
+    def judge(signed: bytes, signature: bytes) -> bool:
+        asked.append(signed)
+        return signature == b"Good"
+
+    secret = _core.SecretKey("ES512", verifier=judge)
+    slow = _core.Credential(_core.Consumer(b"john", chain()), b"john-key", b"c", secret=secret)
+    snap = snapshot(_core.MultiAuthStep([member("basic"), member("jwt"), member("key")]), credentials=(slow,), others=OTHERS)
+    for signature, also, passes in ((b"R29vZA", b"", b"john"), (b"QmFk", FIELDS["key"], b"kim"), (b"QmFk", b"", b"")):
+        asked.clear()
+        wire = _core.Wire(snap, verify_threads=1)
+        line = wire.open()
+        signed = b"eyJhbGciOiJFUzUxMiJ9." + base64.urlsafe_b64encode(b'{"key":"john-key"}').rstrip(b"=")
+        wire.push(line, request(b"X-Token: " + signed + b"." + signature, *([also] if also else [])))
+        until(lambda wire=wire: wire.verified(0.05) == 0, "the signature is judged")
+        sent = b"".join(wire.pull(up) for up, side, _ in wire.lines() if side == "up")
+        assert asked == [signed]
+        assert sent.count(b"X-Consumer-Username: " + passes) == bool(passes)
+        answer = wire.pull(line)
+        if not passes:
+            assert answer.startswith(b"HTTP/1.1 401 ")
+            for challenge in CHALLENGES.values():
+                assert answer.count(challenge) == 1
