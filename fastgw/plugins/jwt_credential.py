@@ -73,7 +73,7 @@ class RingKey(Nested, frozen=True, kw_only=True):
     def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
         """A kid that fits, and a time that is not empty."""
         if "kid" in good and (size := len(_utf8(good["kid"]))) > _KID_BYTES:
-            yield Fault(Path(("kid",)), f"expected at most {_KID_BYTES} bytes, found {size}", "max_length", _KID_BYTES, size)
+            yield Fault(Path(("kid",)), f"expected at most {_KID_BYTES} bytes, found {size}", "rule")
         if "not_before" in good and "expires" in good and good["expires"] <= good["not_before"]:
             yield Fault(Path(("expires",)), "expected a time after not_before", "rule")
 
@@ -146,7 +146,7 @@ def _ring_faults(algorithm: str, keys: Any) -> Iterator[Fault]:
         yield from (fault.under(at) for fault in _key_faults(key.get("algorithm", algorithm), key, key))
         first = seen.setdefault(key["kid"], index)
         if first != index:
-            yield Fault(at.to("kid"), f"expected a kid of its own, found that of keys[{first}]", "unique", None, (first, index))
+            yield Fault(at.to("kid"), f"expected a kid of its own, found that of keys[{first}]", "rule")
 
 
 def _key_faults(algorithm: str, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:

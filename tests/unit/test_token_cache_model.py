@@ -22,6 +22,8 @@ STEPS = (
     _core.JwtAuthStep(claims=("nbf",)),
     _core.JwtAuthStep(key_claim="sub"),
     _core.JwtAuthStep(key_claim="sub", claims=("exp", "nbf")),
+    _core.JwtAuthStep(rules=_core.JwtClaims(issuers=["a"], max_age=3)),
+    _core.JwtAuthStep(rules=_core.JwtClaims(issuers=["b", "a"], headers=[(["sub"], "X-Sub")]), store=True),
 )
 SIGNERS: tuple[bytes | str, ...] = (SECRET, OTHER, "EdDSA")
 TIMES = (None, NOW - 3, NOW - 0.5, NOW, NOW + 2.5, NOW + 5, 2**53, "soon")
@@ -36,6 +38,9 @@ def _tokens() -> list[bytes]:
     for exp, nbf in itertools.product(TIMES, TIMES):
         claims = {name: value for name, value in (("exp", exp), ("nbf", nbf)) if value is not None}
         found.append(token(key=KEYS[0], sub=KEYS[1], **claims))
+    for iss, iat in itertools.product((None, "a", "b"), TIMES):
+        claims = {name: value for name, value in (("iss", iss), ("iat", iat)) if value is not None}
+        found.append(token(key=KEYS[0], **claims))
     spoilt = found[0].rsplit(b".", 1)[0] + b"." + found[1].rsplit(b".", 1)[1]
     return [*found, spoilt, found[0][:-1], found[0] + b"A", b"x.y.z", b""]
 
