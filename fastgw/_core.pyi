@@ -241,6 +241,7 @@ class SharedSecret:
 class Credential:
     consumer: Consumer
     key: bytes
+    ring: KeyRing | None
     def __init__(
         self,
         consumer: Consumer,
@@ -252,10 +253,6 @@ class Credential:
         proof: SharedSecret | None = None,
         ring: KeyRing | None = None,
     ) -> None: ...
-    @property
-    def ring(self) -> KeyRing | None: ...
-    @ring.setter
-    def ring(self, ring: KeyRing | None) -> None: ...
 
 @final
 class Plan:

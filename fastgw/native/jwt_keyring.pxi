@@ -43,7 +43,8 @@ cdef class SecretKey:
 
 
 cdef class KeyRing:
-    """Keys by the name that tokens call them by in `kid`; immutable. A credential's ring may be replaced by another.
+    """Keys by the name that tokens call them by in `kid`; immutable. Other keys are another credential, in the next snapshot:
+    the one that a request runs on keeps the keys that a thread may judge it by.
 
     `keys`: sequence of (kid, SecretKey, not_before, expires): seconds of the wall clock, in force from the one and before the
     other; None: no bound. Without keys every token is refused.

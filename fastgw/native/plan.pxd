@@ -216,7 +216,7 @@ cdef class Credential:
     cdef readonly bytes key
     cdef bytes text
     cdef object secret
-    cdef KeyRing held_ring
+    cdef readonly KeyRing ring
     cdef SharedSecret proof
 
 cdef class Plan:

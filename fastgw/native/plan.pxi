@@ -218,20 +218,11 @@ cdef class Credential:
         self.proof = proof
         if proof is not None:
             self.c.proof = &proof.c
+        if ring is None and secret is None and proof is None:
+            ring = KeyRing(())          # refuses every token; nothing has to ask whether there is any key at all
         self.ring = ring
-
-    @property
-    def ring(self) -> KeyRing | None:
-        """The keys that a token's kid chooses from. May be set, between requests: what was verified by the ring before is
-        verified afresh."""
-        return self.held_ring
-
-    @ring.setter
-    def ring(self, KeyRing ring):
-        if ring is None and self.secret is None and self.proof is None:
-            ring = KeyRing(())      # refuses every token; nothing has to ask whether there is any key at all
-        self.c.ring = NULL if ring is None else &ring.c
-        self.held_ring = ring
+        if ring is not None:
+            self.c.ring = &ring.c
 
 
 cdef class Plan:
