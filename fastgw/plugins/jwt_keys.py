@@ -29,9 +29,9 @@ _HASHES: Final = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.
 
 
 def public_secret(algorithm: str, public_key: str | PublicKey) -> _core.SecretKey:
-    """What a worker verifies signatures of one key, PEM or loaded, with. Raises ValueError when the key does not fit the algorithm."""
+    """What a worker verifies signatures of one key, PEM or loaded, with; ValueError when the key does not fit the algorithm."""
     key = _loaded(public_key)
-    return _core.SecretKey(algorithm, verifier=verifier(algorithm, key), quick=_is_quick(key))
+    return _core.SecretKey(algorithm, verifier=_verifier(algorithm, key), quick=_is_quick(key))
 
 
 def _loaded(key: str | PublicKey) -> object:
@@ -46,7 +46,10 @@ def _is_quick(key: object) -> bool:
 
 def verifier(algorithm: str, public_key: str | PublicKey) -> Verifier:
     """The judge for one public key, PEM or loaded. Raises ValueError when it does not fit the algorithm."""
-    key = _loaded(public_key)
+    return _verifier(algorithm, _loaded(public_key))
+
+
+def _verifier(algorithm: str, key: object) -> Verifier:
     if algorithm == "EdDSA" and isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
         return _judge(lambda message, signature: key.verify(signature, message))
     digest = _HASHES.get(algorithm[2:])
