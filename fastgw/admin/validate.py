@@ -11,6 +11,7 @@ import msgspec
 from fastgw.admin.envelope import Failure
 from fastgw.admin.messages import reason, refusal
 from fastgw.errors import Fault, Path
+from fastgw.plugins import order
 from fastgw.plugins.check import check_object
 from fastgw.schema.kinds import KINDS
 
@@ -49,6 +50,17 @@ def _message(kind: str, value: dict[str, Any], fault: Fault) -> str:
     elif rest[:2] == ("_meta", "filter"):
         text = f"failed to validate the 'vars' expression: {fault.message}"
     else:
-        why = fault.apisix or reason(fault._replace(path=rest))
+        why = _of_member(str(name), fault, rest) or fault.apisix or reason(fault._replace(path=rest))
         text = f"failed to check the configuration of plugin {name} err: {why}"
     return f"invalid plugins configuration: {text}" if kind in CONSUMER_SIDE else text
+
+
+def _of_member(name: str, fault: Fault, path: Path) -> str:
+    """What is said of a fault in the configuration of a plugin that is a member of another's."""
+    plugin = order.get(name)
+    if plugin is None or plugin.members_field is None or path[:1] != (plugin.members_field,) or len(path) < 3:
+        return ""
+    if len(path) == 3 and fault.apisix:
+        return ""  # of the member itself: it cannot be one
+    why = fault.apisix or reason(fault._replace(path=Path(path[3:])))
+    return f"plugin {path[2]} check schema failed: {why}"

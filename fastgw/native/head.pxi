@@ -233,7 +233,7 @@ cdef int head_name(HeadParser* p, const char* base, uint32_t end) noexcept nogil
     f.name_len = <uint16_t>(p.at - p.line)
     f.value_len = 0
     # An underscore twin of a known name is that name to a CGI-like upstream: it has no meaning here and never crosses.
-    f.flags = FIELD_DROP if folded and id != FIELD_OTHER else 0
+    f.flags = FIELD_DROP | FIELD_HIDDEN if folded and id != FIELD_OTHER else 0
     f.id = FIELD_OTHER if folded else id
     h.n += 1
     if f.id != FIELD_OTHER and h.first[f.id] == 0:

@@ -1,6 +1,9 @@
 # multi_auth: the multi-auth plugin's step: other authentication steps, tried in turn until one lets the request in. What the
 # others leave in the answer's head counts only where none does. Must not know any of them.
 
+cdef enum:
+    MEMBER_REFUSED = -1         # beside the results of steps
+
 cdef struct MultiAuthConf:
     StepC* members
     uint32_t n
@@ -41,7 +44,8 @@ cdef int step_multi_auth(Exchange* x, void* p) noexcept nogil:
 
 cdef int multi_auth_resume(Exchange* x, void* p, int result) noexcept nogil:
     # The member that waited has its result.
-    return STEP_NEXT if multi_auth_passed(x, result) else multi_auth_try(x, <MultiAuthConf*>p)
+    result = multi_auth_judged(x, result)
+    return multi_auth_try(x, <MultiAuthConf*>p) if result == MEMBER_REFUSED else result
 
 
 cdef int multi_auth_again(Exchange* x, void* p, int result) noexcept nogil:
@@ -66,23 +70,25 @@ cdef int multi_auth_try(Exchange* x, MultiAuthConf* c) noexcept nogil:
             x.composite = multi_auth_again
             return STEP_WAIT
         x.composite = NULL
-        if multi_auth_passed(x, result):
-            return STEP_NEXT
+        result = multi_auth_judged(x, result)
+        if result != MEMBER_REFUSED:
+            return result
     # The challenges of all members stand in the head already (RFC 9110 section 11.6.1).
     reply_message(x, 401, "Authorization Failed", "multi.failed")
     return STEP_REPLY
 
 
-cdef bint multi_auth_passed(Exchange* x, int result) noexcept nogil:
-    # Takes back what a refusal left in the exchange but its challenge, and where a member lets the request in the challenges of
-    # those before it: an answer that is no 401 carries none.
+cdef int multi_auth_judged(Exchange* x, int result) noexcept nogil:
+    # What becomes of a member's result. Where it lets the request in, or could not judge and answers with a fault of the
+    # gateway's, that stands, without the challenges of those before it: an answer that is no 401 carries none. Else what it left
+    # in the exchange is taken back but its challenge: MEMBER_REFUSED.
     cdef Buf* lines = &x.down_extra
-    if result == STEP_NEXT:
+    if result == STEP_NEXT or x.status >= 500:
         if x.members_from < x.member_from <= lines.len:
             memmove(lines.p + x.members_from, lines.p + x.member_from, lines.len - x.member_from)
             lines.len -= x.member_from - x.members_from
         x.n_member_refused = 0
-        return True
+        return result
     if x.refused != NULL and x.n_member_refused < MEMBERS_LOGGED:
         x.member_refused[x.n_member_refused] = x.refused
         x.n_member_refused += 1
@@ -90,4 +96,4 @@ cdef bint multi_auth_passed(Exchange* x, int result) noexcept nogil:
     x.refused = NULL
     x.reply_type = NULL
     buf_reset(&x.reply_body)
-    return False
+    return MEMBER_REFUSED

@@ -67,7 +67,7 @@ def check_plugin(kind: str, name: str, conf: Any, path: Path = ROOT) -> tuple[li
     if plugin is None:
         known = order.names()
         return [Fault(path, nearest("plugin", name, known), "plugin", known, name, f"unknown plugin [{name}]")], []
-    if kind == "credentials" and plugin.kind != "auth":
+    if kind == "credentials" and (plugin.kind != "auth" or plugin.consumer_conf is None):
         reason = "only supports auth type plugins in consumer credential"
         return [Fault(path, "expected an auth plugin in a credential", "rule", apisix=reason)], []
     if not isinstance(conf, dict):
@@ -75,7 +75,13 @@ def check_plugin(kind: str, name: str, conf: Any, path: Path = ROOT) -> tuple[li
     if disabled(conf):
         return [fault.under(path.to("_meta")) for fault in faults_of(conf["_meta"], Meta)[1]], []
     type_ = _conf_type(plugin, kind)
-    return faults_of(conf, type_, path)[1], list(_ignored(conf, type_, path))
+    doubts = list(_ignored(conf, type_, path))
+    faults = faults_of(conf, type_, path)[1]
+    if not faults and plugin.members_field is not None:
+        for index, member in enumerate(conf[plugin.members_field]):
+            for own, inner in member.items():
+                doubts += check_plugin("routes", own, inner, path.to(plugin.members_field, index, own))[1]
+    return faults, doubts
 
 
 def pattern_of(uri: str) -> bytes:

@@ -109,6 +109,9 @@ class Plugin:
     key_field: ClassVar[str | None] = None
     """The member of `consumer_conf` by which a consumer is found. No two credentials may share a value."""
 
+    members_field: ClassVar[str | None] = None
+    """The member of `conf` that lists configurations of other plugins, each as an object with the plugin's name."""
+
     group_field: ClassVar[str | None] = None
     """The member of `conf` by which configurations share state. Those of one value must be equal."""
 

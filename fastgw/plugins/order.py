@@ -15,6 +15,7 @@ from fastgw.plugins.key_auth import KeyAuth
 from fastgw.plugins.limit_conn import LimitConn
 from fastgw.plugins.limit_count import LimitCount
 from fastgw.plugins.limit_req import LimitReq
+from fastgw.plugins.multi_auth import MultiAuth
 from fastgw.plugins.request_id import RequestId
 
 __all__ = ["SHIPPED", "get", "group_fields", "key_fields", "names", "number"]
@@ -25,6 +26,7 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     # Where does it come from: 3000 to 2990, in `access`.
     IpRestriction,  # 3000
     # Who is it: 2600 to 2500. All in `rewrite`, so that everything later may depend on the consumer.
+    MultiAuth,  # 2600
     BasicAuth,  # 2520
     JwtAuth,  # 2510
     KeyAuth,  # 2500

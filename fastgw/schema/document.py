@@ -26,7 +26,7 @@ from fastgw.schema.upstream import Upstream
 __all__ = ["OBJECT_LISTS", "Document", "PluginTypes", "field_texts", "json_schema", "schema_components", "struct_schema"]
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_FIELD_LINE: Final = re.compile(r"\s+([$\w]+): (.+)")
+_FIELD_LINE: Final = re.compile(r"\s+([$\w-]+): (.+)")
 _NOT_SUPPORTED: Final = "not supported"
 """The description of a member that is always refused."""
 

@@ -17,6 +17,7 @@ ROOMS = {
     "ip-restriction": "ip-restriction",
     "consumer-restriction": "consumer-restriction",
     "jwt-auth": "jwt",
+    "multi-auth": "multi",
 }
 NAMED = {"jwt-auth": "jwt"}  # rooms that have the reasons of a plugin whose own room has another name
 UNSAID = {"jwt.ok", "jwt.unknown"}  # no refusals

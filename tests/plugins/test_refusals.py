@@ -19,7 +19,7 @@ import pytest
 
 from tests.plugins.mirror import consumer
 from tests.support import wire
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, free_addresses
 from tests.support.processes import ROOT
 from tests.support.signers import SIGNERS, b64
 from tests.support.upstreams import OK, Answering
@@ -104,6 +104,7 @@ CASES: dict[str, bytes] = {
     "basic.repeated": get("basic", b"Authorization: Basic eDp5", b"Authorization: Basic eDp5"),
     "basic.malformed": get("basic", b"Authorization: Basic ?"),
     "basic.refused": get("basic", b"Authorization: Basic eDp5"),
+    "multi.failed": get("multi"),
     "ip-restriction.refused": get("ip"),
     "limit-count.exceeded": get("count"),
     "limit-req.exceeded": get("req"),
@@ -119,6 +120,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "jwt-both": {"jwt-auth": {"claims_to_verify": ["exp", "nbf"]}},
     "key": {"key-auth": {}},
     "basic": {"basic-auth": {}},
+    "multi": {"multi-auth": {"auth_plugins": [{"key-auth": {}}, {"basic-auth": {}}]}},
     "ip": {"ip-restriction": {"blacklist": ["127.0.0.0/8"], "response_code": 404}},
     "count": {"limit-count": {"count": 1, "time_window": 3600, "rejected_code": CODE}},
     "req": {"limit-req": {"rate": 0.001, "burst": 0, "key": "remote_addr", "rejected_code": CODE}},
@@ -141,9 +143,17 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     directory = tmp_path_factory.mktemp("refusals")
     gate = threading.Event()
     gate.set()
-    with Answering(lambda request: OK if gate.wait(wire.TIMEOUT) else b"") as upstream:
+    denial = b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % CODE
+
+    def answered(request: bytes) -> bytes:
+        if request.startswith(b"GET /deny"):
+            return denial
+        return OK if gate.wait(wire.TIMEOUT) else b""
+
+    with Answering(answered) as upstream:
         assert isinstance(upstream, Answering)
         node = {"type": "roundrobin", "nodes": {str(upstream.address): 1}}
+        text = json.dumps(ROUTES).replace("$UPSTREAM", str(upstream.address)).replace("$NOBODY", str(free_addresses(1)[0]))
         config = {
             "access_log": {"path": str(directory / "access.log")},
             "consumers": [
@@ -151,7 +161,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
                 consumer("kim", ("k", {"key-auth": {"key": "k-e-y"}})),
                 consumer("ann", ("a", {"basic-auth": {"username": "ann", "password": "pass"}})),
             ],
-            "routes": [{"id": name, "uri": f"/{name}", "upstream": node, "plugins": plugins} for name, plugins in ROUTES.items()],
+            "routes": [
+                {"id": name, "uri": f"/{name}", "upstream": node, "plugins": plugins}
+                for name, plugins in json.loads(text).items()
+            ],
         }
         with Gateway(directory, config) as gateway:
             yield Running(gateway, upstream, directory / "access.log", gate, [0])

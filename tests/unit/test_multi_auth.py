@@ -159,6 +159,33 @@ def test_members_that_wait_are_tried_in_turn_too(kinds: list[tuple[bool, int, bo
         assert b"WWW-" not in got
 
 
+@pytest.mark.parametrize("turns", [0, 1])
+def test_a_member_that_cannot_judge_ends_it(turns: int) -> None:
+    async def scene() -> None:
+        async def busy(conf: Any, request: _core.Request) -> _core.Reply:
+            return _core.Reply(503, {"m": 1}, {"Retry-After": "1"}, reason="m.busy")
+
+        def busy_now(conf: Any, request: _core.Request) -> _core.Reply:
+            return _core.Reply(503, {"m": 1}, {"Retry-After": "1"}, reason="m.busy")
+
+        trace: list[int] = []
+        stuck = _core.PythonStep("busy", "rewrite", busy if turns else busy_now, None)
+        members = [waiting(False, 0, False, trace, 0), stuck, waiting(True, 0, False, trace, 2)]
+        wire = _core.Wire(snapshot(_core.MultiAuthStep(members)), loop=asyncio.get_running_loop())
+        line = wire.open()
+        wire.push(line, GET + b"\r\n")
+        for _ in range(9):
+            await asyncio.sleep(0)
+        got = wire.pull(line)
+        assert got.startswith(b"HTTP/1.1 503 ")
+        assert got.endswith(b'{"m":1}\n')
+        assert b"Retry-After: 1\r\n" in got
+        assert b"WWW-Authenticate" not in got
+        assert trace == [0]
+
+    asyncio.run(scene())
+
+
 def test_a_client_may_leave_while_a_member_waits() -> None:
     async def scene() -> None:
         members = [waiting(False, 3, False, [], 0), waiting(True, 3, True, [], 1)]

@@ -27,6 +27,7 @@ PLUGINS: dict[str, dict[str, Any]] = {
     "basic-auth": {"hide_credentials": True},
     "jwt-auth": {"hide_credentials": True, "header": "x-token"},
     "key-auth": {"hide_credentials": True},
+    "multi-auth": {"auth_plugins": [{"key-auth": {"header": "x-none"}}, {"basic-auth": {}}]},
     "limit-count": {"count": 1000, "time_window": 60},
 }
 
@@ -115,7 +116,7 @@ def test_native_plugins_never_enter_the_interpreter(names: list[str], tmp_path: 
     assert (calls, memory) == ([], 0)
 
 
-@pytest.mark.parametrize("name", ["ip-restriction", "basic-auth", "jwt-auth", "key-auth", "limit-count"])
+@pytest.mark.parametrize("name", ["ip-restriction", "basic-auth", "jwt-auth", "key-auth", "multi-auth", "limit-count"])
 def test_nor_do_their_refusals(name: str) -> None:
     plugins = {**PLUGINS, "ip-restriction": {"blacklist": ["192.0.2.0/24"]}, "limit-count": {"count": 1, "time_window": 60}}
     bare = b"GET /a?b=1 HTTP/1.1\r\nHost: h\r\n\r\n"

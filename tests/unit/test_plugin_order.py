@@ -29,7 +29,9 @@ def test_every_plugin_keeps_the_contract() -> None:
         assert plugin.__doc__ != Plugin.__doc__
         assert list(plugin.phases) == [phase for phase in PHASES if phase in plugin.phases]
         assert issubclass(plugin.conf, PluginConf)
-        if plugin.kind == "auth":
+        if plugin.members_field:
+            assert plugin.members_field in plugin.conf.__struct_fields__
+        elif plugin.kind == "auth":
             assert plugin.consumer_conf is not None
             assert plugin.key_field in plugin.consumer_conf.__struct_fields__
         if plugin.group_field:
