@@ -22,7 +22,7 @@ TOP = ["fastgw", "bench", "tests", "docs", "examples", ".ci", ".github"]
 # library; what `process` to `resolve` do for the processes knows no configuration.
 LADDER = [
     {"errors", "files"},
-    {"schema"},
+    {"schema", "http_client"},
     {"storage", "versions"},
     {"store"},
     {"objectset"},

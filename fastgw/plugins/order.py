@@ -9,6 +9,7 @@ from typing import Final
 from fastgw.plugins.basic_auth import BasicAuth
 from fastgw.plugins.consumer_restriction import ConsumerRestriction
 from fastgw.plugins.contract import Plugin
+from fastgw.plugins.forward_auth import ForwardAuth
 from fastgw.plugins.ip_restriction import IpRestriction
 from fastgw.plugins.jwt_auth import JwtAuth
 from fastgw.plugins.key_auth import KeyAuth
@@ -32,6 +33,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     KeyAuth,  # 2500
     # May they: 2400, in `access`.
     ConsumerRestriction,  # 2400
+    # Does somebody else let it in: 2002, in `access`.
+    ForwardAuth,  # 2002
     # How much may they: 1003 to 1001. After every check that may refuse, as a refused request must not count.
     LimitConn,  # 1003
     LimitCount,  # 1002
