@@ -18,13 +18,6 @@ cdef inline void log_ms(Buf* out, uint64_t ns) noexcept nogil:
     log_part(out, us % 1000)
 
 
-cdef void log_field(Buf* out, Exchange* x, uint8_t id, const char* name, size_t name_len) noexcept nogil:
-    cdef const Field* f
-    if x.head.first[id]:
-        f = &x.head.fields[x.head.first[id] - 1]
-        log_member(out, name, name_len, x.bytes.p + f.value, f.value_len)
-
-
 cdef inline uint64_t log_clock(Loop* loop) noexcept nogil:
     # Not the batch's time: the exchange may have taken a good part of it.
     cdef timespec t
@@ -49,6 +42,7 @@ cdef void exchange_log(Exchange* x) noexcept nogil:
 cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
     cdef Loop* loop = x.loop
     cdef Buf* out = &loop.log
+    cdef const Field* f
     cdef uint32_t ms = <uint32_t>(loop.wall_ns // 1000000 % 1000)
     cdef uint8_t i
     if buf_left(out) > LOG_MOST:
@@ -67,7 +61,7 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
         buf_str(out, method_name(x.head.method))
         buf_byte(out, 34)
         log_member(out, b',"host":"', 9, x.host.p, x.host.len)
-        log_member(out, b',"uri":"', 8, x.bytes.p + x.head.target, x.head.target_len)
+        log_url(out, b',"uri":"', 8, x.bytes.p + x.head.target, x.head.target_len)
     buf_put(out, b',"request_ms":', 14)
     log_ms(out, now - x.t_start)
     buf_put(out, b',"bytes_in":', 12)
@@ -87,8 +81,12 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
             log_ms(out, x.t_up_head - x.t_up)
     if x.request_id_len:
         log_member(out, b',"request_id":"', 15, x.up_extra.p + x.request_id, x.request_id_len)
-    log_field(out, x, FIELD_REFERER, b',"referer":"', 12)
-    log_field(out, x, FIELD_USER_AGENT, b',"user_agent":"', 15)
+    if x.head.first[FIELD_REFERER]:
+        f = &x.head.fields[x.head.first[FIELD_REFERER] - 1]
+        log_url(out, b',"referer":"', 12, x.bytes.p + f.value, f.value_len)
+    if x.head.first[FIELD_USER_AGENT]:
+        f = &x.head.fields[x.head.first[FIELD_USER_AGENT] - 1]
+        log_member(out, b',"user_agent":"', 15, x.bytes.p + f.value, f.value_len)
     if x.refused != NULL:
         log_member(out, b',"refused":"', 12, x.refused, strlen(x.refused))
     if x.n_member_refused:      # why each of several ways in was none

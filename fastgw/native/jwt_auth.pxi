@@ -53,6 +53,7 @@ cdef class JwtAuthStep(Step):
         self.conf.header_len = len(raw[0])
         self.conf.query = <bytes>raw[1]
         self.conf.query_len = len(raw[1])
+        log_hide_arg(raw[1])
         self.conf.cookie = <bytes>raw[2]
         self.conf.cookie_len = len(raw[2])
         self.conf.key_claim = <bytes>raw[3]

@@ -132,6 +132,7 @@ def test_in_query_and_cookie(running: Running, name: str, place: Any) -> None:
                 wrong[attack.name] = found
     assert wrong == {}
     assert running.passed() > before
+    assert "ey" + "J" not in running.log.read_text()  # nor what stood in an argument
 
 
 def fits_a_cookie(attack: Attack) -> bool:

@@ -9,9 +9,9 @@ from fastgw import _core
 from tests.support.core import OK, snapshot
 
 
-def line(request: bytes, answer: bytes = OK) -> bytes:
+def line(request: bytes, answer: bytes = OK, *steps: _core.Step) -> bytes:
     """What is logged of one exchange."""
-    wire = _core.Wire(snapshot())
+    wire = _core.Wire(snapshot(*steps))
     with tempfile.TemporaryFile() as log:
         wire.access_log(log.fileno())
         wire.open()
@@ -47,3 +47,37 @@ def test_a_length_of_any_size_crosses(number: int) -> None:
 
 def test_time_is_the_wires_own() -> None:
     assert json.loads(line(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))["request_ms"] == 0
+
+
+SECRETS = [
+    ("/?jwt=s3cret", "/?jwt=***"),
+    ("/?a=1&jwt=s3cret&b=2", "/?a=1&jwt=***&b=2"),
+    ("/?jwt=s3cret&jwt=s3cret", "/?jwt=***&jwt=***"),
+    ("/?%6Awt=s3cret", "/?%6Awt=***"),
+    ("/?apikey=s3cret&x=y", "/?apikey=***&x=y"),
+    ("/?my+key=s3cret&my%20key=s3cret", "/?my+key=***&my%20key=***"),
+    ("/?jwt=s3cret=s3cret==&x", "/?jwt=***&x"),
+    ("/?jwt=", "/?jwt=***"),
+    ("/?jwt", "/?jwt"),
+    ("/?jwts=1&JWT=2&ajwt=3&jw=4&jwt%00=5", "/?jwts=1&JWT=2&ajwt=3&jw=4&jwt%00=5"),
+    ("/?", "/?"),
+    ("/?&&=&", "/?&&=&"),
+    ("/jwt=1", "/jwt=1"),
+]
+
+
+def test_no_line_has_the_credential_of_an_argument() -> None:
+    """Whoever asks for it, and on any route: also where nobody does, and where the head itself is refused."""
+    step = _core.KeyAuthStep(query="my key", anonymous=None)
+    steps = (_core.JwtAuthStep(), _core.KeyAuthStep(), step)
+    for target, said in SECRETS:
+        for version, given in ((b"1.1", steps), (b"1.1", ()), (b"1.1\r\nContent-Length: x", ())):
+            logged = json.loads(line(b"GET %b HTTP/%b\r\nHost: x\r\n\r\n" % (target.encode(), version), OK, *given))
+            assert logged["uri"] == said
+        url = b"Referer: http://x%b" % target.encode()
+        assert json.loads(line(b"GET / HTTP/1.1\r\nHost: x\r\n%b\r\n\r\n" % url))["referer"] == "http://x" + said
+
+
+def test_a_url_that_needs_escapes_is_still_json() -> None:
+    logged = line(b'GET / HTTP/1.1\r\nHost: x\r\nReferer: /"\\?"=\\&jwt="\xff&"\x80\r\n\r\n', OK, _core.JwtAuthStep())
+    assert json.loads(logged)["referer"] == '/"\\?"=\\&jwt=***&"\x80'
