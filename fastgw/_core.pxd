@@ -15,6 +15,7 @@ include "native/json.pxd"
 include "native/jwt.pxd"
 include "native/random.pxd"
 include "native/secret.pxd"
+include "native/signing.pxd"
 include "native/atomics.pxd"
 include "native/metrics.pxd"
 

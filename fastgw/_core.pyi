@@ -44,6 +44,7 @@ def _test_chunked(
 
 # sha2
 def _test_sha2(alg: int, data: bytes, portable: bool = False) -> bytes: ...
+def _test_http_date(text: bytes) -> int: ...
 def _test_hmac(alg: int, secret: bytes, data: bytes, portable: bool = False) -> bytes: ...
 def _test_ct_equal(a: bytes, b: bytes) -> bool: ...
 def _test_sha2_accelerated() -> bool: ...
@@ -162,6 +163,7 @@ class Limiter:
     def peek(self, key: str | bytes, *, now_ns: int | None = None) -> Decision: ...
     def reset(self, key: str | bytes, *, now_ns: int | None = None) -> bool: ...
 
+def _test_once(table: Table, key: bytes, now_ns: int, span_ns: int) -> int: ...
 def _test_cells(table: Table) -> list[tuple[int, int, int, int]]: ...
 def _test_siphash(key: bytes, first: bytes, last: bytes) -> bytes: ...
 
@@ -238,6 +240,10 @@ class SharedSecret:
     def index(self) -> bytes: ...
 
 @final
+class SigningSecret:
+    def __init__(self, secret: bytes) -> None: ...
+
+@final
 class Credential:
     consumer: Consumer
     key: bytes
@@ -252,6 +258,7 @@ class Credential:
         leeway: int = 0,
         proof: SharedSecret | None = None,
         ring: KeyRing | None = None,
+        signing: SigningSecret | None = None,
     ) -> None: ...
 
 @final
@@ -359,6 +366,23 @@ class KeyAuthStep(Step):
 @final
 class MultiAuthStep(Step):
     def __init__(self, members: Sequence[Step]) -> None: ...
+
+@final
+class HmacAuthStep(Step):
+    def __init__(
+        self,
+        *,
+        algorithms: Sequence[str] = ("hmac-sha1", "hmac-sha256", "hmac-sha512"),
+        clock_skew: int = 300,
+        signed_headers: Sequence[str] = ("date",),
+        digest: bool = False,
+        max_body: int = 67108864,
+        once: bool = False,
+        hide_credentials: bool = False,
+        realm: str = "hmac",
+        anonymous: Credential | None = None,
+        fallback: bool = False,
+    ) -> None: ...
 
 @final
 class BasicAuthStep(Step):

@@ -388,7 +388,17 @@ class Compiler:
         found = []
         for plugin, raw in sides:
             key = plugin.credential(msgspec.convert(raw, plugin.consumer_conf))
-            credential = _core.Credential(consumer, key.key, id_.encode(), custom_id, key.secret, key.leeway, key.proof, key.ring)
+            credential = _core.Credential(
+                consumer,
+                key.key,
+                id_.encode(),
+                custom_id,
+                key.secret,
+                key.leeway,
+                key.proof,
+                key.ring,
+                key.signing,
+            )
             found.append((key.kind, credential))
         return found
 

@@ -22,32 +22,6 @@ cdef class BasicAuthStep(Step):
         self.bind(step_basic_auth, &self.conf, "rewrite")
 
 
-cdef bint base64_decode(const char* p, uint32_t n, Buf* out) noexcept nogil:
-    # Base64 (RFC 4648 section 4) with its padding or without any, into an emptied out: by the other alphabet's decoder.
-    cdef uint32_t padding = 0
-    cdef uint32_t i
-    cdef char* text
-    cdef Py_ssize_t size
-    while padding < 2 and n and p[n - 1] == c"=":
-        n -= 1
-        padding += 1
-    if padding and (n + padding) & 3:
-        return False
-    buf_reset(out)
-    if buf_room(out, 2 * <size_t>n + 32) != 0:
-        return False
-    text = out.p + b64url_decoded_len(n) + 32       # room beyond the result decodes faster
-    for i in range(n):
-        if p[i] == c"-" or p[i] == c"_":
-            return False
-        text[i] = c"-" if p[i] == c"+" else c"_" if p[i] == c"/" else p[i]
-    size = b64url_decode(<const uint8_t*>text, n, <uint8_t*>out.p, b64url_decoded_len(n) + 16)
-    if size < 0:
-        return False
-    out.len = <uint32_t>size
-    return True
-
-
 cdef bint basic_parse(const char* p, uint32_t n, Buf* scratch, Span* user, Span* password) noexcept nogil:
     # "Basic", spaces, base64 of user:password. Split at the first colon only, so that passwords may hold some.
     cdef const char* colon

@@ -69,10 +69,10 @@ cdef inline int lim_seek(const LimTable* t, const LimKey* k, pair16* s) noexcept
     return -1
 
 
-cdef int lim_place(LimTable* t, const LimKey* k, uint64_t now_ms, pair16* placed) noexcept nogil:
+cdef int lim_place(LimTable* t, const LimKey* k, uint64_t now_ms, bint evicts, pair16* placed) noexcept nogil:
     # A provisional cell for a key that has none: the first empty or expired one; else one that another key has only placed; else
-    # the one nearest to its end gives way (the documented policy of a full window). What is held has no end and never gives
-    # way. -1: somebody was faster. -2: all are held.
+    # the one nearest to its end gives way, if the caller `evicts` (the documented policy of a full window). What is held has no
+    # end and never gives way. -1: somebody was faster. -2: nobody gives way.
     cdef int i
     cdef int best = -1
     cdef uint64_t best_time = LIM_COUNT_MAX + 1
@@ -93,7 +93,7 @@ cdef int lim_place(LimTable* t, const LimKey* k, uint64_t now_ms, pair16* placed
             best_time = 0
             victim = s
             break
-    if best_time >= LIM_HELD_MS:
+    if best_time >= LIM_HELD_MS or (best_time > now_ms and not evicts):
         return -2
     placed[0] = lim_pack(k.fp, 0, (at_add(t.nonce, 1) + 1) & LIM_COUNT_MAX)
     if not at_cas16(&lim_cell(t, k, best).state, victim, placed[0]):
@@ -119,11 +119,13 @@ cdef bint lim_resolve(LimTable* t, const LimKey* k, int at, pair16 own) noexcept
     return True
 
 
-cdef int lim_claim(LimTable* t, const LimKey* k, int at, uint64_t now_ms, pair16* s, LimCell** cell) noexcept nogil:
+cdef int lim_claim(
+    LimTable* t, const LimKey* k, int at, uint64_t now_ms, bint evicts, pair16* s, LimCell** cell
+) noexcept nogil:
     # From what lim_seek found to a cell that may be counted on by a swap from s. 0: a race was lost, seek again. -1: there is
     # no cell for this key.
     if at < 0:
-        at = lim_place(t, k, now_ms, s)
+        at = lim_place(t, k, now_ms, evicts, s)
         if at < 0:
             return at + 1
     elif lim_time(s[0]) != 0:

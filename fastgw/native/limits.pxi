@@ -47,7 +47,7 @@ cdef void lim_fixed(LimTable* t, const LimKey* k, uint64_t now_ns, uint64_t coun
         if cost == 0:
             lim_say(out, True, count - used, reset, 0)
             return
-        claimed = lim_claim(t, k, at, now_ms, &s, &cell)
+        claimed = lim_claim(t, k, at, now_ms, True, &s, &cell)
         if claimed < 0:
             break
         if claimed and at_cas16(&cell.state, s, lim_pack(k.fp, end, used + cost)):
@@ -84,7 +84,7 @@ cdef void lim_bucket(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t c
                 at_cas16(&lim_cell(t, &k, at).state, s, hit.state)
             lim_say(out, allowed, hit.left, hit.full_ns, hit.retry_ns)
             return
-        claimed = lim_claim(t, &k, at, now_ms, &s, &cell)
+        claimed = lim_claim(t, &k, at, now_ms, True, &s, &cell)
         if claimed < 0:
             break
         if claimed and at_cas16(&cell.state, s, lim_pack(k.fp, lim_time(hit.state), lim_count(hit.state))):
@@ -132,7 +132,7 @@ cdef void lim_sliding(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t 
         if cost == 0:
             lim_say(out, True, lim_slides_left(before, used, most, left_ms, window_ms), reset, 0)
             return
-        claimed = lim_claim(t, &k, at, now_ms, &s, &cell)
+        claimed = lim_claim(t, &k, at, now_ms, True, &s, &cell)
         if claimed < 0:
             break
         if claimed and at_cas16(&cell.state, s, lim_pack(k.fp, (index + 2) * window_ms, used + cost)):
@@ -140,6 +140,27 @@ cdef void lim_sliding(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t 
             return
         at_pause()
     lim_say(out, False, 0, reset, reset)
+
+
+cdef int lim_once(LimTable* t, const LimKey* k, uint64_t now_ns, uint64_t span_ns) noexcept nogil:
+    # Whether a key is used for the first time in the span, which begins with that use: 1 it is, 0 it is not. -1: that cannot be
+    # kept, as nobody makes room for what is only to be remembered; a limit's key may push it out as any other.
+    cdef uint64_t now_ms = now_ns // LIM_MS
+    cdef uint64_t end = (now_ns + min(span_ns, LIM_HORIZON_MS * LIM_MS) + LIM_MS - 1) // LIM_MS
+    cdef LimCell* cell
+    cdef pair16 s
+    cdef int at, claimed, attempt
+    for attempt in range(LIM_TRIES):
+        at = lim_seek(t, k, &s)
+        if at >= 0 and lim_time(s) > now_ms:
+            return 0
+        claimed = lim_claim(t, k, at, now_ms, False, &s, &cell)
+        if claimed < 0:
+            return -1
+        if claimed and at_cas16(&cell.state, s, lim_pack(k.fp, end, 1)):
+            return 1
+        at_pause()
+    return -1
 
 
 cdef bint lim_reset(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t window_ns) noexcept nogil:

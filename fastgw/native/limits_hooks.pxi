@@ -13,6 +13,13 @@ def _test_cells(Table table not None) -> list[tuple[int, int, int, int]]:
     return found
 
 
+def _test_once(Table table not None, bytes key not None, uint64_t now_ns, uint64_t span_ns) -> int:
+    """lim_once of a key."""
+    cdef LimKey k
+    lim_key(&table.region.table, <const uint8_t*>b"once", 4, <const uint8_t*><const char*>key, len(key), &k)
+    return lim_once(&table.region.table, &k, now_ns, span_ns)
+
+
 def _test_siphash(bytes key not None, bytes first not None, bytes last not None) -> bytes:
     """SipHash-1-3-128 of two parts, as lim_key takes them."""
     cdef siphash_state s

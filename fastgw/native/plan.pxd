@@ -117,6 +117,7 @@ cdef struct CredentialC:
     const VerifyKey* secret     # NULL: the ring alone
     const KeyRingC* ring        # NULL: the secret alone, whatever the token's kid
     const SecretC* proof        # of credentials whose secret the client shows itself
+    const SigningKeys* signing  # of those that sign requests
     int64_t leeway
 
 cdef struct Cidr:
@@ -218,6 +219,7 @@ cdef class Credential:
     cdef object secret
     cdef readonly KeyRing ring
     cdef SharedSecret proof
+    cdef SigningSecret signing
 
 cdef class Plan:
     cdef PlanC c

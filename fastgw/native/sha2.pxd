@@ -1,4 +1,4 @@
-# Shapes of SHA-2 and HMAC: see sha2.pxi.
+# Shapes of SHA-2, SHA-1 and HMAC: see sha2.pxi.
 cdef extern from "sha2.h" nogil:
     ctypedef void (*Sha2Blocks256)(uint32_t* state, const uint8_t* data, size_t blocks) noexcept
     const uint32_t sha2_start_256[8]
@@ -12,8 +12,13 @@ cdef extern from "sha2.h" nogil:
     bint ct_equal(const void* a, const void* b, size_t len) noexcept
     void sha2_wipe(void* p, size_t len) noexcept
 
+cdef extern from "sha1.h" nogil:
+    const uint32_t sha1_start[5]
+    void sha1_portable(uint32_t* state, const uint8_t* data, size_t blocks) noexcept
+
 cdef enum Sha2Alg:
-    SHA2_256 = 256          # the value is the digest's size in bits
+    SHA1_160 = 160          # the value is the digest's size in bits; only for HMAC
+    SHA2_256 = 256
     SHA2_384 = 384
     SHA2_512 = 512
 
@@ -22,11 +27,11 @@ cdef enum:
     SHA2_MAX_DIGEST = 64    # bytes: a digest of SHA-512
 
 cdef union Sha2State:
-    uint32_t narrow[8]      # SHA-256
+    uint32_t narrow[8]      # SHA-1, SHA-256
     uint64_t wide[8]        # SHA-384, SHA-512
 
 cdef struct HmacKey:
-    Sha2Blocks256 blocks    # the compression this key was made with; unused by the wide algorithms
+    Sha2Blocks256 blocks    # the compression this key was made with, of SHA-1 or SHA-256; unused by the wide algorithms
     Sha2State inner         # after the block key ^ ipad (RFC 2104 section 2)
     Sha2State outer         # after the block key ^ opad
     int32_t alg             # a Sha2Alg

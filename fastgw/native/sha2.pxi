@@ -1,4 +1,4 @@
-# SHA-256, SHA-384, SHA-512 and HMAC over them (FIPS 180-4, RFC 2104).
+# SHA-256, SHA-384, SHA-512 and HMAC over them and over SHA-1 (FIPS 180-4, RFC 2104).
 #
 # Owns: padding, digests, HMAC keys kept as two midstates, so that a signature over n bytes costs n/64 + 2
 # compressions instead of n/64 + 4. Must not know tokens or credentials; compression functions are sha2.h's.
@@ -10,6 +10,8 @@ cdef Sha2Blocks256 sha2_blocks = sha2_best_256()     # chosen once, at import; n
 cdef inline void sha2_start(Sha2State* state, int alg) noexcept nogil:
     if alg == SHA2_256:
         memcpy(state.narrow, sha2_start_256, sizeof(state.narrow))
+    elif alg == SHA1_160:
+        memcpy(state.narrow, sha1_start, sizeof(sha1_start))
     elif alg == SHA2_384:
         memcpy(state.wide, sha2_start_384, sizeof(state.wide))
     else:
@@ -19,7 +21,7 @@ cdef inline void sha2_start(Sha2State* state, int alg) noexcept nogil:
 cdef inline void sha2_compress(
     Sha2State* state, int alg, Sha2Blocks256 blocks, const uint8_t* data, size_t count
 ) noexcept nogil:
-    if alg == SHA2_256:
+    if alg <= SHA2_256:
         blocks(state.narrow, data, count)
     else:
         sha2_512_portable(state.wide, data, count)
@@ -30,12 +32,12 @@ cdef inline void sha2_finish(
     size_t before, const uint8_t* msg, size_t length, uint8_t* out
 ) noexcept nogil:
     """Hash the rest of a message, of which `before` bytes (whole blocks) are in the state already."""
-    cdef size_t block = 64 if alg == SHA2_256 else 128
+    cdef size_t block = 64 if alg <= SHA2_256 else 128
     cdef size_t whole = length // block
     cdef size_t rest = length - whole * block
     cdef uint8_t last[2 * SHA2_MAX_BLOCK]
     cdef size_t padded = block if rest + 1 + block // 8 <= block else 2 * block
-    cdef size_t words = <size_t>(alg // 32 if alg == SHA2_256 else alg // 64)
+    cdef size_t words = <size_t>(alg // 32 if alg <= SHA2_256 else alg // 64)
     cdef size_t i
     if whole > 0:
         sha2_compress(state, alg, blocks, msg, whole)
@@ -46,7 +48,7 @@ cdef inline void sha2_finish(
     # The length field is 64 or 128 bits wide; its upper half stays zero, no message here has 2^61 bytes.
     sha2_store64(last + padded - 8, <uint64_t>(before + length) * 8)
     sha2_compress(state, alg, blocks, last, padded // block)
-    if alg == SHA2_256:
+    if alg <= SHA2_256:
         for i in range(words):
             sha2_store32(out + 4 * i, state.narrow[i])
     else:
@@ -71,7 +73,7 @@ cdef void hmac_key_init_with(
     HmacKey* key, int alg, Sha2Blocks256 blocks, const uint8_t* secret, size_t length
 ) noexcept nogil:
     cdef uint8_t pad[SHA2_MAX_BLOCK]
-    cdef size_t block = 64 if alg == SHA2_256 else 128
+    cdef size_t block = 64 if alg <= SHA2_256 else 128
     cdef size_t i
     key.alg = alg
     key.digest_len = alg // 8
@@ -94,13 +96,13 @@ cdef void hmac_key_init_with(
 
 cdef void hmac_key_init(HmacKey* key, int alg, const uint8_t* secret, size_t length) noexcept nogil:
     """Prepare a key; the secret is not kept, but the midstates are as good as the secret to a reader."""
-    hmac_key_init_with(key, alg, sha2_blocks, secret, length)
+    hmac_key_init_with(key, alg, sha1_portable if alg == SHA1_160 else sha2_blocks, secret, length)
 
 
 cdef void hmac_sign(const HmacKey* key, const uint8_t* msg, size_t length, uint8_t* out) noexcept nogil:
     """Write the authentication code, key.digest_len bytes."""
     cdef uint8_t digest[SHA2_MAX_DIGEST]
-    cdef size_t block = 64 if key.alg == SHA2_256 else 128
+    cdef size_t block = 64 if key.alg <= SHA2_256 else 128
     cdef Sha2State state = key.inner
     sha2_finish(&state, key.alg, key.blocks, block, msg, length, digest)
     state = key.outer

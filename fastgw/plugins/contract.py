@@ -84,6 +84,8 @@ class Key(NamedTuple):
     """The secret that a request must show, where it does not only prove to know one."""
     ring: _core.KeyRing | None = None
     """Keys that a token chooses from, instead of the secret or beside it."""
+    signing: _core.SigningSecret | None = None
+    """The secret that a request must be signed with."""
 
 
 class Plugin:

@@ -10,6 +10,7 @@ from fastgw.plugins.basic_auth import BasicAuth
 from fastgw.plugins.consumer_restriction import ConsumerRestriction
 from fastgw.plugins.contract import Plugin
 from fastgw.plugins.forward_auth import ForwardAuth
+from fastgw.plugins.hmac_auth import HmacAuth
 from fastgw.plugins.ip_restriction import IpRestriction
 from fastgw.plugins.jwt_auth import JwtAuth
 from fastgw.plugins.key_auth import KeyAuth
@@ -28,6 +29,7 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     IpRestriction,  # 3000
     # Who is it: 2600 to 2500. All in `rewrite`, so that everything later may depend on the consumer.
     MultiAuth,  # 2600
+    HmacAuth,  # 2530
     BasicAuth,  # 2520
     JwtAuth,  # 2510
     KeyAuth,  # 2500

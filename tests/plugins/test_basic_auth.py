@@ -43,11 +43,19 @@ def test_rows_of_the_reference(directory: Path) -> None:
             (("Authorization: Bearer x",), MALFORMED),
             (("Authorization: Basic bm9jb2xvbg==",), MALFORMED),
             (("Authorization:",), MALFORMED),
+            (("Authorization: Basic",), MALFORMED),
+            (("Authorization: a2ltdTpraW1w",), MALFORMED),
+            (("Authorization: Basic Og==",), REFUSED),  # a colon alone
+            (("Authorization: Basic a2ltdTo=",), REFUSED),  # no password
+            (("Authorization: Basic S2ltdTpraW1w",), REFUSED),  # another user: names have a case
+            (("Authorization: Basic a2ltdTpraW1wCg==",), REFUSED),  # a line feed belongs to a password
             ((GOOD, GOOD), MALFORMED),
         ):
             answer = ask(gateway, "/basic", *fields)
             assert (answer.status, answer.body) == (401, body), fields
             assert answer.header("WWW-Authenticate") == ['Basic realm="basic"']
+        for scheme in ("basic", "BASIC", "bAsIc", "Basic  "):
+            assert "X-Consumer-Username: kim\r\n" in ask(gateway, "/basic", GOOD.replace("Basic", scheme)).sent
         hidden = ask(gateway, "/basichide", GOOD)
         assert (hidden.status, "uthorization" in hidden.sent) == (200, False)
         assert ask(gateway, "/basichide").header("WWW-Authenticate") == ['Basic realm="staff only"']

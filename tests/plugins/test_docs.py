@@ -14,6 +14,7 @@ PAGES = sorted((ROOT / "docs" / "plugins").glob("*.md"))
 ROOMS = {
     "key-auth": "key",
     "basic-auth": "basic",
+    "hmac-auth": "hmac",
     "ip-restriction": "ip-restriction",
     "consumer-restriction": "consumer-restriction",
     "jwt-auth": "jwt",

@@ -63,6 +63,57 @@ def test_one_key_per_request(directory: Path) -> None:
         assert upstream.received == []
 
 
+def test_edges_of_the_lookup(directory: Path) -> None:
+    with mirror() as upstream, Gateway(directory, config(upstream.address)) as gateway:
+        for target, fields in (
+            ("/key", ("apikey:",)),  # there, but empty
+            ("/key?apikey", ()),
+            ("/key?apikey=", ()),
+            ("/key?apikey=kim%2Dke", ()),
+            ("/key", ("apikey: kim-key2",)),
+            ("/key", ("apikey: Kim-key",)),
+            ("/key", ('apikey: "kim-key"',)),
+            ("/key", ("apikey: kim-key,lee-key",)),
+            ("/key", ("apikey: Bearer kim-key",)),
+            ("/key?apikey=kim-key", ("apikey: wrong",)),  # the header decides
+        ):
+            answer = ask(gateway, target, *fields)
+            assert (answer.status, answer.body, answer.sent) == (401, INVALID, ""), (target, fields)
+        for target, fields in (
+            ("/key", ("APIKEY: kim-key",)),
+            ("/key", ("ApiKey:kim-key",)),
+            ("/key", ("apikey:   kim-key\t",)),
+            ("/key?a=1&apikey=kim%2dkey&b=2", ()),
+            ("/key?api%6bey=kim-key", ()),
+            ("/key?apikey=wrong", ("apikey: kim-key",)),
+        ):
+            assert "X-Consumer-Username: kim\r\n" in ask(gateway, target, *fields).sent, (target, fields)
+        for target, fields in (
+            ("/key?Apikey=kim-key", ()),
+            ("/key", ("Authorization: kim-key",)),
+            ("/key", ("Cookie: apikey=kim-key",)),
+        ):
+            assert ask(gateway, target, *fields).body == b'{"message":"Missing API key in request"}\n', (target, fields)
+
+
+def test_both_places_are_hidden_on_every_outcome(directory: Path) -> None:
+    with mirror() as upstream, Gateway(directory, config(upstream.address)) as gateway:
+        for target, fields in (
+            ("/keyhide?a=1&apikey=lee-key&b=2", ("apikey: kim-key",)),
+            ("/keyhide?a=1&apikey=kim-key&b=2", ()),
+            ("/guest?a=1&apikey=lee-key&b=2", ("apikey: wrong-key",)),
+            ("/guest?a=1&apikey=wrong-key&b=2&api%6Bey=lee-key", ()),
+            ("/guest?a=1&b=2", ("apikey: wrong-key", "APIKEY: lee-key")),
+        ):
+            sent = ask(gateway, target, *fields).sent
+            assert sent.startswith(f"GET /{target[1:].partition('?')[0]}?a=1&b=2 HTTP/1.1\r\n"), (target, fields)
+            assert "-key" not in sent
+            assert "apikey" not in sent.lower()
+        shown = ask(gateway, "/key?apikey=lee-key", "apikey: kim-key").sent
+        assert shown.startswith("GET /key?apikey=lee-key HTTP/1.1\r\n")
+        assert "apikey: kim-key\r\n" in shown
+
+
 def test_places_and_realm_of_ones_own(directory: Path) -> None:
     with mirror() as upstream, Gateway(directory, config(upstream.address)) as gateway:
         assert "X-Consumer-Username: kim\r\n" in ask(gateway, "/own", "x-key: kim-key").sent

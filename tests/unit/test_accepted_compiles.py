@@ -23,11 +23,13 @@ CONFS: Final[dict[str, Object]] = {
     "limit-conn": {"conn": 1, "burst": 1, "default_conn_delay": 1, "key": "remote_addr"},
     "ip-restriction": {"whitelist": ["192.0.2.0/24"]},
     "consumer-restriction": {"whitelist": ["x"]},
+    "hmac-auth": {"signed_headers": ["date"]},
 }
 CREDENTIALS: Final[dict[str, Object]] = {
     "jwt-auth": {"key": "a-key", "secret": "a-secret"},
     "key-auth": {"key": "a-key"},
     "basic-auth": {"username": "a-name", "password": "a-password"},
+    "hmac-auth": {"key_id": "an-id", "secret_key": "a-secret"},
 }
 SOUND: Final[dict[str, Object]] = {
     "routes": {"id": "x", "uri": "/", "upstream": UPSTREAM},

@@ -344,7 +344,8 @@ def test_the_json_schema_covers_plugins_and_describes_members() -> None:
         "$schema",
     }
     assert definitions["Route"]["properties"]["plugins"]["additionalProperties"] is False
-    assert list(definitions["Credential"]["properties"]["plugins"]["properties"]) == ["basic-auth", "jwt-auth", "key-auth"]
+    auth = list(definitions["Credential"]["properties"]["plugins"]["properties"])
+    assert auth == ["hmac-auth", "basic-auth", "jwt-auth", "key-auth"]
     assert definitions["Limits"]["properties"]["head_bytes"]["description"].startswith("the largest request head")
     references = set(re.findall(r'"#/\$defs/([^"]+)"', json.dumps(schema)))
     assert references == set(definitions)

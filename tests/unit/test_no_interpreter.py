@@ -17,6 +17,7 @@ import pytest
 from fastgw import _core
 from fastgw.compile import Compiler
 from tests.support.core import OK, TOKEN, john, snapshot
+from tests.support.signing import digest, signed
 from tests.unit.test_compile import SECRET as COMPILED_SECRET
 from tests.unit.test_compile import Change, consumer, route
 
@@ -90,6 +91,7 @@ def compiled(plugins: dict[str, dict[str, Any]]) -> _core.Snapshot:
         *consumer("john"),
         Change("credentials", "john/k", {"id": "k", "plugins": {"key-auth": {"key": "john-api-key"}}}),
         Change("credentials", "john/b", {"id": "b", "plugins": {"basic-auth": {"username": "john", "password": "pw"}}}),
+        Change("credentials", "john/h", {"id": "h", "plugins": {"hmac-auth": {"key_id": "john", "secret_key": "s"}}}),
         route("r", "/*", plugins=plugins),
     ]
     build = Compiler().apply(changes)
@@ -133,6 +135,20 @@ def test_nor_do_their_refusals(name: str) -> None:
     calls, memory, got = serve(snap, bare)
     assert got.count(b"HTTP/1.1 40") == got.count(b"HTTP/1.1 ") == 4
     assert (calls, memory) == ([], 0)
+
+
+def signed_request(secret: str) -> bytes:
+    body = b"hello"
+    fields = signed("/a?b=1", f"Digest: {digest(body)}", key_id="john", secret=secret, method="POST")
+    return "\r\n".join(["POST /a?b=1 HTTP/1.1", "Host: h", *fields, "Content-Length: 5", "", ""]).encode() + body
+
+
+@pytest.mark.parametrize("conf", [{}, {"validate_request_body": True, "hide_credentials": True}], ids=["head", "body"])
+def test_signed_requests_do_not_either(conf: dict[str, Any]) -> None:
+    for secret, status in (("s", b"200"), ("x", b"401")):
+        calls, memory, got = serve(compiled({"hmac-auth": conf}), signed_request(secret))
+        assert got.count(b"HTTP/1.1 " + status) == got.count(b"HTTP/1.1 ") == 4
+        assert (calls, memory) == ([], 0)
 
 
 def test_the_witnesses_see_a_python_plugin() -> None:

@@ -91,6 +91,15 @@ RFC4231 = [
 ]
 
 
+# RFC 2202 section 3: key, data, HMAC-SHA-1.
+RFC2202 = [
+    (b"\x0b" * 20, b"Hi There", "b617318655057264e28bc0b6fb378c8ef146be00"),
+    (b"Jefe", b"what do ya want for nothing?", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+    (b"\xaa" * 20, b"\xdd" * 50, "125d7342b9ac11cd91a39af48aa17b4f63f175d3"),
+    (b"\xaa" * 80, b"Test Using Larger Than Block-Size Key - Hash Key First", "aa4ae5e15272d00e95705637ce8a3b55ed402112"),
+]
+
+
 def pattern(length: int) -> bytes:
     return bytes((7 * i + i // 251) & 0xFF for i in range(length))
 
@@ -122,6 +131,17 @@ def test_every_length_signs_as_the_standard_library(alg: int, portable: bool) ->
     for length in LENGTHS:
         data, key = pattern(length), pattern(length)[::-1]
         assert _core._test_hmac(alg, key, data, portable) == hmac.digest(key, data, f"sha{alg}"), length
+
+
+@pytest.mark.parametrize(("key", "data", "code"), RFC2202)
+def test_published_hmacs_of_sha_1(key: bytes, data: bytes, code: str) -> None:
+    assert _core._test_hmac(160, key, data).hex() == code
+
+
+def test_every_length_signs_by_sha_1_as_the_standard_library() -> None:
+    for length in LENGTHS:
+        data, key = pattern(length), pattern(length)[::-1]
+        assert _core._test_hmac(160, key, data) == hmac.digest(key, data, "sha1"), length
 
 
 @given(alg=st.sampled_from(ALGS), key=st.binary(max_size=300), data=st.binary(max_size=2000))
