@@ -240,6 +240,10 @@ class SharedSecret:
     def index(self) -> bytes: ...
 
 @final
+class PasswordHash:
+    def __init__(self, verify: Callable[[bytes], bool]) -> None: ...
+
+@final
 class SigningSecret:
     def __init__(self, secret: bytes) -> None: ...
 
@@ -259,6 +263,7 @@ class Credential:
         proof: SharedSecret | None = None,
         ring: KeyRing | None = None,
         signing: SigningSecret | None = None,
+        password: PasswordHash | None = None,
     ) -> None: ...
 
 @final

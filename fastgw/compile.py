@@ -398,6 +398,7 @@ class Compiler:
                 key.proof,
                 key.ring,
                 key.signing,
+                key.password,
             )
             found.append((key.kind, credential))
         return found

@@ -1,6 +1,6 @@
 # basic_auth: the basic-auth plugin's step (RFC 7617): decode the Authorization field, look the user up, compare the password.
 # Who asks for an unknown user waits for the same: the digest of the password is made before anybody is looked up, and compared
-# with something in any case.
+# with something in any case; where there are users whose password is hashed, it is judged by one of their hashes.
 
 cdef struct BasicAuthConf:
     AuthConf auth
@@ -44,20 +44,56 @@ cdef bint basic_parse(const char* p, uint32_t n, Buf* scratch, Span* user, Span*
     return True
 
 
-cdef CredentialC* basic_credential(Exchange* x, const Span* user, const Span* password) noexcept nogil:
+cdef int basic_admit(Exchange* x, BasicAuthConf* c, CredentialC* credential) noexcept nogil:
+    # NULL: the password is not that of the user, or there is no such user.
+    if credential == NULL:
+        return auth_refuse(x, &c.auth, "Invalid user authorization", "basic.refused")
+    return auth_pass(x, credential)
+
+
+cdef int basic_unable(Exchange* x, const char* reason) noexcept nogil:
+    # Nobody was found wanting, so nobody is told so, nor taken for somebody else.
+    buf_put(&x.down_extra, b"Retry-After: 1\r\n", 16)
+    reply_error(x, 503, NULL, reason)
+    return STEP_REPLY
+
+
+cdef int basic_hashed(
+    Exchange* x, BasicAuthConf* c, CredentialC* credential, const Span* password, const uint8_t* digest
+) noexcept nogil:
+    # NULL: there is no such user, which is to take as long.
+    cdef PasswordC* hashed = credential.password if credential != NULL else password_nobody
+    cdef int answer = password_recall(hashed, digest)
+    if answer == PASSWORD_ASK:
+        answer = password_ask(x, hashed, password, digest, c, credential)
+    if answer == PASSWORD_LATER:
+        return STEP_WAIT
+    return basic_answer(x, c, credential, answer)
+
+
+cdef int basic_answer(Exchange* x, BasicAuthConf* c, CredentialC* credential, int answer) noexcept nogil:
+    if answer == PASSWORD_BUSY:
+        return basic_unable(x, "basic.busy")
+    if answer == PASSWORD_FAILED:
+        return basic_unable(x, "basic.failed")
+    return basic_admit(x, c, credential if answer == PASSWORD_GOOD else NULL)
+
+
+cdef int basic_judge(Exchange* x, BasicAuthConf* c, const Span* user, const Span* password) noexcept nogil:
     cdef uint8_t digest[SECRET_DIGEST]
     cdef const uint8_t* right = basic_nobody
     cdef CredentialC* credential
     secret_digest(password.p, password.n, digest)
     credential = <CredentialC*>map_get(&x.snapshot.credentials[CREDENTIAL_BASIC], user.p, user.n)
+    if credential.password != NULL if credential != NULL else password_hashes > 0:
+        return basic_hashed(x, c, credential, password, digest)
     if credential != NULL and credential.proof != NULL:
         right = &credential.proof.digest[0]
-    return credential if ct_equal(digest, right, SECRET_DIGEST) else NULL
+    return basic_admit(x, c, credential if ct_equal(digest, right, SECRET_DIGEST) else NULL)
 
 
 cdef int step_basic_auth(Exchange* x, void* p) noexcept nogil:
     cdef BasicAuthConf* c = <BasicAuthConf*>p
-    cdef CredentialC* credential
     cdef Span user, password
     cdef uint32_t count
     cdef const Field* f = header_find(x, b"authorization", 13, &count)
@@ -69,7 +105,4 @@ cdef int step_basic_auth(Exchange* x, void* p) noexcept nogil:
         return auth_refuse(x, &c.auth, "Invalid authorization in request", "basic.repeated")
     if not basic_parse(x.bytes.p + f.value, f.value_len, &x.loop.wbuf, &user, &password):
         return auth_refuse(x, &c.auth, "Invalid authorization in request", "basic.malformed")
-    credential = basic_credential(x, &user, &password)
-    if credential == NULL:
-        return auth_refuse(x, &c.auth, "Invalid user authorization", "basic.refused")
-    return auth_pass(x, credential)
+    return basic_judge(x, c, &user, &password)

@@ -118,6 +118,7 @@ cdef struct CredentialC:
     const KeyRingC* ring        # NULL: the secret alone, whatever the token's kid
     const SecretC* proof        # of credentials whose secret the client shows itself
     const SigningKeys* signing  # of those that sign requests
+    PasswordC* password         # of those whose password is known by a hash only
     int64_t leeway
 
 cdef struct Cidr:
@@ -220,6 +221,7 @@ cdef class Credential:
     cdef readonly KeyRing ring
     cdef SharedSecret proof
     cdef SigningSecret signing
+    cdef PasswordHash password
 
 cdef class Plan:
     cdef PlanC c

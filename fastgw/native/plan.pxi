@@ -187,14 +187,14 @@ cdef class Consumer:
 cdef class Credential:
     """One way of a consumer to prove itself. `key` is what a request names it by; `secret` a SecretKey or None; `ring` a
     KeyRing or None; `proof` the SharedSecret that requests must show, or None; `signing` the SigningSecret that they must be
-    signed with, or None.
+    signed with, or None; `password` the PasswordHash that they must show the password of, or None.
 
     `custom_id` is the consumer's label. The identity lines for the upstream are made here, once.
     """
 
     def __cinit__(self, Consumer consumer not None, bytes key not None, bytes id=b"", bytes custom_id=b"",
                   SecretKey secret=None, long long leeway=0, SharedSecret proof=None, KeyRing ring=None,
-                  SigningSecret signing=None):
+                  SigningSecret signing=None, PasswordHash password=None):
         self.consumer = consumer
         self.key = key
         self.secret = secret
@@ -220,7 +220,7 @@ cdef class Credential:
         self.proof = proof
         if proof is not None:
             self.c.proof = &proof.c
-        if ring is None and secret is None and proof is None and signing is None:
+        if ring is None and secret is None and proof is None and signing is None and password is None:
             ring = KeyRing(())          # refuses every token; nothing has to ask whether there is any key at all
         self.ring = ring
         if ring is not None:
@@ -228,6 +228,9 @@ cdef class Credential:
         self.signing = signing
         if signing is not None:
             self.c.signing = &signing.c
+        self.password = password
+        if password is not None:
+            self.c.password = &password.c
 
 
 cdef class Plan:

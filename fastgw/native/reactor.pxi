@@ -26,6 +26,7 @@ cdef class Reactor:
     cdef list retired           # snapshots that requests may still run on
     cdef list debris            # shards of snapshots that are gone
     cdef set tasks
+    cdef PasswordDesk passwords      # who judges them
     cdef object error_sink
     cdef bint scheduled
 
@@ -37,6 +38,7 @@ cdef class Reactor:
         self.retired = []
         self.debris = []
         self.tasks = set()
+        self.passwords = PasswordDesk()
         self.error_sink = on_error
         core.reactor = <PyObject*>self
         core.io.recv = sock_recv
@@ -301,6 +303,7 @@ cdef class Reactor:
                 self.core.free_exchanges = x.next_free
                 exchange_destroy(x)
             self.core.n_free = 0
+        self.passwords.close()
 
     def __dealloc__(self):
         if self.core.ups != NULL or self.core.downs != NULL or self.core.delays.n:

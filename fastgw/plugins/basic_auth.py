@@ -4,21 +4,16 @@ Owns the two configurations, of routes and of credentials. Must not know routes,
 compared (native/basic_auth).
 """
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from fastgw import _core
 from fastgw.errors import Fault, Path
 from fastgw.plugins.contract import Env, Key, Plugin, PluginConf
+from fastgw.plugins.passwords import is_hash, verifier
 from fastgw.schema.base import Realm, Secret, Text
 
 __all__ = ["BasicAuth", "Conf", "ConsumerConf"]
-
-# What crypt(3), PHC strings and LDAP make of passwords.
-_HASHED = re.compile(
-    r"\$(?:argon2(?:id|i|d)|scrypt|pbkdf2[\w-]*|2[abxy]?|gy|y|7|6|5|1|apr1)\$.+|\{(?:CRYPT|S?SHA\d*|S?MD5)\}.+", re.I
-)
 
 
 class Conf(PluginConf, frozen=True, kw_only=True):
@@ -38,7 +33,7 @@ class ConsumerConf(PluginConf, frozen=True, kw_only=True):
     """basic-auth on a consumer or credential.
 
     username: the user name; unique among all credentials
-    password: the password, in clear
+    password: the password, in clear or as its hash by argon2id or scrypt
     """
 
     username: Text
@@ -46,12 +41,14 @@ class ConsumerConf(PluginConf, frozen=True, kw_only=True):
 
     @classmethod
     def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
-        """A name that no request can carry; a hash, which would else itself be the password."""
+        """A name that no request can carry; a hash that cannot be judged, and must not itself be the password."""
         if ":" in good.get("username", ""):
             yield Fault(Path(("username",)), "expected no ':', which ends the user name in a request", "format")
-        if _HASHED.fullmatch(good.get("password", "")):
-            message = "expected the password in clear, found a hash of one, which is not available in this release"
-            yield Fault(Path(("password",)), message, "unsupported")
+        if is_hash(good.get("password", "")):
+            try:
+                verifier(good["password"])
+            except ValueError as error:
+                yield Fault(Path(("password",)), f"expected the password in clear or as {error}, found another hash", "format")
 
 
 class BasicAuth(Plugin):
@@ -79,4 +76,7 @@ class BasicAuth(Plugin):
 
     def credential(self, conf: ConsumerConf) -> Key:
         """Found by the user name, which is no secret; the password is what it must show."""
-        return Key("basic", conf.username.encode(), proof=_core.SharedSecret(conf.password.encode()))
+        name = conf.username.encode()
+        if is_hash(conf.password):
+            return Key("basic", name, password=_core.PasswordHash(verifier(conf.password)))
+        return Key("basic", name, proof=_core.SharedSecret(conf.password.encode()))

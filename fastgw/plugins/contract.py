@@ -86,6 +86,8 @@ class Key(NamedTuple):
     """Keys that a token chooses from, instead of the secret or beside it."""
     signing: _core.SigningSecret | None = None
     """The secret that a request must be signed with."""
+    password: _core.PasswordHash | None = None
+    """The hash of the password that a request must show."""
 
 
 class Plugin:

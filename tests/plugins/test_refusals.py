@@ -38,8 +38,8 @@ NOT_A_PLUGINS = {
     "upstream",
     "plugin",
 }  # tests/adversity and tests/unit meet these
-NOT_FROM_OUTSIDE = {"limit-req.failed"}  # only without memory
-ELSEWHERE = {"hmac.replay_full"}  # in tests of their plugins: it takes many requests
+NOT_FROM_OUTSIDE = {"limit-req.failed", "basic.failed"}  # only without memory
+ELSEWHERE = {"basic.busy", "hmac.replay_full"}  # in tests of their plugins: it takes many requests
 CONFIGURED = "as configured"
 HS = SIGNERS["HS256"]
 
