@@ -103,6 +103,11 @@ class ForwardAuth(Plugin):
         extra = [(name, _core.Template(value, "var_combination")) for name, value in (conf.extra_headers or {}).items()]
         return [_core.PythonStep(self.name, "access", _Asker(conf, client, extra, env.owner).access, None)]
 
+    def own_headers(self, conf: Conf) -> Collection[str]:
+        """Those that the answer may carry, but for such as the other server is shown first."""
+        shown = {name.lower() for name in conf.request_headers}
+        return [name for name in conf.upstream_headers if name.lower() not in shown]
+
 
 class _Asker:
     """One configuration at work."""

@@ -94,3 +94,8 @@ class MultiAuth(Plugin):
                 (step,) = plugin.provision(own, env)
                 steps.append(step)
         return [_core.MultiAuthStep(steps)]
+
+    def own_headers(self, conf: Conf) -> Collection[str]:
+        """Those of the members, disabled ones too."""
+        chosen = (each for member in conf.auth_plugins for each in member.chosen())
+        return [name for plugin, own in chosen for name in plugin.own_headers(own)]

@@ -108,6 +108,20 @@ def test_a_member_whose_signatures_are_judged_elsewhere(directory: Path, name: s
                 assert len(refused.header("WWW-Authenticate")) == 3
 
 
+def test_headers_that_a_member_may_set_are_never_the_clients(directory: Path) -> None:
+    members = [{"key-auth": {}}, {"jwt-auth": {"claims_to_headers": {"role": "X-Role"}}}]
+    token = make({"key": "jo-key", "role": "boss"}, SECRET.encode(), "HS256")
+    with mirror() as upstream:
+        value = config(upstream.address)
+        value["routes"] += routes(upstream.address, claims=members)
+        with Gateway(directory, value) as gateway:
+            for forged in ("X-Role: forged", "x_role: forged"):
+                by_key = ask(gateway, "/claims", "apikey: kim-key", forged)
+                assert (by_key.status, "forged" in by_key.sent) == (200, False)
+                by_token = ask(gateway, "/claims", f"Authorization: Bearer {token}", forged)
+                assert ("X-Role: boss\r\n" in by_token.sent, "forged" in by_token.sent) == (True, False)
+
+
 def test_members_that_are_disabled(directory: Path) -> None:
     with mirror() as upstream, Gateway(directory, config(upstream.address)) as gateway:
         assert ask(gateway, "/part", "apikey: kim-key").header("WWW-Authenticate") == ['Basic realm="basic"']
