@@ -28,7 +28,7 @@ from tests.support.waiting import until
 
 PAGE = ROOT / "docs" / "access-log.md"
 REASON = re.compile(r'"([a-z][a-z-]*\.[a-z_]+)"')
-NEVER_LOGGED = {"jwt.ok", "jwt.unknown"}  # a verdict that refuses nobody, and the name of a number that is none
+NEVER_LOGGED = {"jwt.ok", "jwt.later", "jwt.unknown"}  # verdicts that refuse nobody, and the name of a number that is none
 NOT_A_PLUGINS = {
     "framing",
     "body",
@@ -39,7 +39,7 @@ NOT_A_PLUGINS = {
     "plugin",
 }  # tests/adversity and tests/unit meet these
 NOT_FROM_OUTSIDE = {"limit-req.failed", "basic.failed"}  # only without memory
-ELSEWHERE = {"basic.busy", "hmac.replay_full"}  # in tests of their plugins: it takes many requests
+ELSEWHERE = {"basic.busy", "jwt.busy", "hmac.replay_full"}  # in tests of their plugins: it takes many requests
 CONFIGURED = "as configured"
 HS = SIGNERS["HS256"]
 
@@ -76,6 +76,11 @@ def claims(**members: Any) -> bytes:
     return HS.token(payload=HS.payload(**members))
 
 
+def of_ring(kid: bytes) -> bytes:
+    """A token of the credential with two keys, the second of which is out of force."""
+    return HS.token(header=b'{"alg":"HS256"%b}' % kid, payload=b'{"key":"ring-key"}')
+
+
 def payload(text: bytes) -> bytes:
     return HS.token(payload=text)
 
@@ -103,6 +108,14 @@ CASES: dict[str, bytes] = {
     "jwt.bad_claim": bearer(claims(exp="tomorrow")),
     "jwt.expired": bearer(claims(exp=NOW - 1)),
     "jwt.not_yet": bearer(claims(nbf=NOW + 86_400)),
+    "jwt.issuer": bearer(claims(iss="them", aud="here", iat=NOW), route="jwt-asked"),
+    "jwt.audience": bearer(claims(iss="us", aud=["there"], iat=NOW), route="jwt-asked"),
+    "jwt.iat_missing": bearer(claims(iss="us", aud="here"), route="jwt-asked"),
+    "jwt.iat_in_future": bearer(claims(iss="us", aud="here", iat=NOW + 86_400), route="jwt-asked"),
+    "jwt.too_old": bearer(claims(iss="us", aud="here", iat=NOW - 86_400), route="jwt-asked"),
+    "jwt.kid_missing": bearer(of_ring(b"")),
+    "jwt.unknown_kid": bearer(of_ring(b',"kid":"c"')),
+    "jwt.key_not_in_force": bearer(of_ring(b',"kid":"b"')),
     "key.missing": get("key"),
     "key.repeated": get("key", b"apikey: k-e-y", b"apikey: k-e-y"),
     "key.unknown": get("key", b"apikey: wrong"),
@@ -138,12 +151,14 @@ CASES: dict[str, bytes] = {
     "limit-conn.failed": get("conn", b"X-Most: many"),
 }
 LET_THROUGH = {"limit-count.exceeded", "limit-req.exceeded", "hmac.replayed"}  # the first of two; the second is refused
+RING = [{"kid": "a", "secret": HS.private.decode()}, {"kid": "b", "secret": HS.private.decode(), "expires": NOW - 3600}]
 CODE = 418  # what plugins are configured to refuse with: nothing else answers so
 CODES = {"ip-restriction.refused": 404}  # which knows only two
 
 ROUTES: dict[str, dict[str, Any]] = {
     "jwt": {"jwt-auth": {}},
     "jwt-both": {"jwt-auth": {"claims_to_verify": ["exp", "nbf"]}},
+    "jwt-asked": {"jwt-auth": {"issuers": ["us"], "audiences": ["here"], "max_token_age": 3600}},
     "key": {"key-auth": {}},
     "basic": {"basic-auth": {}},
     "multi": {"multi-auth": {"auth_plugins": [{"key-auth": {}}, {"basic-auth": {}}]}},
@@ -191,6 +206,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             "access_log": {"path": str(directory / "access.log")},
             "consumers": [
                 HS.consumer(),
+                consumer("rita", ("r", {"jwt-auth": {"key": "ring-key", "keys": RING}})),
                 consumer("kim", ("k", {"key-auth": {"key": "k-e-y"}})),
                 consumer("kai", ("h", {"hmac-auth": {"key_id": "kim-id", "secret_key": "kim-secret"}})),
                 consumer("ann", ("a", {"basic-auth": {"username": "ann", "password": "pass"}})),
