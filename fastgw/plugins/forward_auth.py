@@ -168,17 +168,13 @@ class _Asker:
             raise UnreachableError(f"an answer of status {answer.status}")
         if answer.status >= 300:
             return []
-        told = [(name, value) for name in dict.fromkeys(self._conf.upstream_headers) for value in answer.values(name)]
-        for name, value in told:
-            if _NO_VALUE.search(value):
-                raise UnreachableError(f"control characters in header {name}")
-        return told
+        return [(name, value) for name in dict.fromkeys(self._conf.upstream_headers) for value in answer.values(name)]
 
     def _denied(self, answer: Answer) -> _core.Reply:
         headers: Fields = []
         for name in dict.fromkeys((*self._conf.client_headers, *(("Content-Encoding",) if answer.body else ()))):
             if name.lower() != "content-type" and not any(name.lower() == other.lower() for other, _ in headers):
-                headers += [(name, value) for value in answer.values(name) if not _NO_VALUE.search(value)]
+                headers += [(name, value) for value in answer.values(name)]
         type_ = next(iter(answer.values("Content-Type")), "")
         if not (type_ and type_.isascii() and type_.isprintable()):
             type_ = "text/plain; charset=utf-8"

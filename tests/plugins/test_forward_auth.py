@@ -107,6 +107,14 @@ def test_upstream_headers_are_the_answers_and_never_the_clients(directory: Path,
         assert [line for line in lines if re.match("x.(user|role|other)", line, re.I)] == sent
 
 
+def test_a_header_may_be_shown_to_the_other_server_and_still_be_its_own(directory: Path) -> None:
+    conf = {"request_headers": ["X-User"], "upstream_headers": ["x-user"]}
+    with mirror() as upstream, Auth() as auth, Gateway(directory, config(upstream.address, auth.address, **conf)) as gateway:
+        got = ask(gateway, "/a", "X-User: claimed", "x_user: claimed")
+        assert [value for name, value in fields(auth.asked[0]) if "user" in name] == ["claimed", "claimed"]
+        assert (got.status, "claimed" in got.sent) == (200, False)
+
+
 def test_a_later_limit_counts_by_what_the_answer_said(directory: Path) -> None:
     def who(request: bytes) -> bytes:
         return answer("X-User: " + dict(fields(request)).get("x-token", ""))
