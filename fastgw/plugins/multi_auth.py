@@ -12,14 +12,14 @@ from msgspec import Meta
 
 from fastgw import _core
 from fastgw.errors import Fault, Path
-from fastgw.plugins import basic_auth, jwt_auth, key_auth
+from fastgw.plugins import basic_auth, hmac_auth, jwt_auth, key_auth
 from fastgw.plugins.contract import Env, Plugin, PluginConf
 from fastgw.schema.base import Nested
 from fastgw.schema.decode import nearest
 
 __all__ = ["MEMBERS", "Conf", "Member", "MultiAuth"]
 
-MEMBERS: Final[tuple[Plugin, ...]] = (basic_auth.BasicAuth(), jwt_auth.JwtAuth(), key_auth.KeyAuth())
+MEMBERS: Final[tuple[Plugin, ...]] = (basic_auth.BasicAuth(), hmac_auth.HmacAuth(), jwt_auth.JwtAuth(), key_auth.KeyAuth())
 """Every plugin by which consumers are found."""
 _NAMES: Final = tuple(plugin.name for plugin in MEMBERS)
 _IN_VAIN: Final = ("filter", "priority", "error_response")
@@ -29,11 +29,13 @@ class Member(Nested, frozen=True, kw_only=True):
     """One way in: a plugin by its name, with its configuration as on a route.
 
     basic-auth: by user name and password
+    hmac-auth: by signature
     jwt-auth: by token
     key-auth: by API key
     """
 
     basic: basic_auth.Conf | None = msgspec.field(default=None, name="basic-auth")
+    hmac: hmac_auth.Conf | None = msgspec.field(default=None, name="hmac-auth")
     jwt: jwt_auth.Conf | None = msgspec.field(default=None, name="jwt-auth")
     key: key_auth.Conf | None = msgspec.field(default=None, name="key-auth")
 

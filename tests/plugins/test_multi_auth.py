@@ -10,9 +10,12 @@ import pytest
 
 from fastgw.plugins import multi_auth, order
 from fastgw.tokens import make
-from tests.plugins.mirror import ask, consumer, mirror
+from tests.plugins.mirror import Answer, ask, consumer, mirror, parse
+from tests.support import wire
 from tests.support.gateway import Gateway
+from tests.support.passwords import scrypt
 from tests.support.signers import SIGNERS
+from tests.support.signing import digest, signed
 from tests.support.wire import Address
 
 SECRET = "jo-secret-of-enough-bytes-for-hs256"
@@ -106,6 +109,48 @@ def test_a_member_whose_signatures_are_judged_elsewhere(directory: Path, name: s
                 refused = ask(gateway, "/far", wrong)
                 assert (refused.status, refused.body) == (401, FAILED)
                 assert len(refused.header("WWW-Authenticate")) == 3
+
+
+def test_a_member_whose_passwords_are_hashed(directory: Path) -> None:
+    ann = consumer("ann", ("a", {"basic-auth": {"username": "ann", "password": scrypt("right")}}))
+
+    def basic(password: str) -> str:
+        return "Authorization: Basic " + base64.b64encode(f"ann:{password}".encode()).decode()
+
+    with mirror() as upstream:
+        value = config(upstream.address)
+        value["consumers"].append(ann)
+        with Gateway(directory, value) as gateway:
+            for _ in range(2):
+                assert "X-Consumer-Username: ann\r\n" in ask(gateway, "/multi", basic("right")).sent
+                assert ask(gateway, "/multi", basic("wrong")).body == FAILED
+
+
+def test_a_member_that_waits_for_the_body(directory: Path) -> None:
+    hal = consumer("hal", ("h", {"hmac-auth": {"key_id": "kim-id", "secret_key": "kim-secret"}}))
+    body = b"x" * 100_000
+    members = [{"hmac-auth": {"validate_request_body": True, "max_req_body_size": len(body)}}, {"key-auth": {}}]
+    with mirror() as upstream:
+        value = config(upstream.address)
+        value["consumers"].append(hal)
+        value["routes"] += routes(upstream.address, body=members)
+        with Gateway(directory, value) as gateway:
+
+            def post(told: bytes, *fields: str) -> Answer:
+                proof = (f"Digest: {digest(told)}", *signed("/body", method="POST"), f"Content-Length: {len(body)}")
+                lines = ["POST /body HTTP/1.1", "Host: test", "Connection: close", *fields, *proof, "", ""]
+                head = "\r\n".join(lines).encode()
+                return parse(wire.raw(gateway.data, wire.cut(head + body, len(head), len(head) + 50_000)))
+
+            good = post(body)
+            assert "X-Consumer-Username: hal\r\n" in good.sent
+            assert good.body.endswith(b"\r\n\r\n" + body)
+            other = post(b"another", "apikey: kim-key")
+            assert "X-Consumer-Username: kim\r\n" in other.sent
+            assert other.body.endswith(b"\r\n\r\n" + body)
+            assert other.header("WWW-Authenticate") == []
+            refused = post(b"another")
+            assert (refused.status, refused.body, len(refused.header("WWW-Authenticate"))) == (401, FAILED, 2)
 
 
 def test_headers_that_a_member_may_set_are_never_the_clients(directory: Path) -> None:
