@@ -28,6 +28,7 @@ cdef struct Verifiers
 include "native/cells.pxd"
 include "native/limits.pxd"
 include "native/holds.pxd"
+include "native/revoked.pxd"
 include "native/shm.pxd"
 include "native/token_cache.pxd"
 include "native/password.pxd"

@@ -17,6 +17,13 @@ cdef void auth_set(AuthConf* c, bytes challenge, Credential anonymous, bint fall
         c.anonymous = &anonymous.c
 
 
+cdef inline bint auth_revoked(const Exchange* x, const CredentialC* credential, int64_t issued) noexcept nogil:
+    """Whether the credential, or what it was issued at that time, is revoked. REV_NEVER: there is no telling when."""
+    cdef const RevTable* t = x.loop.revoked
+    return (rev_any_of(t, REV_CREDENTIAL) and rev_marked(t, credential.revoked.mark)
+            and rev_holds(t, &credential.revoked, issued, x.loop.wall))
+
+
 cdef inline int auth_pass(Exchange* x, CredentialC* credential) noexcept nogil:
     x.credential = credential
     x.consumer = credential.consumer

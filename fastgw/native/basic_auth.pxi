@@ -48,6 +48,8 @@ cdef int basic_admit(Exchange* x, BasicAuthConf* c, CredentialC* credential) noe
     # NULL: the password is not that of the user, or there is no such user.
     if credential == NULL:
         return auth_refuse(x, &c.auth, "Invalid user authorization", "basic.refused")
+    if auth_revoked(x, credential, REV_NEVER):
+        return auth_refuse(x, &c.auth, "Invalid user authorization", "basic.revoked")
     return auth_pass(x, credential)
 
 

@@ -312,6 +312,7 @@ cdef struct Loop:
     Head answer_head            # the upstream's head being handled (scratch)
     MetricsBlock* metrics
     LimTable* table             # limiter cells, shared by all processes
+    const RevTable* revoked     # what is, shared too
     HoldLedger holds            # what this process holds of concurrency counts
     DelayQueue delays
     Listener* listeners

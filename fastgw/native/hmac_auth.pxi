@@ -47,12 +47,13 @@ cdef enum HmacVerdict:          # HMAC_REASONS has its names in this order
     HMAC_SIGNATURE
     HMAC_DIGEST
     HMAC_REPLAYED
+    HMAC_REVOKED
     HMAC_VERDICTS
 
 cdef const char** _hmac_reasons = [
     "", "hmac.missing", "hmac.scheme", "hmac.repeated", "hmac.malformed", "hmac.unknown_key", "hmac.bad_algorithm",
     "hmac.no_date", "hmac.bad_date", "hmac.clock_skew", "hmac.missing_header", "hmac.repeated_header", "hmac.bad_signature",
-    "hmac.bad_digest", "hmac.replayed"]
+    "hmac.bad_digest", "hmac.replayed", "hmac.revoked"]
 cdef const char* HMAC_REASONS[HMAC_VERDICTS]
 memcpy(HMAC_REASONS, _hmac_reasons, sizeof(HMAC_REASONS))
 
@@ -328,8 +329,10 @@ cdef bint hmac_too_large(Exchange* x, int64_t most) noexcept nogil:
 
 
 cdef int hmac_admit(Exchange* x, const HmacAuthConf* c, const HmacProof* proof) noexcept nogil:
-    # All was judged but whether it is the first time.
+    # All was judged but whether it is revoked, and the first time.
     cdef int first = 1
+    if auth_revoked(x, proof.credential, REV_NEVER):
+        return hmac_refuse(x, c, HMAC_REVOKED)
     if c.once:
         first = hmac_first(x, proof)
     if first < 0:

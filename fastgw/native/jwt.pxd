@@ -3,7 +3,7 @@ cdef enum:
     JWT_DEFAULT_MAX = 8192      # bytes of a token, unless configured (hardening rule 26)
     JWT_HARD_MAX = 32768        # bytes: no configuration goes beyond a whole request head
     JWT_ARENA = 49152           # bytes: 3/4 of JWT_HARD_MAX decoded, and as much again for what is unescaped
-    JWT_OWN_CLAIMS = 3          # the key, exp, nbf: looked for in every token
+    JWT_OWN_CLAIMS = 6          # the key, exp, nbf, iat, jti, sub: looked for in every token
     JWT_ASKED_MAX = 19          # names of more claims that a caller asks for: iss, aud, iat and one per header
     JWT_CACHED_HEADERS = 4      # header segments remembered: an issuer has one per key and algorithm
     JWT_CACHED_TEXT = 256       # bytes: a longer header segment is scanned each time
@@ -36,6 +36,7 @@ cdef enum JwtVerdict:
     JWT_NO_IAT
     JWT_EARLY_IAT               # issued in the future
     JWT_TOO_OLD
+    JWT_REVOKED                 # for the caller
     JWT_BUSY                    # for the caller: too many signatures wait to be verified
     JWT_LATER                   # for the caller: no verdict yet
     JWT_VERDICTS                # how many there are
@@ -83,7 +84,10 @@ cdef struct JwtToken:           # its spans live as long as the token's bytes an
     JwtSpan payload             # decoded: JSON
     JwtSpan key                 # the key claim, unescaped; never empty after JWT_OK
     JwtSpan kid                 # unescaped; at is NULL when the header has none
+    JwtSpan jti                 # unescaped; at is NULL when the payload has none that is a string
+    JwtSpan sub
     JwtTimes times
+    JwtTime iat                 # its seconds are rounded down
     int32_t alg                 # a JwtAlg
 
 cdef struct JwtHeader:          # one header segment found good

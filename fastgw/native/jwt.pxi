@@ -187,11 +187,18 @@ cdef inline int jwt_read_header(JwtScratch* scratch, const JwtSpan* segment, Jwt
     return verdict
 
 
-cdef inline void jwt_read_time(const JsonWant* want, JwtTime* time) noexcept nogil:
+cdef inline bint jwt_read_text(JwtScratch* scratch, const JsonWant* want, JwtSpan* out) noexcept nogil:
+    out.at = NULL
+    out.length = 0
+    return want.kind != JSON_STRING or jwt_unescape(scratch, &want.value, out)
+
+
+cdef inline void jwt_read_time(const JsonWant* want, JwtTime* time, bint up) noexcept nogil:
     time.seconds = 0
     if want.kind == JSON_ABSENT:
         time.state = JWT_TIME_ABSENT
-    elif want.kind == JSON_NUMBER and json_number_ceil(&want.value, &time.seconds):
+    elif want.kind == JSON_NUMBER and (
+            json_number_ceil(&want.value, &time.seconds) if up else json_number_floor(&want.value, &time.seconds)):
         time.state = JWT_TIME_GOOD
     else:
         time.state = JWT_TIME_BAD
@@ -231,13 +238,19 @@ cdef int jwt_parse(
     json_want(&wants[0], <const uint8_t*>key_claim, key_claim_len)
     json_want(&wants[1], b"exp", 3)
     json_want(&wants[2], b"nbf", 3)
+    json_want(&wants[3], b"iat", 3)
+    json_want(&wants[4], b"jti", 3)
+    json_want(&wants[5], b"sub", 3)
     for i in range(asked_count):
         json_want(&wants[JWT_OWN_CLAIMS + i], asked[i].at, asked[i].length)
     if json_scan(
             token.payload.at, token.payload.length, wants, JWT_OWN_CLAIMS + asked_count, &scratch.json) != JSON_OK:
         return JWT_BAD_PAYLOAD
-    jwt_read_time(&wants[1], &token.times.exp)
-    jwt_read_time(&wants[2], &token.times.nbf)
+    jwt_read_time(&wants[1], &token.times.exp, True)
+    jwt_read_time(&wants[2], &token.times.nbf, True)
+    jwt_read_time(&wants[3], &token.iat, False)
+    if not jwt_read_text(scratch, &wants[4], &token.jti) or not jwt_read_text(scratch, &wants[5], &token.sub):
+        return JWT_TOO_LARGE
     if wants[0].kind == JSON_ABSENT:
         return JWT_NO_KEY_CLAIM
     if wants[0].kind != JSON_STRING or wants[0].value.length == 0:
@@ -316,7 +329,7 @@ jwt_reasons[:] = [
     b"jwt.bad_alg", b"jwt.bad_signature", b"jwt.missing_claim", b"jwt.bad_claim",
     b"jwt.expired", b"jwt.not_yet",
     b"jwt.issuer", b"jwt.audience", b"jwt.iat_missing", b"jwt.iat_in_future", b"jwt.too_old",
-    b"jwt.busy", b"jwt.later",
+    b"jwt.revoked", b"jwt.busy", b"jwt.later",
 ]
 
 

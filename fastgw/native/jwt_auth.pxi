@@ -98,7 +98,7 @@ cdef inline CredentialC* jwt_holds(const SnapshotC* snapshot, const TokenEntry* 
     # The credential that a remembered token proves on this snapshot; NULL: it must be verified afresh.
     cdef CredentialC* credential = <CredentialC*>map_get_hashed(
         &snapshot.credentials[CREDENTIAL_JWT], entry.key_hash, token_key(entry), entry.key_len)
-    if credential == NULL or snapshot.revocations != entry.revocations or not keyring_holds(credential, entry.secret, now):
+    if credential == NULL or not keyring_holds(credential, entry.secret, now):
         return NULL
     return credential
 
@@ -188,9 +188,13 @@ cdef void jwt_drop_claims(Exchange* x, const JwtAuthConf* c) noexcept nogil:
 
 
 cdef inline int jwt_admit(
-    Exchange* x, const JwtAuthConf* c, CredentialC* credential, const JwtTimes* times, const JwtToken* token
+    Exchange* x, const JwtAuthConf* c, CredentialC* credential, const JwtTimes* times, int64_t issued, const JwtToken* token
 ) noexcept nogil:
-    cdef int verdict = jwt_check_times(times, x.loop.wall, credential.leeway, c.required, c.listed_only)
+    cdef int verdict
+    if rev_any(x.loop.revoked) and (
+            auth_revoked(x, credential, issued) or all_revoked(x.loop.revoked, issued, x.loop.wall)):
+        return JWT_REVOKED
+    verdict = jwt_check_times(times, x.loop.wall, credential.leeway, c.required, c.listed_only)
     if verdict == JWT_OK and (c.rules != NULL or c.store):
         verdict = jwt_take_claims(x, c, token, credential.leeway)
     if verdict == JWT_OK:
@@ -205,6 +209,7 @@ cdef int jwt_judge(Exchange* x, const JwtAuthConf* c) noexcept nogil:
     cdef TokenName name
     cdef TokenEntry* entry
     cdef JwtToken token
+    cdef RevSubjects subjects
     cdef CredentialC* credential = NULL
     cdef uint64_t serial = 0
     cdef bint nameable
@@ -215,22 +220,25 @@ cdef int jwt_judge(Exchange* x, const JwtAuthConf* c) noexcept nogil:
     entry = token_recall(cache, &name) if nameable else NULL
     if entry != NULL:
         credential = jwt_holds(x.snapshot, entry, x.loop.wall)
-        if credential != NULL:
+        if credential != NULL and not token_suspect(x.loop.revoked, &entry.subjects):
             metric_add(x.loop, M_TOKEN_HITS, 1)
             token_used(cache, &name)
             if (c.rules != NULL or c.store) and not jwt_reread(
                     span.p, span.n, c.asked, c.n_asked, &token, x.loop.jwt):
                 return JWT_MALFORMED
-            return jwt_admit(x, c, credential, &entry.times, &token)
+            return jwt_admit(x, c, credential, &entry.times, entry.subjects.issued, &token)
         token_forget(cache, &name)
     if cache.n_sets and x.verify_rounds == 0:
         metric_add(x.loop, M_TOKEN_MISSES, 1)
     verdict = jwt_verify(x, c, &span, &token, &credential, &serial)
     if verdict != JWT_OK:
         return verdict
-    verdict = jwt_admit(x, c, credential, &token.times, &token)
+    token_subjects(x.loop.revoked, &token, &subjects)
+    if token_revoked(x.loop.revoked, &token, &subjects, x.loop.wall):
+        return JWT_REVOKED
+    verdict = jwt_admit(x, c, credential, &token.times, subjects.issued, &token)
     if verdict == JWT_OK and nameable:
-        token_remember(cache, &name, &token, serial, x.snapshot.revocations, x.loop.wall, credential.leeway)
+        token_remember(cache, &name, &token, &subjects, serial, x.loop.wall, credential.leeway)
     return verdict
 
 

@@ -81,6 +81,8 @@ cdef int step_key_auth(Exchange* x, void* p) noexcept nogil:
         head_drop(&x.head, x.bytes.p, c.header, c.header_len)
         if x.query_len and arg_find(x, c.query, c.query_len, &key):
             hide_arg(x, c.query, c.query_len)
+    if verdict == KEY_OK and auth_revoked(x, credential, REV_NEVER):
+        return auth_refuse(x, &c.auth, "Invalid API key in request", "key.revoked")
     if verdict == KEY_OK:
         return auth_pass(x, credential)
     if verdict == KEY_MISSING:

@@ -59,6 +59,8 @@ cdef metrics_sum(Region region):
     found = dict(zip(METRIC_NAMES, totals))
     found["latency_us"] = [(bucket_bound(i), n) for i, n in enumerate(buckets) if n]
     found["latency_us_sum"] = latency_sum
+    found["revocations"] = at_load(&region.revoked.head.all)
+    found["revocations_room"] = region.revoked.capacity
     return found
 
 

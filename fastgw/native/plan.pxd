@@ -120,6 +120,7 @@ cdef struct CredentialC:
     const SigningKeys* signing  # of those that sign requests
     PasswordC* password         # of those whose password is known by a hash only
     int64_t leeway
+    RevName revoked             # what it would be revoked by
 
 cdef struct Cidr:
     uint8_t bytes[16]           # IPv4 as ::ffff:a.b.c.d
@@ -168,7 +169,6 @@ cdef struct SnapshotC:
     Map credentials[4]          # per credential index, see CredentialKind
     Chain globals
     uint64_t revision
-    uint64_t revocations        # generation of what is revoked: a token remembered under another is verified afresh
     uint32_t inflight           # exchanges that run on it
 
 cdef enum:                      # CredentialKind

@@ -231,6 +231,8 @@ cdef class Credential:
         self.password = password
         if password is not None:
             self.c.password = &password.c
+        named = consumer.name + b"/" + id if id else consumer.name
+        rev_credential(named, len(named), &self.c.revoked)
 
 
 cdef class Plan:

@@ -73,6 +73,7 @@ cdef class Reactor:
             raise MemoryError
         verify_init(core.verifiers, core, verify_threads)
         core.table = region.limit_table()
+        core.revoked = region.revoked_table()
         region.open_ledger(slot, &core.holds)
         core.metrics = region.metrics_block(slot)
         loop_limits(&core.limits, limits or {})

@@ -1,7 +1,7 @@
 # Shared memory: one region, mapped by every process. Drawn in docs/shared-memory.md; what changes here changes SHM_VERSION.
 
 cdef enum:
-    SHM_VERSION = 2
+    SHM_VERSION = 3
     SHM_PAGE = 4096             # the header
     SHM_SLOTS = 256             # processes: workers, old ones that drain, the admin process. 8 bits in holds.h
     SHM_SECTIONS_MAX = 32
@@ -12,6 +12,9 @@ cdef enum:                      # section kinds
     SECTION_METRICS = 2
     SECTION_CELLS = 3
     SECTION_HOLDS = 4
+    SECTION_REVOKED = 5         # the head; then the marks and the entries
+    SECTION_MARKS = 6
+    SECTION_REVOCATIONS = 7
 
 cdef enum:                      # SlotState
     SLOT_FREE = 0
@@ -38,6 +41,8 @@ cdef struct ShmHeader:
     char pad2[56]
     uint64_t nonce              # at 1088, with the other that only insertions write: of provisional cells, see cells.pxi
     uint64_t evictions          # live cells that gave way
+    char pad3[48]
+    uint64_t revocations        # at 1152: how many entries the table of revocations may have
 
 cdef struct ShmSlot:            # a cache line
     uint64_t pid
@@ -56,13 +61,15 @@ cdef class Region:
     cdef MetricsBlock* metrics_first
     cdef LimTable table
     cdef HoldLedgers ledgers
+    cdef RevTable revoked
     cdef uint64_t slots_n
     cdef int map(self, int fd) except -1
-    cdef int lay_out(self, list layout) except -1
+    cdef int lay_out(self, list layout, uint64_t revocations) except -1
     cdef ShmSection* find(self, uint32_t kind) except NULL
     cdef int find_all(self) except -1
     cdef int clear_other_boot(self) except -1
     cdef LimTable* limit_table(self)
+    cdef const RevTable* revoked_table(self)
     cdef int open_ledger(self, int slot, HoldLedger* ledger) except -1
     cdef MetricsBlock* metrics_block(self, int slot) except NULL
     cdef ShmSlot* slot_at(self, int i) except NULL

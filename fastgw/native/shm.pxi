@@ -21,6 +21,9 @@ _SECTIONS = {
     SECTION_METRICS: ("metrics", sizeof(MetricsBlock)),
     SECTION_CELLS: ("cells", sizeof(LimCell)),
     SECTION_HOLDS: ("holds", sizeof(HoldLine)),
+    SECTION_REVOKED: ("revoked", sizeof(RevHead)),
+    SECTION_MARKS: ("marks", sizeof(uint64_t)),
+    SECTION_REVOCATIONS: ("revocations", sizeof(RevEntry)),
 }
 
 
@@ -80,6 +83,22 @@ cdef void check_head(bytes raw, size_t size, where) except *:
     if counts[SECTION_HOLDS] != slots * hold_lines(cells):
         raise RegionError(
             f"{where}: section holds: expected {slots * hold_lines(cells)} entries, found {counts[SECTION_HOLDS]}")
+    if counts[SECTION_REVOKED] != 1:
+        raise RegionError(f"{where}: section revoked: expected 1 entry, found {counts[SECTION_REVOKED]}")
+    most, places = int(head.revocations), counts[SECTION_MARKS]
+    if not 1 <= most <= REV_MOST:
+        raise RegionError(f"{where}: expected room for 1 to {REV_MOST} revocations, found {most}")
+    if places != rev_places(most) or counts[SECTION_REVOCATIONS] != places:
+        raise RegionError(f"{where}: sections marks, revocations: expected {rev_places(most)} entries each, "
+                          f"found {places} and {counts[SECTION_REVOCATIONS]}")
+
+
+cdef uint64_t rev_places(uint64_t entries):
+    # A power of two, of which at most half are ever taken.
+    cdef uint64_t places = 64
+    while places < 2 * entries:
+        places *= 2
+    return places
 
 
 cdef uint64_t hold_lines(uint64_t cells):
@@ -97,8 +116,8 @@ cdef class Region:
         raise TypeError("Region: use Region.create, Region.attach or Region.open")
 
     @staticmethod
-    def create(int counters=262144, path=None, int slots=SHM_SLOTS) -> Region:
-        """A new region with room for `counters` limiter cells (made a power of two) and `slots` processes.
+    def create(int counters=262144, path=None, int slots=SHM_SLOTS, int revocations=65536) -> Region:
+        """A new region with room for `counters` limiter cells (made a power of two), `slots` processes, `revocations`.
 
         Without `path` it lives in anonymous memory; with one, in that file (mode 0600), which must not exist and appears
         whole or not at all.
@@ -109,10 +128,13 @@ cdef class Region:
             raise ValueError(f"counters: expected 1 to {SHM_CELLS_MAX}, found {counters}")
         if not 1 <= slots <= SHM_SLOTS:
             raise ValueError(f"slots: expected 1 to {SHM_SLOTS}, found {slots}")
+        if not 1 <= revocations <= REV_MOST:
+            raise ValueError(f"revocations: expected 1 to {REV_MOST}, found {revocations}")
         while cells < counters:
             cells *= 2
         layout = [(SECTION_SLOTS, slots), (SECTION_METRICS, slots), (SECTION_CELLS, cells),
-                  (SECTION_HOLDS, slots * hold_lines(cells))]
+                  (SECTION_HOLDS, slots * hold_lines(cells)), (SECTION_REVOKED, 1),
+                  (SECTION_MARKS, rev_places(revocations)), (SECTION_REVOCATIONS, rev_places(revocations))]
         size = SHM_PAGE + sum(_SECTIONS[kind][1] * count for kind, count in layout)
         if path is None:
             fd = _os.memfd_create("fastgw", _os.MFD_CLOEXEC | _os.MFD_ALLOW_SEALING)
@@ -123,7 +145,7 @@ cdef class Region:
             except BaseException:
                 _os.close(fd)
                 raise
-            self.lay_out(layout)
+            self.lay_out(layout, revocations)
             return self
         path = _os.fspath(path)
         unborn = f"{path}.{_os.getpid()}.{_os.urandom(4).hex()}"
@@ -135,7 +157,7 @@ cdef class Region:
             except BaseException:
                 _os.close(fd)
                 raise
-            self.lay_out(layout)
+            self.lay_out(layout, revocations)
             _os.link(unborn, path)                  # fails where there is one, and is never seen half made
         finally:
             _os.unlink(unborn)
@@ -160,7 +182,7 @@ cdef class Region:
         return self
 
     @staticmethod
-    def open(path, int counters=262144, int slots=SHM_SLOTS) -> Region:
+    def open(path, int counters=262144, int slots=SHM_SLOTS, int revocations=65536) -> Region:
         """Attaches the file, or creates it where there is none; processes that do so at once end up with the same one."""
         while True:
             try:
@@ -168,7 +190,7 @@ cdef class Region:
             except FileNotFoundError:
                 pass
             try:
-                return Region.create(counters, path, slots)
+                return Region.create(counters, path, slots, revocations)
             except FileExistsError:
                 pass
 
@@ -183,7 +205,7 @@ cdef class Region:
         self.header = <ShmHeader*>self.base
         return 0
 
-    cdef int lay_out(self, list layout) except -1:
+    cdef int lay_out(self, list layout, uint64_t revocations) except -1:
         cdef uint64_t offset = SHM_PAGE
         seed = _os.urandom(16)
         for i, (kind, count) in enumerate(layout):
@@ -196,6 +218,7 @@ cdef class Region:
         self.header.version = SHM_VERSION
         self.header.size = self.size
         self.header.boot = boot_hash()
+        self.header.revocations = revocations
         memcpy(self.header.seed, <const char*>seed, 16)
         memcpy(self.header.magic, b"FASTGW\0\1", 8)
         return self.find_all()
@@ -222,6 +245,14 @@ cdef class Region:
         self.ledgers.words = <uint64_t*>(self.base + self.find(SECTION_HOLDS).offset)
         self.ledgers.slots = <uint32_t>self.slots_n
         self.ledgers.per_slot = <uint32_t>(hold_lines(s.count) * HOLD_LINE)
+        self.revoked.head = <RevHead*>(self.base + self.find(SECTION_REVOKED).offset)
+        s = self.find(SECTION_MARKS)
+        self.revoked.marks = <uint64_t*>(self.base + s.offset)
+        self.revoked.entries = <RevEntry*>(self.base + self.find(SECTION_REVOCATIONS).offset)
+        self.revoked.mask = s.count - 1
+        self.revoked.capacity = self.header.revocations
+        memcpy(self.revoked.seed, self.header.seed, 16)
+        rev_name(self.revoked.seed, REV_ALL, b"", 0, &self.revoked.everything)
         return 0
 
     cdef int clear_other_boot(self) except -1:
@@ -243,6 +274,9 @@ cdef class Region:
 
     cdef LimTable* limit_table(self):
         return &self.table
+
+    cdef const RevTable* revoked_table(self):
+        return &self.revoked
 
     cdef int open_ledger(self, int slot, HoldLedger* ledger) except -1:
         self.slot_at(slot)
@@ -266,6 +300,11 @@ cdef class Region:
     def cell_count(self) -> int:
         """How many limiter cells there are."""
         return <uint64_t>self.table.mask + 1
+
+    @property
+    def revocations(self) -> int:
+        """How many revocations it has room for."""
+        return self.revoked.capacity
 
     # -- the configuration's revision. A starting worker stores its applied revision, then its state, then looks at the
     # target; a writer stores the target, then looks at the states. All are sequentially consistent, so one of the two sees

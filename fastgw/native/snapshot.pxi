@@ -9,7 +9,6 @@ cdef class Snapshot:
 
     `routes`: sequence of (Plan, host, pattern): host b"" (any), b"www.a.com", or b"*.a.com"; pattern b"/x" (exact) or b"/x*"
     (prefix). `credentials`: mapping of kind ("jwt", "key", "basic", "hmac") to Credentials. `globals`: Steps.
-    `revocations` differs between two snapshots of which one revokes what the other does not.
     """
 
     def __cinit__(self):
@@ -19,8 +18,7 @@ cdef class Snapshot:
         self.credentials = [_Map() for _ in CREDENTIAL_KINDS]
         self.replaced = []
 
-    def __init__(self, routes, credentials, Steps globals not None, unsigned long long revision=0,
-                 unsigned long long revocations=0):
+    def __init__(self, routes, credentials, Steps globals not None, unsigned long long revision=0):
         edit = Edit()
         edit.next = self
         for plan, host, pattern in routes:
@@ -30,7 +28,6 @@ cdef class Snapshot:
                 edit.put_credential(kind, credential)
         edit.set_globals(globals)
         edit.finish(revision)
-        self.c.revocations = revocations
 
     cdef int seal(self) except -1:
         # Once whole, the tables are copied to where requests read them.
@@ -82,7 +79,6 @@ cdef class Edit:
             self.next.lengths = base.lengths.copy()
             self.next.credentials = base.credentials.copy()
             self.next.globals = base.globals
-            self.next.c.revocations = base.c.revocations
 
     cdef Snapshot open(self):
         if self.next is None:

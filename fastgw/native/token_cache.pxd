@@ -1,7 +1,7 @@
 # Shapes of the token cache: see token_cache.pxi.
 cdef enum:
     TOKEN_WAYS = 4              # entries in which a token may lie
-    TOKEN_TEXT = 2048           # bytes of an entry's text; what needs more is not remembered
+    TOKEN_TEXT = 2032           # bytes of an entry's text; what needs more is not remembered
     TOKEN_TAIL = 32             # bytes of a token's end that are hashed; every signature is longer (HS256: 43)
     TOKEN_LINE = 64             # bytes of a cache line
 
@@ -14,7 +14,7 @@ cdef struct TokenSet:           # one cache line: all that most lookups of an un
 cdef struct TokenEntry:         # 33 cache lines; an odd number, so that the first ones spread over the processor's caches
     JwtTimes times
     uint64_t secret             # serial of the key that verified it
-    uint64_t revocations        # of the snapshot that it was verified on
+    RevSubjects subjects        # by which it can be revoked
     uint64_t key_hash           # map_hash of the key claim
     uint16_t claim_len          # lengths of the three runs of text
     uint16_t token_len

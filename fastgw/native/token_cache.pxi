@@ -97,7 +97,7 @@ cdef inline void token_forget(TokenCache* c, const TokenName* name) noexcept nog
 
 
 cdef void token_remember(
-    TokenCache* c, TokenName* name, const JwtToken* token, uint64_t secret, uint64_t revocations,
+    TokenCache* c, TokenName* name, const JwtToken* token, const RevSubjects* subjects, uint64_t secret,
     int64_t now, int64_t leeway
 ) noexcept nogil:
     """Keeps a token that was found good and is not there. Gives way: a free entry, an expired one, the one used longest ago."""
@@ -119,7 +119,7 @@ cdef void token_remember(
     entry = &c.entries[name.set * TOKEN_WAYS + victim]
     entry.times = token.times
     entry.secret = secret
-    entry.revocations = revocations
+    entry.subjects = subjects[0]
     entry.key_hash = map_hash(<const char*>token.key.at, token.key.length)
     entry.claim_len = <uint16_t>name.claim_len
     entry.token_len = <uint16_t>name.token_len

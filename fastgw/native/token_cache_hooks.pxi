@@ -11,6 +11,7 @@ def _bench_token_cache(Snapshot snapshot not None, list tokens not None, uint32_
     cdef TokenEntry* entry
     cdef CredentialC* credential
     cdef JwtToken token
+    cdef RevSubjects subjects
     cdef JwtScratch* scratch = <JwtScratch*>malloc(sizeof(JwtScratch))
     cdef Span* spans = <Span*>malloc((len(tokens) or 1) * sizeof(Span))
     cdef bytes text
@@ -20,6 +21,7 @@ def _bench_token_cache(Snapshot snapshot not None, list tokens not None, uint32_
     cdef int i
     cdef uint64_t hits = 0
     memset(&cache, 0, sizeof(cache))
+    memset(&subjects, 0, sizeof(subjects))
     try:
         if scratch == NULL or spans == NULL:
             raise MemoryError
@@ -38,7 +40,7 @@ def _bench_token_cache(Snapshot snapshot not None, list tokens not None, uint32_
                 &snapshot.c.credentials[CREDENTIAL_JWT], <const char*>token.key.at, token.key.length)
             if credential == NULL:
                 raise ValueError(f"tokens[{at}]: expected one of a credential of the snapshot")
-            token_remember(&cache, &name, &token, credential.secret.serial, 0, 0, 0)
+            token_remember(&cache, &name, &token, &subjects, credential.secret.serial, 0, 0)
         at = 0
         started = perf_counter_ns()
         with nogil:

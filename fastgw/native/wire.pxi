@@ -154,16 +154,23 @@ cdef class Wire:
 
     Lines are numbered in the order in which they are opened: `open()` makes a client's, connecting upstreams add theirs
     (`lines()`). `push` gives the core bytes, `pull` takes what it sent. Time stands still but for `advance`. Bodies with
-    `splice_least` or more bytes to come are moved by what stands for splice(2) here.
+    `splice_least` or more bytes to come are moved by what stands for splice(2) here. `revoked` is where it stands what is
+    revoked, if not in `region`.
     """
     cdef Reactor reactor
+    cdef Region revoked
     cdef MemNet net
 
     def __cinit__(self, Snapshot snapshot=None, *, limits=None, trusted=(), Region region=None, loop=None, uint32_t token_cache=0,
-                  uint32_t verify_threads=0, on_error=None, long long splice_least=SPLICE_LEAST):
+                  uint32_t verify_threads=0, on_error=None, long long splice_least=SPLICE_LEAST, Region revoked=None):
+        if region is None:
+            region = Region.create(1024, revocations=64)
         self.reactor = Reactor(
-            loop=loop, region=Region.create(1024) if region is None else region, slot=0, limits=limits, trusted=trusted,
-            token_cache=token_cache, verify_threads=verify_threads, on_error=on_error)
+            loop=loop, region=region, slot=0, limits=limits, trusted=trusted, token_cache=token_cache,
+            verify_threads=verify_threads, on_error=on_error)
+        if revoked is not None:
+            self.revoked = revoked
+            self.reactor.core.revoked = revoked.revoked_table()
         self.reactor.core.net = &self.net
         self.reactor.core.io.recv = mem_recv
         self.reactor.core.io.send = mem_send

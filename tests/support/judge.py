@@ -76,12 +76,10 @@ def routes(*steps: _core.JwtAuthStep) -> list[tuple[_core.Plan, bytes, bytes]]:
     return [(_core.Plan(b"r%d" % i, chain(step)), b"", b"/%d" % i) for i, step in enumerate(steps)]
 
 
-def snapshot(
-    credentials: Sequence[_core.Credential], steps: Sequence[_core.JwtAuthStep] = (), revocations: int = 0
-) -> _core.Snapshot:
+def snapshot(credentials: Sequence[_core.Credential], steps: Sequence[_core.JwtAuthStep] = ()) -> _core.Snapshot:
     """These credentials, and a route for each step; one with the plugin's defaults where none is given."""
     found = routes(*(steps or [_core.JwtAuthStep()]))
-    return _core.Snapshot(found, {"jwt": list(credentials)}, chain(), revocations=revocations)
+    return _core.Snapshot(found, {"jwt": list(credentials)}, chain())
 
 
 def credential(secret: _core.SecretKey, key: bytes = b"john-key", leeway: int = 0, name: bytes = b"john") -> _core.Credential:

@@ -14,7 +14,7 @@ from tests.unit.test_jwt_attacks import NOW as ATTACKED_AT
 from tests.unit.test_jwt_attacks import SECRET as ATTACKED
 from tests.unit.test_jwt_attacks import attacks
 
-TEXT = 2048  # bytes of an entry
+TEXT = 2032  # bytes of an entry
 
 
 # -- bad tokens ------------------------------------------------------------------------------------

@@ -28,6 +28,14 @@ STEPS = (
 SIGNERS: tuple[bytes | str, ...] = (SECRET, OTHER, "EdDSA")
 TIMES = (None, NOW - 3, NOW - 0.5, NOW, NOW + 2.5, NOW + 5, 2**53, "soon")
 DAY = 86400
+REVOKED = (
+    ("sub", b"john-key", None),
+    ("sub", b"jane-key", NOW),
+    ("jti", b"john-key", None),
+    ("credential", b"john/of-jane-key", None),
+    ("credential", b"john/of-john-key", NOW - 5),
+    ("all", b"", NOW - 5),
+)
 
 
 def _tokens() -> list[bytes]:
@@ -64,7 +72,7 @@ class Course:
     judges: list[Judge] = field(default_factory=list)
     holders: dict[str, Holder] = field(default_factory=lambda: {"john-key": Holder(), "jane-key": Holder(OTHER, name=b"jane")})
     secrets: dict[str, tuple[bytes | str, _core.SecretKey]] = field(default_factory=dict)
-    revocations: int = 0
+    revoked: set[tuple[str, bytes, int | None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         first = self.build()
@@ -77,7 +85,7 @@ class Course:
                 secret = public_secret(holder.signer, []) if isinstance(holder.signer, str) else hs256(holder.signer)
                 self.secrets[key] = (holder.signer, secret)
             credentials.append(credential(self.secrets[key][1], key.encode(), holder.leeway, holder.name))
-        return snapshot(credentials, STEPS, self.revocations)
+        return snapshot(credentials, STEPS)
 
     def install(self) -> None:
         new = self.build()
@@ -104,9 +112,17 @@ class Course:
             self.holders[key] = replace(self.holders.get(key, Holder()), **{what: value})
         self.install()
 
-    def revoke(self) -> None:
-        self.revocations += 1
-        self.install()
+    def revoke(self, what: tuple[str, bytes, int | None]) -> None:
+        """Or no longer, where it is."""
+        self.revoked ^= {what}
+        for judge in self.judges:
+            table = _core.Revocations(judge.region)
+            table.lock()
+            if what in self.revoked:
+                table.put(repr(what).encode(), *what)
+            else:
+                table.drop(repr(what).encode())
+            table.unlock(1)
 
 
 few = st.sampled_from(TOKENS[:8])  # so that courses come back to the same ones
@@ -119,7 +135,9 @@ change = st.one_of(
     st.tuples(st.sampled_from(["gone", "anew"]), st.none()),
 )
 edit = st.tuples(st.just(Course.edit), st.sampled_from(KEYS), change)
-courses = st.lists(st.one_of(ask, ask, ask, ask, at, edit, st.tuples(st.just(Course.revoke))), max_size=60)
+courses = st.lists(
+    st.one_of(ask, ask, ask, ask, at, edit, st.tuples(st.just(Course.revoke), st.sampled_from(REVOKED))), max_size=60
+)
 
 
 @settings(max_examples=300)
@@ -144,7 +162,7 @@ def test_no_verdict_differs_on_a_long_course(seed: int) -> None:
             values = {"signer": SIGNERS, "leeway": [0, 1, 3, DAY], "name": [b"john", b"jane"]}.get(what, [None])
             play.edit(chance.choice(KEYS), (what, chance.choice(values)))
         else:
-            play.revoke()
+            play.revoke(chance.choice(REVOKED))
     assert play.judges[-1].counts()[0] > 100
 
 
