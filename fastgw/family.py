@@ -168,8 +168,8 @@ class Family:
 def _region(settings: SharedMemory) -> Region:
     """Anonymous, or the file that other programs map as well; its counters outlive the gateway."""
     if settings.path is None:
-        return Region.create(settings.counters)
-    region = Region.open(settings.path, settings.counters)
+        return Region.create(settings.counters, revocations=settings.revocations)
+    region = Region.open(settings.path, settings.counters, revocations=settings.revocations)
     for index in range(region.slot_count):  # of a master that was killed
         region.set_slot(index, 0, 0, 0)
     return region

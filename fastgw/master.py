@@ -25,7 +25,8 @@ from typing import Final
 
 import msgspec
 
-from fastgw import config, logs, process
+from fastgw import config, logs, process, revocations
+from fastgw._core import Revocations
 from fastgw.compile import Compiler
 from fastgw.config import Config
 from fastgw.dataplane import DataPlane
@@ -243,7 +244,10 @@ class Master:
         try:
             if first:  # better no gateway than one that lacks an object
                 store.verify()
+            region = self._family.slots.region
+            store.bounds = {revocations.KIND: region.revocations}
             revision, hidden = store.replace_file_layer(loaded.objects)
+            revocations.follow(store, Revocations(region), whole=first)  # also before a worker accepts
         finally:
             store.close()
         if hidden:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from fastgw import config
+from fastgw import config, revocations
 from fastgw.admin.explanation import Explainer
 from fastgw.admin.question import Question
 from fastgw.config import Config
@@ -34,7 +34,7 @@ def explain(path: Path, method: str, url: str, headers: Sequence[tuple[str, str]
     database = database_of(Path(loaded.settings.data_dir))
     rows = _rows(database) if database.exists() else None
     changes, values = _overlaid(loaded, rows or [])
-    explainer = Explainer(loaded.settings.limits)
+    explainer = Explainer(loaded.settings.limits, revocations.region_of(changes))
     explainer.follow(changes)
     answer = explainer.explain(question, lambda kind, id_: values.get((kind, id_)))
     return {"store": None if rows is None else str(database), **answer}

@@ -1,6 +1,6 @@
 """Where the objects of a gateway are: behind the Admin API of one that runs, else in its store.
 
-Owns: which of the two it is, the client of /apisix/admin/configs, the store of a gateway that stands still (no gateway may start
+Owns: which of the two it is, the client of the Admin API, the store of a gateway that stands still (no gateway may start
 while it is written to). Must not know: files with sets, what is shown of a difference, how a set is applied (admin/whole.py).
 """
 
@@ -17,10 +17,12 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
-from fastgw import objectset
+from fastgw import objectset, revocations
 from fastgw.admin import whole
 from fastgw.admin.audit import Actor, witness_of
-from fastgw.admin.kinds import INDEXES
+from fastgw.admin.envelope import Failure
+from fastgw.admin.kinds import INDEXES, RESOURCES
+from fastgw.admin.resource import Call
 from fastgw.config import Config
 from fastgw.datadir import DataDir, database_of, in_use
 from fastgw.errors import FastgwError, Fault
@@ -35,8 +37,10 @@ Key = tuple[str, str]
 Layer = Literal["effective", "store"]
 
 TIMEOUT_S: Final = 600.0  # a set of 10,000 new objects takes about ten seconds to judge and to apply
-CONFIGS: Final = "/apisix/admin/configs"
+ADMIN: Final = "/apisix/admin"
+CONFIGS: Final = f"{ADMIN}/configs"
 IMPORT: Final = Actor(None, None, None, "IMPORT", "")  # who may write to the database needs no key
+PUT: Final = Actor(None, None, None, "PUT", "")
 
 
 class PlaceError(FastgwError):
@@ -69,6 +73,9 @@ class Place(Protocol):
     def apply(self, data: Object) -> None:
         """Puts the set in place of what the store has, if that is still what was rehearsed against."""
 
+    def put(self, kind: str, id: str, value: Object) -> None:
+        """Writes one object of a kind that has no owners."""
+
 
 # -- a gateway that runs -------------------------------------------------------------------------------
 
@@ -88,26 +95,29 @@ class Running:
         return f"the running gateway ({self._address})"
 
     def objects(self, layer: Layer) -> dict[Key, Object]:
-        data, _ = self._ask("GET", f"?layer={layer}")
+        data, _ = self._ask("GET", f"{CONFIGS}?layer={layer}")
         items = [item for item in objectset.items(data, flat=True) if not isinstance(item, Fault)]
         return {(item.kind, item.id or ""): item.value for kind in KINDS for item in items if item.kind == kind}
 
     def rehearse(self, data: Object) -> Object:
-        plan, headers = self._ask("PUT", "?dry_run=true", data)
+        plan, headers = self._ask("PUT", f"{CONFIGS}?dry_run=true", data)
         self._tag = headers["ETag"] or "*"
         return plan
 
     def apply(self, data: Object) -> None:
         digest = hashlib.sha256(msgspec.json.encode([self._tag, data])).hexdigest()
-        self._ask("PUT", "", data, {"X-Digest": digest, "If-Match": self._tag})
+        self._ask("PUT", CONFIGS, data, {"X-Digest": digest, "If-Match": self._tag})
+
+    def put(self, kind: str, id: str, value: Object) -> None:
+        self._ask("PUT", f"{ADMIN}/{kind}/{id}", value)
 
     def _ask(
-        self, method: str, query: str, data: Object | None = None, more: Mapping[str, str] | None = None
+        self, method: str, target: str, data: Object | None = None, more: Mapping[str, str] | None = None
     ) -> tuple[Object, http.client.HTTPMessage]:
         headers = {"X-API-KEY": self._key, "Content-Type": "application/json", **(more or {})}
         connection = _Connection(self._address)
         try:
-            connection.request(method, CONFIGS + query, None if data is None else msgspec.json.encode(data), headers)
+            connection.request(method, target, None if data is None else msgspec.json.encode(data), headers)
             answer = connection.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -178,6 +188,14 @@ class Stopped:
     def apply(self, data: Object) -> None:
         self._apply(data, rehearse=False)
 
+    def put(self, kind: str, id: str, value: Object) -> None:
+        with _store_errors():
+            self._store.witness = witness_of(PUT._replace(path=f"{ADMIN}/{kind}/{id}"), self._store)
+            try:
+                RESOURCES[kind].answer(self._store, Call("PUT", None, id, (), {}, value))
+            except Failure as failure:
+                raise PlaceError(failure.message) from None
+
     def _apply(self, data: Object, *, rehearse: bool) -> whole.Outcome:
         try:
             with _store_errors():
@@ -215,6 +233,7 @@ def open_place(config: Config, admin: str | None, *, write: bool) -> Iterator[Pl
         with _store_errors():
             store = Store(database)
             stack.callback(store.close)
+            store.bounds = {revocations.KIND: config.settings.shared_memory.revocations}
             store.index(INDEXES)  # nothing is written where a gateway has done so before
         yield Stopped(store, config.objects)
 

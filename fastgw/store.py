@@ -1,10 +1,9 @@
 """The store: where the gateway's objects live, in one SQLite database that several processes share.
 
-Owns: the two layers (`file`: what the config file declares; `store`: what the Admin API wrote; the
-store's object hides the file's of the same kind and id), the one global revision that never goes
-back, and the change feed that workers follow. Must not know: plugins, HTTP, what an object means; it
-knows only that credentials belong to consumers; nor how values are sealed and kept (storage/). A connection
-must not be carried over a fork: each process opens its own Store.
+Owns: the two layers (`file`: what the config file declares; `store`: what the Admin API wrote; it hides the file's object of the
+same kind and id), the one global revision that never goes back, and the change feed that workers follow. Must not know:
+plugins, HTTP, what an object means (but whose a credential is, and which objects say when they are to go); nor how
+values are sealed and kept (storage/). A connection must not be carried over a fork: each process opens its own Store.
 
 Durability: WAL with synchronous=FULL and one transaction per write, so a write whose call returned
 survives kill -9 and power loss, and no reader ever sees half of one.
@@ -29,7 +28,21 @@ from fastgw.storage.lookup import Field, Lookup, text_at
 from fastgw.storage.rotation import Rotated, rotate
 from fastgw.versions import Versions
 
-__all__ = ["Change", "DeclaredInFile", "Edits", "Feed", "NotFound", "Row", "Store", "StoreError", "View", "Witness", "Written"]
+__all__ = [
+    "Change",
+    "ChangesGone",
+    "DeclaredInFile",
+    "Edits",
+    "Feed",
+    "Full",
+    "NotFound",
+    "Row",
+    "Store",
+    "StoreError",
+    "View",
+    "Witness",
+    "Written",
+]
 
 Object = dict[str, Any]
 
@@ -38,12 +51,21 @@ PRUNE_EVERY: Final = 1_000  # revisions between two looks for old tombstones
 FEED_ROWS: Final = 32  # changes read at once: 0.15 ms, no request waits longer for it
 OWNED: Final = {"consumers": "credentials"}  # ids of the owned kind are "<owner id>/<own id>"
 OWNER_OF: Final = {owned: owner for owner, owned in OWNED.items()}
+EXPIRES: Final = {"revocations": "expires"}  # the member by which an object of the kind says itself when it is to go
 
 _ROW: Final = "SELECT kind, id, layer, key, value, created, modified, overrides FROM effective"
 
 
 class NotFound(StoreError):  # noqa: N818 (named as the answer it leads to)
     """No layer has this object."""
+
+
+class Full(StoreError):  # noqa: N818
+    """There are as many objects of the kind as there may be."""
+
+
+class ChangesGone(StoreError):  # noqa: N818
+    """The change feed does not reach back that far: start again, from 0."""
 
 
 class DeclaredInFile(StoreError):  # noqa: N818
@@ -175,6 +197,8 @@ class Store(View):
         super().__init__(db, ring, path)
         self.witness: Witness | None = None
         """For writes from now on."""
+        self.bounds: Mapping[str, int] = {}
+        """How many objects of a kind there may be: Full is what a write that adds another one meets."""
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -330,26 +354,27 @@ class Store(View):
     def changes(self, since: int) -> tuple[int, Changes]:
         """The revision now and every id whose effective value changed after `since`, oldest change first.
 
-        since 0 asks for all that is there. StoreError: tombstones after `since` were dropped, start again.
+        since 0 asks for all that is there.
         """
         feed = Feed(self, since)
         changes = list(feed)
         return feed.revision, changes
 
-    def _page(self, since: int, known: int) -> tuple[int, int, list[tuple[Any, ...]]]:
-        """Revision and horizon now, and the first changes after `since`; tombstones only of what went after `known`."""
+    def _page(self, since: int, known: int, kind: str | None) -> tuple[int, int, list[tuple[Any, ...]]]:
+        """Revision and horizon now, and the first changes after `since`, of all kinds or one; tombstones only from `known` on."""
         query = """
             SELECT f.kind, f.id, e.layer, e.key, e.value, f.revision, e.created FROM feed f
             LEFT JOIN effective e ON e.kind = f.kind AND e.id = f.id
-            WHERE f.revision > ? AND (e.value NOTNULL OR f.revision > ?) ORDER BY f.revision LIMIT ?"""
+            WHERE f.revision > ? AND (e.value NOTNULL OR f.revision > ?) AND (?3 ISNULL OR f.kind = ?3)
+            ORDER BY f.revision LIMIT ?4"""
         with transaction(self._db, "DEFERRED"):
             revision, horizon = self._db.execute("SELECT revision, horizon FROM state").fetchone()
-            return revision, horizon, self._db.execute(query, (since, known, FEED_ROWS)).fetchall()
+            return revision, horizon, self._db.execute(query, (since, known, kind, FEED_ROWS)).fetchall()
 
     @contextmanager
     def _writer(self) -> "Iterator[_Writer]":
         with transaction(self._db, "IMMEDIATE"):
-            writer = _Writer(self._db, self._ring, self.path)
+            writer = _Writer(self._db, self._ring, self.path, self.bounds)
             yield writer
             writer.finish()
             if self.witness is not None and writer.written:
@@ -363,20 +388,22 @@ class Feed:
     after its page was read has a newer revision then, and comes again on a later page.
     """
 
-    def __init__(self, store: Store, since: int) -> None:
+    def __init__(self, store: Store, since: int, kind: str | None = None) -> None:
+        """kind: only of objects of this kind. Iterating meets ChangesGone where tombstones after `since` were dropped."""
         self.revision = since
         """Of the store, when the last page was read."""
         self._store = store
         self._since = since
+        self._kind = kind
 
     def __iter__(self) -> Iterator[Change]:
         at, more = self._since, True
         known = at or self._store.revision()  # who begins with nothing misses nothing that was gone by then
         while more:
-            self.revision, horizon, page = self._store._page(at, known)
+            self.revision, horizon, page = self._store._page(at, known, self._kind)
             if at == self._since and 0 < at < horizon:
                 text = f"changes since {at} are gone, expected {horizon} or later"
-                raise StoreError(f"{self._store.path}: {text}")
+                raise ChangesGone(f"{self._store.path}: {text}")
             more = len(page) == FEED_ROWS
             for kind, id, layer, key, value, revision, created in page:
                 decoded = None if value is None else msgspec.json.decode(self._store._open(kind, id, layer, key, value))
@@ -387,8 +414,10 @@ class Feed:
 class _Writer(View):
     """The write side of one transaction: each changed row takes the next revision."""
 
-    def __init__(self, db: sqlite3.Connection, ring: Keyring, path: Path) -> None:
+    def __init__(self, db: sqlite3.Connection, ring: Keyring, path: Path, bounds: Mapping[str, int]) -> None:
         super().__init__(db, ring, path)
+        self._bounds = bounds
+        self._grown: set[str] = set()
         self._began = self.at = self.revision()
         self.written: list[Written] = []
         self._touched: set[str] = set()
@@ -401,6 +430,11 @@ class _Writer(View):
         before = self.get(kind, id)
         self.at += 1
         created = before.created if before else self.at
+        if before is None:
+            self._grown.add(kind)
+        own = value.get(EXPIRES.get(kind, "")) if layer == "store" else None
+        if own is not None:
+            expires = own if expires is None else min(own, expires)
         sealed = self._sealing.seal(msgspec.json.encode(value), place_of(kind, id, layer))
         self._db.execute(
             "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -432,6 +466,8 @@ class _Writer(View):
                     self.unset(owned, row.id, "store")
 
     def finish(self) -> None:
+        for kind in self._grown & self._bounds.keys():
+            self._bound(kind, self._bounds[kind])
         versions.bump(self._db, self._touched, self.counts)
         if self.digest:
             versions.note(self._db, self.digest, self.at)
@@ -441,6 +477,14 @@ class _Writer(View):
         horizon = self._began - KEPT_REVISIONS
         if horizon > 0 and self._began // PRUNE_EVERY != self.at // PRUNE_EVERY:
             self._drop_tombstones(horizon)
+
+    def _bound(self, kind: str, most: int) -> None:
+        # The feed has a row of every object, and tombstones; its rows are short, and so counted in a tenth of the time.
+        (count,) = self._db.execute("SELECT count(*) FROM feed WHERE kind = ?", (kind,)).fetchone()
+        if count > most:
+            (count,) = self._db.execute("SELECT count(DISTINCT id) FROM object WHERE kind = ?", (kind,)).fetchone()
+        if count > most:
+            raise Full(f"{kind}: expected at most {most} (shared_memory.{kind}), found {count}: nothing was changed")
 
     def _drop_tombstones(self, horizon: int) -> None:
         dropped = self._db.execute(

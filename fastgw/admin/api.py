@@ -1,7 +1,7 @@
 """The Admin API: from a request to the resource it names, and from a committed write to live traffic.
 
 Owns: the paths, the order address > key > role > resource > body, what is told to the audit log, the thread the store lives in,
-expiry of objects with a ttl. Must not know: framing, how a verb works, what a kind is.
+expiry of objects that have a time to go. Must not know: framing, how a verb works, what a kind is.
 """
 
 import asyncio
@@ -15,6 +15,8 @@ from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote
 
+from fastgw import revocations
+from fastgw._core import Revocations
 from fastgw.admin import configs, envelope, listing
 from fastgw.admin.audit import Actor, Audit
 from fastgw.admin.auth import Gate, Key
@@ -30,7 +32,7 @@ from fastgw.admin.schemas import Schemas
 from fastgw.admin.server import Admission, Request
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.parse import parse_json
-from fastgw.store import DeclaredInFile, NotFound, Store, StoreError
+from fastgw.store import DeclaredInFile, Full, NotFound, Store, StoreError
 
 __all__ = ["Api"]
 
@@ -41,7 +43,7 @@ WITH_BODY: Final = frozenset({"PUT", "POST", "PATCH"})
 EXPLAIN: Final = BASE + "/explain"
 AUDIT: Final = BASE + "/audit"
 READING: Final = frozenset({EXPLAIN})  # calls that change nothing, whatever their method
-EXPIRY: Final = Actor(None, None, None, "EXPIRE", "")  # nobody; the ttl of a write
+EXPIRY: Final = Actor(None, None, None, "EXPIRE", "")  # nobody; the time of an object to go
 AUDIT_PAGE: Final = 100
 AUDIT_MOST: Final = 1000
 
@@ -61,7 +63,9 @@ PLACES: Final[dict[str, Place]] = {**RESOURCES, "plugins": Plugins(), "schema": 
 class Api:
     """The handler behind every Admin listener."""
 
-    def __init__(self, store: Store, gate: Gate, live: Live, source: str, audit: Audit, explain: Explain) -> None:
+    def __init__(
+        self, store: Store, gate: Gate, live: Live, source: str, audit: Audit, explain: Explain, revoked: Revocations
+    ) -> None:
         """source: the config file's name, for those who would delete what only it declares."""
         self._store = store
         self._gate = gate
@@ -69,6 +73,7 @@ class Api:
         self._source = source
         self._audit = audit
         self._explain = explain
+        self._revoked = revoked
         self._thread = ThreadPoolExecutor(1, "store")  # SQLite waits for the disk; the loop must not
         self._sets = configs.Configs(store, self._in_thread)
         self._expiry: asyncio.TimerHandle | None = None
@@ -77,7 +82,7 @@ class Api:
     async def start(self) -> None:
         await self._in_thread(partial(self._store.index, INDEXES))
         await self._in_thread(self._audit.start)
-        await self._live.reach(await self._in_thread(self._store.revision))  # a process that died may have left it at the commit
+        await self._publish(await self._in_thread(self._store.revision))  # a process that died may have left it at the commit
         await self._schedule_expiry()
 
     async def stop(self) -> None:
@@ -144,6 +149,8 @@ class Api:
         writer = actor._replace(status=202)
         try:
             reply = await self._sets.answer(call, lambda work: self._in_thread(lambda: self._audit.during(writer, work)))
+        except Full as exc:
+            return _full(exc)
         except (sqlite3.Error, StoreError) as exc:
             return _store_failed(exc)
         return await self._finish(reply)
@@ -171,7 +178,7 @@ class Api:
         if request.method == "GET":
             return await self._in_thread(lambda: self._answer(place, kind, call))
         reply = await self._in_thread(lambda: self._audit.during(actor, lambda: self._answer(place, kind, call)))
-        return await self._finish(reply, "ttl" in params)
+        return await self._finish(reply)
 
     def _answer(self, place: Place, kind: str, call: Call) -> Reply:
         """Runs in the store's thread."""
@@ -186,16 +193,26 @@ class Api:
         except DeclaredInFile:
             text = f"{KINDS[kind].singular} [{call.id}] is declared in {self._source} and can only be removed there"
             return refusal(Failure(409, text))
+        except Full as exc:
+            return _full(exc)
         except (sqlite3.Error, StoreError) as exc:
             return _store_failed(exc)
 
-    async def _finish(self, reply: Reply, expires: bool = False) -> Reply:
+    async def _finish(self, reply: Reply) -> Reply:
         """What was written is live when it is answered."""
-        if reply.revision is not None:
-            await self._live.reach(reply.revision, reply.changes)
-            if expires:
-                await self._schedule_expiry()
+        if reply.revision is None:
+            return reply
+        try:
+            await self._publish(reply.revision, reply.changes)
+            await self._schedule_expiry()
+        except (sqlite3.Error, StoreError) as exc:
+            return _store_failed(exc)
         return reply
+
+    async def _publish(self, revision: int, changes: int = 1) -> None:
+        """What is revoked first: a worker that goes on to the new configuration finds it."""
+        await self._in_thread(lambda: revocations.follow(self._store, self._revoked))
+        await self._live.reach(revision, changes)
 
     async def _schedule_expiry(self) -> None:
         moment = await self._in_thread(self._store.next_expiry)
@@ -213,7 +230,7 @@ class Api:
         try:
             revision = await self._in_thread(lambda: self._audit.during(EXPIRY, lambda: self._store.expire(time.time())))
             if revision is not None:
-                await self._live.reach(revision)
+                await self._publish(revision)
             await self._schedule_expiry()
         except (sqlite3.Error, StoreError) as exc:
             log.error("objects whose time has come stay: the store failed: %s", exc)
@@ -233,6 +250,10 @@ def _reason(reply: Reply) -> str:
     """Why the gate refused, in its words: no part of a request, no secret."""
     said = json.loads(reply.body)
     return str(said.get("description") or said["error_msg"])
+
+
+def _full(exc: Full) -> Reply:
+    return refusal(Failure(507, str(exc)))
 
 
 def _store_failed(exc: Exception) -> Reply:

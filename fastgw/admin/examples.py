@@ -22,6 +22,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "plugin_metadata": {"limit_header": "X-Limit"},
     "secrets": {"uri": "https://vault.example.com", "prefix": "kv/gateway", "token": "the-token-of-the-gateway"},
     "protos": {"content": 'syntax = "proto3";\nmessage Hello { string name = 1; }\n'},
+    "revocations": {"sub": "john", "issued_before": 1767225600, "desc": "lost his laptop"},
 }
 
 IDS: Final = {"consumers": "john", "plugin_metadata": "limit-count"}

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from fastgw._core import Region
 from fastgw.admin.envelope import Reply, document, error
 from fastgw.admin.explanation import Explainer
 from fastgw.admin.question import Question
@@ -32,9 +33,11 @@ log = logging.getLogger("fastgw.admin")
 class Explain:
     """One per admin process; questions are answered one after the other."""
 
-    def __init__(self, database: Path, limits: Limits) -> None:
+    def __init__(self, database: Path, limits: Limits, region: Region) -> None:
+        """region: where it stands what is revoked."""
         self._database = database
         self._limits = limits
+        self._region = region
         self._thread = ThreadPoolExecutor(1, "explain")  # not the store's: a write must not wait for it
         self._store: Store | None = None
         self._read = 0
@@ -64,7 +67,7 @@ class Explain:
     def _explained(self, question: Question) -> dict[str, Any]:
         if self._store is None:
             self._store = Store(self._database)
-            self._explainer = Explainer(self._limits)
+            self._explainer = Explainer(self._limits, self._region)
         for _ in range(ROUNDS):
             self._catch_up(self._store)
             answer = {"revision": self._read, **self._explainer.explain(question, self._find)}

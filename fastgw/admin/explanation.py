@@ -53,8 +53,10 @@ class _Source(NamedTuple):
 class Explainer:
     """Follows the objects as a worker does, and answers questions about them."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, region: _core.Region | None = None) -> None:
+        """region: where it stands what is revoked; None: nothing is."""
         self._limits = msgspec.structs.asdict(limits)
+        self._region = region
         self.reset()
 
     def reset(self) -> None:
@@ -116,7 +118,7 @@ class Explainer:
 
     def _ask(self, snapshot: _core.Snapshot, question: Question) -> tuple[Object, bytes]:
         """The access log's line about the request, and the answer it got."""
-        wire = _core.Wire(snapshot, limits=self._limits)
+        wire = _core.Wire(snapshot, limits=self._limits, revoked=self._region)
         log = os.memfd_create("explain", os.MFD_CLOEXEC)
         try:
             wire.access_log(log)

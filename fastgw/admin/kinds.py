@@ -57,6 +57,7 @@ RESOURCES: Final[dict[str, Resource]] = {
         _resource("ssls", Ssls),
         _resource("secrets", Secrets, refuses=NO_POST),
         _resource("protos", refuses=NO_PATCH, users=PROTO_USERS),
+        _resource("revocations"),
     )
 }
 

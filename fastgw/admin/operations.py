@@ -112,6 +112,7 @@ ANSWERS: Final[Json] = {
         "Too many wrong keys came from this address.", _ERROR, {"Retry-After": header("seconds to wait", {"type": "integer"})}
     ),
     "HeadTooLarge": answer("The request's head is too large.", _ERROR),
+    "Full": answer("There are as many objects of the kind as there may be; nothing was changed.", _ERROR),
     "StoreFailed": answer("The store failed; nothing was changed.", _ERROR),
 }
 _SHARED: Final = {
@@ -121,6 +122,7 @@ _SHARED: Final = {
     409: "Conflict",
     412: "Changed",
     431: "HeadTooLarge",
+    507: "Full",
 }
 _LISTENER: Final = (400, 408, 431)
 _WITH_KEY: Final = {401: "WrongKey", 403: "Forbidden", 429: "TooManyWrongKeys", 503: "StoreFailed"}

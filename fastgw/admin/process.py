@@ -14,8 +14,8 @@ from pathlib import Path
 
 import uvloop
 
-from fastgw import __version__, logs
-from fastgw._core import Region
+from fastgw import __version__, logs, revocations
+from fastgw._core import Region, Revocations
 from fastgw.admin.api import Api
 from fastgw.admin.audit import Audit
 from fastgw.admin.auth import Gate, Key
@@ -67,11 +67,13 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     store = Store(setup.database)
+    store.bounds = {revocations.KIND: region.revocations}
     audit = Audit(store, setup.audit, setup.audit_entries)
     loop.add_signal_handler(signal.SIGUSR1, _reopen, audit)
     wrong = setup.wrong_keys
     gate = Gate(setup.keys, setup.allow, Failures(wrong.count, wrong.total, wrong.window))
-    api = Api(store, gate, live, setup.source, audit, Explain(setup.database, setup.limits))
+    explain = Explain(setup.database, setup.limits, region)
+    api = Api(store, gate, live, setup.source, audit, explain, Revocations(region))
     software = f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX"
     server = Server(api, software, setup.body_bytes, api.admit)
     control = None if setup.control is None else Control(setup.database)

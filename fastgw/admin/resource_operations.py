@@ -95,6 +95,7 @@ class _Calls:
         self._own = id_parameter(kind, ids[kind.name])
         self._one = f"{self._list}/{{{self._own['name']}}}"
         self._example: Any = EXAMPLES.get(kind.name)
+        self._full = (507,) if kind.bounded else ()
 
     def all(self) -> Iterator[Operation]:
         refused = self._resource.refuses
@@ -145,7 +146,7 @@ class _Calls:
             description=description,
             parameters=[*self._place, *own, _TTL, *_WRITTEN],
             body=json_of(self._given, example),
-            refusals=(404, 412) if self._place and not self._kind.types else (412,),
+            refusals=(*((404, 412) if self._place and not self._kind.types else (412,)), *self._full),
         )
 
     def _post(self) -> Operation:
@@ -158,7 +159,7 @@ class _Calls:
             description="The gateway makes the id, of 20 digits; the body has none.",
             parameters=[*self._place, _TTL],
             body=json_of(self._given, self._example),
-            refusals=(412,),
+            refusals=(412, *self._full),
         )
 
     def _patches(self) -> Iterator[Operation]:

@@ -16,6 +16,7 @@ from fastgw.schema.consumer import ConfigConsumer
 from fastgw.schema.groups import ConsumerGroup, GlobalRule, PluginConfig, PluginMetadata
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.proto import Proto
+from fastgw.schema.revocation import Revocation
 from fastgw.schema.route import Route
 from fastgw.schema.secrets import Manager
 from fastgw.schema.service import Service
@@ -46,6 +47,7 @@ class Document(Settings, frozen=True, kw_only=True):
     ssls: certificates
     secrets: secret managers, each with the id <manager>/<id>
     protos: definitions in Protocol Buffers
+    revocations: tokens and credentials that are accepted no longer
     """
 
     schema_: str | None = msgspec.field(default=None, name="$schema")
@@ -60,6 +62,7 @@ class Document(Settings, frozen=True, kw_only=True):
     ssls: tuple[Ssl, ...] = ()
     secrets: tuple[Manager, ...] = ()
     protos: tuple[Proto, ...] = ()
+    revocations: tuple[Revocation, ...] = ()
 
 
 OBJECT_LISTS = tuple(name for name in Document.__struct_fields__ if name not in (*Settings.__struct_fields__, "schema_"))

@@ -11,6 +11,7 @@ from fastgw.schema.base import Schema
 from fastgw.schema.consumer import Consumer, Credential
 from fastgw.schema.groups import ConsumerGroup, GlobalRule, PluginConfig, PluginMetadata
 from fastgw.schema.proto import Proto
+from fastgw.schema.revocation import Revocation
 from fastgw.schema.route import Route
 from fastgw.schema.secrets import MANAGERS, Manager
 from fastgw.schema.service import Service
@@ -45,7 +46,9 @@ class Kind(NamedTuple):
     types: Mapping[str, SchemaType] = {}
     """The Structs by the first part of the id, where it decides."""
     served: bool = True
-    """Whether the data plane looks at it; what is only kept is of no interest to a worker."""
+    """Whether workers compile it. What is only kept is of no interest to them, and what is revoked they find in shared memory."""
+    bounded: bool = False
+    """Whether there may only be so many, as `shared_memory.<name>` says."""
 
     def type_of(self, value: Mapping[str, Any]) -> SchemaType:
         """The Struct of a raw object."""
@@ -78,6 +81,7 @@ KINDS: dict[str, Kind] = {
         Kind("ssls", "ssl", Ssl),
         Kind("secrets", "secret", Manager, types=MANAGERS, served=False),
         Kind("protos", "proto", Proto, served=False),
+        Kind("revocations", "revocation", Revocation, served=False, bounded=True),
     )
 }
 """Every kind by name. A credential's identity in the store is `<consumer>/<credential id>`; a secret's is `<manager>/<id>`, also

@@ -127,10 +127,12 @@ class SharedMemory(Strict, frozen=True, kw_only=True):
     """Memory that all processes share.
 
     counters: how many counts of rate limits it holds; the oldest give way when it is full
+    revocations: how many revocations there can be; more are refused
     path: a file to map, so that other programs can draw on the same counts; anonymous when left out
     """
 
     counters: Annotated[int, Meta(ge=1024, le=2**26)] = 262144
+    revocations: Annotated[int, Meta(ge=1, le=2**24)] = 65536
     path: Text | None = None
 
 

@@ -36,7 +36,7 @@ class Admin:
 
     def __init__(self, directory: Path, **setup: Any) -> None:
         self.directory = directory
-        self.region = Region.create(1024, str(directory / "region"), SLOTS)
+        self.region = Region.create(1024, str(directory / "region"), SLOTS, setup.pop("revocations", 64))
         self.wakes = [os.eventfd(0) for _ in range(SLOTS)]
         self.ack = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.unix = str(directory / "admin.sock")

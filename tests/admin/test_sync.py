@@ -30,6 +30,7 @@ PATHS: dict[str, tuple[str, dict[str, Any]]] = {
     "ssls": ("/ssls/1", {}),
     "secrets": ("/secrets/gcp/1", {"auth_config": {"client_email": "e", "private_key": "k", "project_id": "p"}}),
     "protos": ("/protos/1", {"content": "message A {}"}),
+    "revocations": ("/revocations/1", {"jti": "j", "issued_before": 1, "expires": 2**40, "desc": "d"}),
 }
 GAINED = {"id", "create_time", "update_time"}
 DIFFERENT = {"consumers": GAINED - {"id"}, "plugin_metadata": set()}  # what these gain

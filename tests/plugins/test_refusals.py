@@ -6,6 +6,7 @@ outside, which the log then names with the status that the docs say. Must not kn
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import threading
@@ -116,13 +117,16 @@ CASES: dict[str, bytes] = {
     "jwt.kid_missing": bearer(of_ring(b"")),
     "jwt.unknown_kid": bearer(of_ring(b',"kid":"c"')),
     "jwt.key_not_in_force": bearer(of_ring(b',"kid":"b"')),
+    "jwt.revoked": bearer(claims(jti="revoked")),
     "key.missing": get("key"),
     "key.repeated": get("key", b"apikey: k-e-y", b"apikey: k-e-y"),
     "key.unknown": get("key", b"apikey: wrong"),
+    "key.revoked": get("key", b"apikey: r-e-v"),
     "basic.missing": get("basic"),
     "basic.repeated": get("basic", b"Authorization: Basic eDp5", b"Authorization: Basic eDp5"),
     "basic.malformed": get("basic", b"Authorization: Basic ?"),
     "basic.refused": get("basic", b"Authorization: Basic eDp5"),
+    "basic.revoked": get("basic", b"Authorization: Basic " + base64.b64encode(b"rev:pass")),
     "multi.failed": get("multi"),
     "forward.denied": get("denied"),
     "forward.unreachable": get("unreachable"),
@@ -141,6 +145,7 @@ CASES: dict[str, bytes] = {
     "hmac.bad_signature": hmac(*signed("/hmac", secret="wrong")),
     "hmac.bad_digest": hmac(*signed("/hmac-body"), route="hmac-body"),
     "hmac.body_too_large": hmac(*signed("/hmac-body"), "Content-Length: 10", route="hmac-body") + b"0123456789",
+    "hmac.revoked": hmac(*signed("/hmac", key_id="rev-id", secret="rev-secret")),
     "hmac.replayed": hmac(*signed("/hmac")),
     "consumer-restriction.missing": get("nobody"),
     "consumer-restriction.refused": get("notroute"),
@@ -209,8 +214,15 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
                 consumer("rita", ("r", {"jwt-auth": {"key": "ring-key", "keys": RING}})),
                 consumer("kim", ("k", {"key-auth": {"key": "k-e-y"}})),
                 consumer("kai", ("h", {"hmac-auth": {"key_id": "kim-id", "secret_key": "kim-secret"}})),
+                consumer(
+                    "rev",
+                    ("k", {"key-auth": {"key": "r-e-v"}}),
+                    ("b", {"basic-auth": {"username": "rev", "password": "pass"}}),
+                    ("h", {"hmac-auth": {"key_id": "rev-id", "secret_key": "rev-secret"}}),
+                ),
                 consumer("ann", ("a", {"basic-auth": {"username": "ann", "password": "pass"}})),
             ],
+            "revocations": [{"id": "t", "jti": "revoked"}, *({"id": id, "credential": f"rev/{id}"} for id in "kbh")],
             "routes": [
                 {"id": name, "uri": f"/{name}", "upstream": node, "plugins": plugins}
                 for name, plugins in json.loads(text).items()
