@@ -1,4 +1,4 @@
-"""The command line: run, check, explain, token, echo, schema, export, import, keyring.
+"""The command line: run, check, explain, token, token revoke, echo, schema, export, import, keyring.
 
 Owns: arguments, exit codes, what is printed where. Must not know: how any of it is done.
 
@@ -21,7 +21,7 @@ from fastgw import __version__
 from fastgw.errors import ConfigError, FastgwError
 
 MOST_WORKERS = 120  # as for `workers` in the config file
-COMMANDS = ("run", "check", "explain", "token", "echo", "schema", "export", "import", "keyring")
+COMMANDS = ("run", "check", "explain", "token", "token revoke", "echo", "schema", "export", "import", "keyring")
 
 
 class UsageError(FastgwError):
@@ -77,6 +77,27 @@ def token(args: argparse.Namespace) -> int:
         claims["nbf"] = args.not_before
     claims.update(args.claim)
     print(tokens.make(claims, key, args.algorithm or tokens.default_algorithm(key), dict(args.header)))
+    return 0
+
+
+def token_revoke(args: argparse.Namespace) -> int:
+    from fastgw import config, revoke
+    from fastgw.places import open_place
+
+    text = sys.stdin.read().strip() if args.token == "-" else args.token  # noqa: S105
+    value = revoke.revocation(
+        token=text,
+        jti=args.jti,
+        sub=args.sub,
+        credential=args.credential,
+        issued_before=args.issued_before,
+        expires=args.expires,
+        desc=args.desc,
+    )
+    id = args.id or revoke.id_of(value)
+    with open_place(config.load(args.config), args.admin, write=True) as place:
+        place.put("revocations", id, value)
+        print(f"revocations/{id}: {revoke.told(value)}: {place.effect}")
     return 0
 
 
@@ -236,6 +257,10 @@ def claim(text: str) -> tuple[str, Any]:
     return tokens.claim(text)
 
 
+def ending(text: str) -> int | None:
+    return None if text == "never" else moment(text)
+
+
 def request_field(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon:
@@ -299,6 +324,35 @@ def add_token_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_revoke_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--jti", metavar="ID", help="tokens with this claim")
+    what.add_argument("--sub", metavar="NAME", help="tokens with this claim")
+    what.add_argument(
+        "--credential",
+        metavar="CONSUMER/ID",
+        help="what proves itself by this credential; CONSUMER alone: by what stands in the consumer itself",
+    )
+    what.add_argument(
+        "--token", metavar="TOKEN", help="this token: its jti, until a day after its exp; -: the one on standard input"
+    )
+    parser.add_argument(
+        "--issued-before",
+        metavar="WHEN",
+        type=argument(moment),
+        help="of these, only tokens whose iat is earlier or missing; alone: every such token. UNIX seconds; -1h: an hour ago",
+    )
+    parser.add_argument(
+        "--expires",
+        metavar="WHEN",
+        type=argument(ending),
+        default=...,
+        help="when the revocation goes by itself: 30s, 5m, 1h, 2d from now; UNIX seconds; never (default, but for --token)",
+    )
+    parser.add_argument("--desc", metavar="TEXT", help="why, for people")
+    parser.add_argument("--id", metavar="ID", help="of the revocation (default: made of what is revoked)")
+
+
 def parser() -> argparse.ArgumentParser:
     top = Parser(
         prog="fastgw",
@@ -308,7 +362,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
 
     def command(function: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(function.__name__.rstrip("_"), help=summary, description=summary)
+        added = commands.add_parser(function.__name__.rstrip("_").replace("_", " "), help=summary, description=summary)
         added.set_defaults(function=function)
         return added
 
@@ -330,6 +384,8 @@ def parser() -> argparse.ArgumentParser:
     )
     asking.add_argument("--json", action="store_true", help="the answer as POST /apisix/admin/explain gives it")
     add_token_arguments(command(token, "make a JSON Web Token"))
+    revoking = command(token_revoke, "accept tokens or a credential no longer: at the running gateway, else in its store")
+    add_revoke_arguments(revoking)
     listening = command(echo, "run an upstream that answers with what it was asked")
     listening.add_argument(
         "--listen",
@@ -354,7 +410,7 @@ def parser() -> argparse.ArgumentParser:
     importing.add_argument("--yes", action="store_true", help="do not ask")
     importing.add_argument("--dry-run", action="store_true", help="only show what would change")
     importing.add_argument("-q", "--quiet", action="store_true", help="show counts instead of the differences")
-    for each in (exporting, importing):
+    for each in (exporting, importing, revoking):
         where = "Admin API of the running gateway: host:port or unix:/path (default: admin.listen of the config)"
         each.add_argument("--admin", type=argument(address), metavar="ADDRESS", help=where)
         each.add_argument("config", type=Path, help="JSON, YAML or TOML file that the gateway runs on")
@@ -369,6 +425,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
+    if given[:2] == ["token", "revoke"]:
+        given[:2] = ["token revoke"]
     if given and given[0] not in (*COMMANDS, "-h", "--help", "--version"):
         given.insert(0, "run")
     args = parser().parse_args(given)
