@@ -10,6 +10,8 @@ cdef enum:                      # verdicts of body_pull
 
 cdef inline bint body_over(const Exchange* x) noexcept nogil:
     # Whether it is longer than its reader takes: known before the bytes come, from Content-Length or the sizes of chunks.
+    if x.body_done:             # also that there is none, of which the decoder of chunks knows nothing
+        return x.piece.len > x.gather_limit
     return (x.head.content_length if x.body == BODY_LENGTH else x.chunks.announced) > x.gather_limit
 
 

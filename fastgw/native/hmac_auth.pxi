@@ -308,14 +308,12 @@ cdef int hmac_refuse(Exchange* x, const HmacAuthConf* c, int verdict) noexcept n
     return auth_refuse(x, &c.auth, text, HMAC_REASONS[verdict])
 
 
-cdef bint hmac_too_large(Exchange* x, int64_t most) noexcept nogil:
-    # Leaves APISIX's answer.
+cdef int hmac_too_large(Exchange* x, int64_t most) noexcept nogil:
+    # APISIX's answer.
     cdef Buf* out = &x.reply_body
     cdef int64_t size = x.piece.len
     if not x.body_done:
         size = x.head.content_length if x.body == BODY_LENGTH else x.chunks.announced
-    if size <= most:
-        return False
     x.status = 413
     x.refused = "hmac.body_too_large"
     x.reply_type = NULL
@@ -325,7 +323,7 @@ cdef bint hmac_too_large(Exchange* x, int64_t most) noexcept nogil:
     buf_str(out, " is greater than the maximum size ")
     buf_int(out, most)
     buf_str(out, ' allowed"}\n')
-    return True
+    return STEP_REPLY
 
 
 cdef int hmac_admit(Exchange* x, const HmacAuthConf* c, const HmacProof* proof) noexcept nogil:
@@ -349,8 +347,8 @@ cdef int hmac_with_body(Exchange* x, void* p) noexcept nogil:
     cdef HmacAuthConf* c = <HmacAuthConf*>p
     cdef HmacProof proof
     cdef int verdict
-    if hmac_too_large(x, c.max_body):
-        return STEP_REPLY
+    if body_over(x):
+        return hmac_too_large(x, c.max_body)
     verdict = hmac_judge(x, c, &proof)
     if verdict == HMAC_OK and not hmac_digest_holds(x):
         verdict = HMAC_DIGEST

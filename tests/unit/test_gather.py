@@ -136,6 +136,22 @@ def test_a_body_over_the_limit_is_none_and_may_still_go_on(framed: bytes) -> Non
     play(scene)
 
 
+def test_no_body_is_never_too_long() -> None:
+    """Whatever the request before it had, whose memory it may be in."""
+
+    async def scene() -> None:
+        talk = Talk(limit=9)
+        await talk.push(CHUNKED + chunked(b"0123456789"))
+        talk.sent()
+        await talk.push(HEAD + b"\r\n")
+        assert talk.seen == [None, b""]
+        talk.sent()
+        await talk.push(HEAD + b"Content-Length: 0\r\n\r\n")
+        assert talk.seen == [None, b"", b""]
+
+    play(scene)
+
+
 @pytest.mark.parametrize("limit", [9, 10])
 def test_the_limit_itself_is_admitted(limit: int) -> None:
     async def scene() -> None:
