@@ -24,7 +24,7 @@ from fastgw.pools import Pools
 from fastgw.schema.consumer import CUSTOM_ID, Consumer, Credential
 from fastgw.schema.decode import faults_of
 from fastgw.schema.env import resolve_object
-from fastgw.schema.kinds import KINDS
+from fastgw.schema.kinds import FETCHED, KINDS
 from fastgw.schema.route import Route
 from fastgw.schema.service import Service
 from fastgw.schema.upstream import Node, Upstream, nodes_of
@@ -163,6 +163,7 @@ class Compiler:
     def reset(self) -> None:
         """Forgets all objects, but not the pools: what comes next is the whole configuration, from the beginning."""
         self._objects: dict[str, dict[str, Any]] = {kind.name: {} for kind in KINDS.values() if kind.served}
+        self._objects[FETCHED] = {}
         self._created: dict[Key, int] = {}
         self._unread: dict[Key, ObjectFault] = {}
         self._parts = Parts(self._make, self._changed, FAILURES)
@@ -248,6 +249,9 @@ class Compiler:
     def _read(change: ChangeLike, known: dict[str, Any]) -> ObjectFault | None:
         """Decodes an object as it was written, references replaced; or says why it cannot be."""
         assert change.value is not None  # noqa: S101 (what is gone needs no reading)
+        if change.kind == FETCHED:
+            known[change.id] = change.value
+            return None
         value, unresolved = resolve_object(change.kind, change.value)
         if unresolved:
             # A reference must never serve as the text it is: whoever can guess it would have a key. Nor can a credential, or a
@@ -388,6 +392,9 @@ class Compiler:
         found = []
         for plugin, raw in sides:
             key = plugin.credential(msgspec.convert(raw, plugin.consumer_conf))
+            if key.fetched is not None:
+                self._parts.read((FETCHED, key.fetched.place))
+                key = key.fetched.key(self._objects[FETCHED].get(key.fetched.place))
             credential = _core.Credential(
                 consumer,
                 key.key,

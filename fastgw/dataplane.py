@@ -47,6 +47,7 @@ class DataPlane:
         self.drain = self._reactor.drain
         self.tick = self._reactor.tick
         self.call_on = self._reactor.call_on
+        self.ask_by = self._reactor.ask_by
         self.listen = self._reactor.listen
         self.stop_listening = self._reactor.stop_listening
         self.close_idle = self._reactor.close_idle

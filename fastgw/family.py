@@ -142,6 +142,10 @@ class Family:
             control=self._control.socket(0) if self._control else None,
             status=self._status.socket(0) if self._status else None,
             workers=self._workers,
+            slot=slot,
+            wake=self.slots.wakes[slot],
+            asks=self.slots.asks[0],
+            jwks=self.settings.jwks,
         )
         sockets = [self.admin_listener.socket(0)]
         admin_process.run(sockets, self.slots.region, self.slots.wakes, self.slots.ack, setup)

@@ -49,7 +49,7 @@ MOST_WORKERS: Final = 120
 
 # What a reload can change, and how; the rest of the settings waits for the next start.
 BY_NEW_WORKERS: Final = ("limits", "access_log", "trusted_addresses", "server_tokens", "token_cache")
-BY_NEW_ADMIN: Final = ("admin", "limits", "server_tokens")
+BY_NEW_ADMIN: Final = ("admin", "limits", "server_tokens", "jwks")
 OF_ADMIN_AT_START: Final = ("listen", "socket_mode")
 
 log = logging.getLogger("fastgw.master")
@@ -268,7 +268,7 @@ class Master:
         by_new_workers = changed.intersection(BY_NEW_WORKERS)
         for name in sorted(changed.difference(BY_NEW_WORKERS, BY_NEW_ADMIN, ("workers",))):
             log.warning("%s: %s: changed, takes effect at the next start", self._path, name)
-        taken = {name: getattr(new, name) for name in (*by_new_workers, "admin", "workers")}
+        taken = {name: getattr(new, name) for name in (*by_new_workers, "admin", "jwks", "workers")}
         self._family.settings = msgspec.structs.replace(old, **taken)
         outdated = self._serving() if by_new_workers else []
         self._count = self._workers_of(new)

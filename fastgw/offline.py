@@ -19,7 +19,7 @@ from fastgw.config import Config
 from fastgw.datadir import database_of
 from fastgw.errors import FastgwError
 from fastgw.schema.decode import faults_of
-from fastgw.schema.kinds import KINDS
+from fastgw.schema.kinds import FETCHED, KINDS
 from fastgw.store import Change, Row, Store, StoreError
 
 __all__ = ["as_text", "explain"]
@@ -64,7 +64,7 @@ def _rows(database: Path) -> list[Row]:
     try:
         store = Store(database)
         try:
-            return [row for kind in KINDS for row in store.list(kind)]
+            return [row for kind in (*KINDS, FETCHED) for row in store.list(kind)]
         finally:
             store.close()
     except sqlite3.Error as exc:

@@ -48,6 +48,9 @@ class Slots:
         """Read by the admin process: somebody has applied a revision, or is gone."""
         self.ready = _eventfd()
         """Read by the master: somebody serves now."""
+        self.asks = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        """From workers to the admin process: what is to be fetched. A message is short, so it comes whole or, when the pipe is
+        full, not at all."""
         self._taken: set[int] = set()
 
     # ---- the master ----

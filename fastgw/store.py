@@ -265,6 +265,21 @@ class Store(View):
         assert after is not None  # noqa: S101 (written above, in the same transaction)
         return after, before is None, after.modified
 
+    def keep(self, kind: str, id: str, value: Object | None) -> int:
+        """Writes, or removes (None), what the gateway itself found out; returns the revision.
+
+        It is nobody's write: no witness sees it, no count of changes rises, and the state keeps its name.
+        """
+        with transaction(self._db, "IMMEDIATE"):
+            writer = _Writer(self._db, self._ring, self.path)
+            before = writer.get(kind, id)
+            if value is not None:
+                writer.set(kind, id, "store", value)
+            elif before is not None:
+                writer.unset(kind, id, "store")
+            writer.finish(quiet=True)
+            return writer.at
+
     def delete(
         self,
         kind: str,
@@ -465,10 +480,14 @@ class _Writer(View):
                 if row.layer == "store":
                     self.unset(owned, row.id, "store")
 
-    def finish(self) -> None:
+    def finish(self, *, quiet: bool = False) -> None:
+        """quiet: the change is nobody's, see `Store.keep`."""
         for kind in self._grown & self._bounds.keys():
             self._bound(kind, self._bounds[kind])
-        versions.bump(self._db, self._touched, self.counts)
+        if quiet:
+            versions.carry(self._db, self._began, self.at)
+        else:
+            versions.bump(self._db, self._touched, self.counts)
         if self.digest:
             versions.note(self._db, self.digest, self.at)
         if self.at == self._began:

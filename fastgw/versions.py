@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
-__all__ = ["Versions", "bump", "note", "prepare", "read"]
+__all__ = ["Versions", "bump", "carry", "note", "prepare", "read"]
 
 _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS conf_version "
@@ -56,6 +56,11 @@ def bump(db: sqlite3.Connection, touched: Collection[str], given: Mapping[str, i
     write = "INSERT INTO conf_version VALUES (?, ?, ?) ON CONFLICT (kind) DO UPDATE SET version = {}, changed = ?3"
     db.executemany(write.format("version + 1"), [(kind, 1, now) for kind in touched if kind not in given])
     db.executemany(write.format("?2"), [(kind, count, now) for kind, count in given.items()])
+
+
+def carry(db: sqlite3.Connection, before: int, now: int) -> None:
+    """The state goes by the name that it had at the revision before: nobody's write led from there to now."""
+    note(db, read(db, before).digest, now)
 
 
 def note(db: sqlite3.Connection, digest: str, revision: int) -> None:

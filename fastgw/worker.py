@@ -58,6 +58,9 @@ class Reactor(Protocol):
     def call_on(self, fd: int) -> None:
         """A descriptor that becomes readable ends a drain: whoever else watches it has its turn."""
 
+    def ask_by(self, fd: int) -> None:
+        """Where it says which key sets it would have fetched."""
+
     def listen(self, fd: int) -> None: ...
 
     def stop_listening(self) -> None:
@@ -115,6 +118,7 @@ class _Worker:
         self._loop = asyncio.get_running_loop()
         self._compiler = setup.make_compiler()
         self._reactor = setup.make_reactor(setup.slots.region, setup.slot, setup.settings, self._compiler)
+        self._reactor.ask_by(setup.slots.asks[1])
         self._resolver = Resolver(self._reactor.set_addresses)
         self._applied = 0
         self._idle_until = self._deadline = 0.0

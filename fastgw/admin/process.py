@@ -22,10 +22,11 @@ from fastgw.admin.auth import Gate, Key
 from fastgw.admin.control import Control
 from fastgw.admin.explain import Explain
 from fastgw.admin.failures import Failures
+from fastgw.admin.key_sets import KeySets
 from fastgw.admin.live import Live
 from fastgw.admin.server import MAX_BODY, Server
 from fastgw.admin.status import Status
-from fastgw.schema.settings import Limits, WrongKeys
+from fastgw.schema.settings import Jwks, Limits, WrongKeys
 from fastgw.store import Store
 
 __all__ = ["SPOKEN", "Setup", "run"]
@@ -39,9 +40,14 @@ log = logging.getLogger("fastgw.admin")
 class Setup:
     """What the master decides. keys come from `auth.keys_of`; source names the config file; audit is the audit log's file, of
     which the store keeps so many entries; limits are the data plane's; control and status are where these APIs listen, if they
-    do; workers is how many there are to be."""
+    do; workers is how many there are to be. slot is this process's own, wake its eventfd, asks where workers say which key sets
+    they miss keys of."""
 
     database: Path
+    slot: int
+    wake: int
+    asks: int
+    jwks: Jwks
     keys: Sequence[Key]
     allow: Sequence[str] | None
     source: str
@@ -88,12 +94,15 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
         await server.listen(sock)
     for sock, another in beside:
         await another.listen(sock)
+    key_sets = KeySets(setup.database, live, region, setup.slot, setup.jwks)
+    await key_sets.start(setup.wake, setup.asks)
     log.info("admin process serves %d listeners at revision %d", len(sockets), store.revision())
     await stopped.wait()
     for each in (server, *(another for _, another in beside)):
         await each.stop()
     if control is not None:
         control.close()
+    await key_sets.stop()
     await api.stop()
     live.stop()
     audit.close()

@@ -308,6 +308,7 @@ cdef struct Loop:
     JwtHeaderCache jwt_headers
     TokenCache tokens
     Verifiers* verifiers
+    int ask_fd                  # a pipe that never blocks: which key sets are to be fetched; -1: nobody listens
     Cidrs trusted               # peers whose X-Forwarded-* are believed
     Head answer_head            # the upstream's head being handled (scratch)
     MetricsBlock* metrics

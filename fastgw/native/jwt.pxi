@@ -329,7 +329,7 @@ jwt_reasons[:] = [
     b"jwt.bad_alg", b"jwt.bad_signature", b"jwt.missing_claim", b"jwt.bad_claim",
     b"jwt.expired", b"jwt.not_yet",
     b"jwt.issuer", b"jwt.audience", b"jwt.iat_missing", b"jwt.iat_in_future", b"jwt.too_old",
-    b"jwt.revoked", b"jwt.busy", b"jwt.later",
+    b"jwt.revoked", b"jwt.busy", b"jwt.unknown",
 ]
 
 

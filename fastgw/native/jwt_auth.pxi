@@ -152,6 +152,8 @@ cdef int jwt_verify(
     else:
         verdict = keyring_choose(credential, token, x.loop.wall, &key, serial)
         if verdict != JWT_OK:
+            if verdict == JWT_UNKNOWN_KID or (verdict == JWT_NO_KID and credential.ring.n == 0):
+                keyring_ask(x.loop, <KeyRingC*>credential.ring)
             return verdict
     if token.alg != key.alg:                    # the key fixes the algorithm, never the token
         return JWT_BAD_ALG

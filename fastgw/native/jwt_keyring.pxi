@@ -47,10 +47,11 @@ cdef class KeyRing:
     the one that a request runs on keeps the keys that a thread may judge it by.
 
     `keys`: sequence of (kid, SecretKey, not_before, expires): seconds of the wall clock, in force from the one and before the
-    other; None: no bound. Without keys every token is refused.
+    other; None: no bound. Without keys every token is refused. `ask`: the number by which a token with an unknown kid has the set
+    fetched anew, see Reactor.ask_by; 0: it does not.
     """
 
-    def __cinit__(self, keys):
+    def __cinit__(self, keys, uint64_t ask=0):
         global secret_serial
         cdef RingKeyC* one
         cdef SecretKey key
@@ -76,6 +77,7 @@ cdef class KeyRing:
             one.not_before = -INT64_MAX if not_before is None else not_before
             one.expires = INT64_MAX if expires is None else expires
             self.c.n += 1
+        self.c.ask = ask
         self.c.serial = secret_serial + 1
         secret_serial += self.c.n
 
@@ -115,6 +117,15 @@ cdef int keyring_choose(
     key[0] = ring.keys[i].key
     serial[0] = ring.serial + i
     return JWT_OK
+
+
+cdef void keyring_ask(Loop* loop, KeyRingC* ring) noexcept nogil:
+    # No key has the name that a token gives: if the set is one that is fetched, it may have come meanwhile. Anybody can make such
+    # tokens, so this must be cheap, and what is asked too often is not even sent. Nor is what finds the pipe full.
+    if ring.ask == 0 or loop.ask_fd < 0 or (ring.asked_ms and loop.now_ms - ring.asked_ms < RING_ASK_MS):
+        return
+    ring.asked_ms = loop.now_ms
+    write(loop.ask_fd, &ring.ask, sizeof(ring.ask))
 
 
 cdef inline bint keyring_holds(const CredentialC* c, uint64_t serial, int64_t now) noexcept nogil:

@@ -3,11 +3,16 @@
 METRIC_NAMES = ("requests", "responses_1xx", "responses_2xx", "responses_3xx", "responses_4xx", "responses_5xx", "bytes_in",
                 "bytes_out", "connections_accepted", "upstream_connects", "upstream_failures", "upstream_retries",
                 "refused_auth", "refused_limit", "refused_framing", "client_left", "log_lines_dropped",
-                "limit_evictions", "token_cache_hits", "token_cache_misses")
+                "limit_evictions", "token_cache_hits", "token_cache_misses", "jwks_fetches",
+                "jwks_failures")
+
+
+cdef inline void metric_count(MetricsBlock* m, int id, uint64_t n) noexcept nogil:
+    at_store_relaxed(&m.counters[id], at_load_relaxed(&m.counters[id]) + n)
 
 
 cdef inline void metric_add(Loop* loop, int id, uint64_t n) noexcept nogil:
-    at_store_relaxed(&loop.metrics.counters[id], at_load_relaxed(&loop.metrics.counters[id]) + n)
+    metric_count(loop.metrics, id, n)
 
 
 cdef extern from *:

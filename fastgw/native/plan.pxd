@@ -88,6 +88,7 @@ cdef struct ConsumerC:
 cdef enum:
     RING_KEYS_MAX = 64          # keys of one credential: a kid is looked for in all of them
     KID_BYTES_MAX = 256         # bytes of a kid
+    RING_ASK_MS = 1000          # between two messages of a worker about one ring; how often it is fetched others decide
 
 cdef struct VerifyKey:          # what a credential's secret was made into
     uint64_t serial             # of the SecretKey; no two in a process's life have the same
@@ -106,6 +107,8 @@ cdef struct KeyRingC:
     RingKeyC* keys
     uint32_t n
     uint64_t serial             # of the first key; those of the others follow. Not the SecretKeys' own: see keyring_holds
+    uint64_t ask                # by what number the set that it was made of is fetched anew; 0: it is not fetched
+    uint64_t asked_ms           # when that was asked for last
 
 cdef struct CredentialC:
     ConsumerC* consumer

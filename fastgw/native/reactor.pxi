@@ -57,6 +57,7 @@ cdef class Reactor:
         core.delays.timer.fd = -1
         core.server_tokens = server_tokens
         core.log_fd = -1
+        core.ask_fd = -1
         core.epfd = epoll_create1(EPOLL_CLOEXEC)
         if core.epfd < 0:
             raise OSError(errno, "epoll_create1")
@@ -134,6 +135,10 @@ cdef class Reactor:
         e.data.ptr = &self.core.caller
         if epoll_ctl(self.core.epfd, EPOLL_CTL_ADD, fd, &e) != 0:
             raise OSError(errno, "epoll_ctl")
+
+    def ask_by(self, int fd) -> None:
+        """Numbers of key sets that tokens name keys of, which are not among those known, go to this descriptor; -1: nowhere."""
+        self.core.ask_fd = fd
 
     def listen(self, int fd) -> None:
         """Accepts connections from a listening, non-blocking socket. The descriptor stays the caller's."""

@@ -369,6 +369,13 @@ cdef class Region:
                 late.append((i, s.pid))
         return late
 
+    def count(self, int i, str name not None, unsigned long long n) -> None:
+        """Adds to a counter of the slot: for its own process, which alone may."""
+        if name not in METRIC_NAMES:
+            raise ValueError(f"counter: expected one of {', '.join(METRIC_NAMES)}, found {name!r}")
+        self.slot_at(i)
+        metric_count(&self.metrics_first[i], METRIC_NAMES.index(name), n)
+
     def metrics(self) -> dict[str, object]:
         """Totals over all slots: counters by name, and `latency_us`: [(upper bound in µs, count), …]."""
         return metrics_sum(self)

@@ -6,7 +6,7 @@ life: check and decode when a configuration is written, `provision` once per sna
 to the chain that runs them.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -88,6 +88,17 @@ class Key(NamedTuple):
     """The secret that a request must be signed with."""
     password: _core.PasswordHash | None = None
     """The hash of the password that a request must show."""
+    fetched: "Fetched | None" = None
+    """Where it depends on what the gateway has to fetch: then it is a Key of that that counts, and not this one."""
+
+
+class Fetched(NamedTuple):
+    """What the gateway fetches and keeps in its store, so that it changes like any other object."""
+
+    place: str
+    """Its id there."""
+    key: Callable[[Any], Key]
+    """The Key made of it; of None where there is nothing yet."""
 
 
 class Plugin:

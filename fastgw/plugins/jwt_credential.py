@@ -14,7 +14,8 @@ from msgspec import Meta
 
 from fastgw import _core
 from fastgw.errors import Fault, Path
-from fastgw.plugins.contract import Key, PluginConf
+from fastgw.plugins import jwks
+from fastgw.plugins.contract import Fetched, Key, PluginConf
 from fastgw.plugins.jwt_keys import public_secret
 from fastgw.schema.base import Nested, Secret, Text
 from fastgw.schema.pem import load_public_key
@@ -86,6 +87,9 @@ class ConsumerConf(PluginConf, frozen=True, kw_only=True):
     algorithm: the only algorithm accepted
     public_key: the public key, PEM, of all other algorithms
     keys: keys that a token chooses from by its kid, instead of the one or beside it
+    jwks_uri: where the issuer's key set (RFC 7517) is fetched from, instead of keys that stand here
+    jwks_throttle: seconds between two fetches of it at least, whatever tokens come
+    jwks_allow_http: whether it may be fetched without TLS from another machine
     exp: seconds; kept for APISIX clients, without effect
     base64_secret: whether `secret` is the shared secret in base64
     lifetime_grace_period: seconds of leeway for exp and nbf
@@ -96,6 +100,9 @@ class ConsumerConf(PluginConf, frozen=True, kw_only=True):
     algorithm: Algorithm = "HS256"
     public_key: Text | None = None
     keys: Annotated[tuple[RingKey, ...], Meta(min_length=1, max_length=_RING_KEYS)] | None = None
+    jwks_uri: Text | None = None
+    jwks_throttle: Annotated[float, Meta(ge=1, le=86400)] = jwks.THROTTLE_S
+    jwks_allow_http: bool = False
     exp: Annotated[int, Meta(ge=1)] = 86400
     base64_secret: bool = False
     lifetime_grace_period: Annotated[int, Meta(ge=0, le=_LONGEST_GRACE)] = 0
@@ -106,6 +113,9 @@ class ConsumerConf(PluginConf, frozen=True, kw_only=True):
         if "algorithm" in present and "algorithm" not in good:
             return
         algorithm = good.get("algorithm", "HS256")
+        if "jwks_uri" in present:
+            yield from _jwks_faults(algorithm, good, present)
+            return
         if "keys" not in present or "secret" in present or "public_key" in present:
             yield from _key_faults(algorithm, good, present)
         yield from _ring_faults(algorithm, good.get("keys", ()))
@@ -113,6 +123,9 @@ class ConsumerConf(PluginConf, frozen=True, kw_only=True):
 
 def key_of(conf: ConsumerConf) -> Key:
     """What a credential is found and verified by."""
+    if conf.jwks_uri is not None:
+        place = jwks.place_of(conf.jwks_uri)
+        return Key("jwt", conf.key.encode(), fetched=Fetched(place, lambda kept: _fetched_key(conf, place, kept)))
     ring = None if conf.keys is None else _core.KeyRing([_named(key, conf.algorithm) for key in conf.keys])
     return Key("jwt", conf.key.encode(), _secret_key(conf.algorithm, conf), conf.lifetime_grace_period, ring=ring)
 
@@ -122,6 +135,34 @@ def _named(key: RingKey, algorithm: str) -> tuple[bytes, _core.SecretKey, int | 
     if secret is None:
         raise ValueError(f"keys: {key.kid!r}: expected a secret or public key of its algorithm, found none")
     return _utf8(key.kid), secret, key.not_before, key.expires
+
+
+def _fetched_key(conf: ConsumerConf, place: str, kept: Any) -> Key:
+    """Of a key set as it is kept; None: there has never been one, and every token is refused."""
+    named: list[tuple[bytes, _core.SecretKey, None, None]] = []
+    nameless = None
+    for kid, key in jwks.usable(() if kept is None else kept["keys"], conf.algorithm):
+        secret = public_secret(conf.algorithm, key)
+        if kid is None:
+            nameless = secret
+        else:
+            named.append((_utf8(kid), secret, None, None))
+    ring = _core.KeyRing(named, jwks.number_of(place))
+    return Key("jwt", conf.key.encode(), nameless, conf.lifetime_grace_period, ring=ring)
+
+
+def _jwks_faults(algorithm: str, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
+    """The set says which keys there are; it must not say which algorithm is accepted."""
+    for name in ("secret", "public_key", "keys"):
+        if name in present:
+            yield Fault(Path((name,)), "expected none beside jwks_uri, which says where the keys are", "rule")
+    if algorithm.startswith("HS"):
+        found = f'"{algorithm}"' if "algorithm" in good else "none"
+        yield Fault(Path(("algorithm",)), f"expected one of public keys, as jwks_uri is given; found {found}", "rule")
+    if "jwks_uri" in good:
+        wrong = jwks.wrong_uri(good["jwks_uri"], allow_http=bool(good.get("jwks_allow_http")))
+        if wrong:
+            yield Fault(Path(("jwks_uri",)), wrong, "format")
 
 
 def _secret_key(algorithm: str, conf: ConsumerConf | RingKey) -> _core.SecretKey | None:

@@ -18,7 +18,7 @@ from fastgw.schema.service import Service
 from fastgw.schema.ssl import Ssl
 from fastgw.schema.upstream import Upstream
 
-__all__ = ["KINDS", "Kind", "Reference", "object_id"]
+__all__ = ["FETCHED", "KINDS", "Kind", "Reference", "object_id"]
 
 
 class Reference(NamedTuple):
@@ -86,6 +86,10 @@ KINDS: dict[str, Kind] = {
 }
 """Every kind by name. A credential's identity in the store is `<consumer>/<credential id>`; a secret's is `<manager>/<id>`, also
 in its member `id`."""
+
+
+FETCHED = "fetched"
+"""No kind of object that anybody writes: what the gateway itself has fetched, kept in the store so that every process has it."""
 
 
 def object_id(kind: Kind, value: dict[str, Any]) -> str | None:

@@ -12,7 +12,19 @@ from msgspec import Meta
 from fastgw.errors import Fault, Path
 from fastgw.schema.base import Address, IpRange, Positive, Schema, Text, secret, unique, whole
 
-__all__ = ["AccessLog", "Admin", "AdminKey", "Audit", "ErrorLog", "Limits", "Settings", "SharedMemory", "Tls", "WrongKeys"]
+__all__ = [
+    "AccessLog",
+    "Admin",
+    "AdminKey",
+    "Audit",
+    "ErrorLog",
+    "Jwks",
+    "Limits",
+    "Settings",
+    "SharedMemory",
+    "Tls",
+    "WrongKeys",
+]
 
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 # Shorter ones can be guessed; others than these characters do not pass through a header unchanged.
@@ -163,6 +175,28 @@ class Limits(Strict, frozen=True, kw_only=True):
     connections: Count = 65536
 
 
+class Jwks(Strict, frozen=True, kw_only=True):
+    """How key sets of issuers are fetched (`jwks_uri` of jwt-auth). Times are in seconds.
+
+    timeout: how long a fetch may take in all
+    min_age: how long a set is kept at least, whatever its issuer says
+    max_age: how long at most
+    default_age: how long where its issuer says nothing
+    """
+
+    timeout: Annotated[float, Meta(ge=0.1, le=300)] = 10
+    min_age: Annotated[float, Meta(ge=1, le=86400)] = 60
+    max_age: Annotated[float, Meta(ge=1, le=86400)] = 86400
+    default_age: Annotated[float, Meta(ge=1, le=86400)] = 300
+
+    @classmethod
+    def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
+        """The least is no more than the most."""
+        least, most = good.get("min_age", 60), good.get("max_age", 86400)
+        if least > most:
+            yield Fault(Path(("max_age",)), f"expected at least min_age, {least:g}", "rule")
+
+
 class AccessLog(Strict, frozen=True, kw_only=True):
     """One line per request.
 
@@ -200,6 +234,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     tls: TLS towards clients
     shared_memory: memory that all processes share
     limits: bounds on what clients may send and hold
+    jwks: how key sets of issuers are fetched
     access_log: one line per request
     error_log: what the gateway says about itself
     trusted_addresses: peers whose X-Forwarded headers are believed
@@ -218,6 +253,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     tls: Tls = Tls()
     shared_memory: SharedMemory = SharedMemory()
     limits: Limits = Limits()
+    jwks: Jwks = Jwks()
     access_log: AccessLog = AccessLog()
     error_log: ErrorLog = ErrorLog()
     trusted_addresses: Annotated[tuple[IpRange, ...], unique] = ()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import socket
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from fastgw._core import Region
 from fastgw.admin.auth import Key
 from fastgw.admin.process import Setup, run
-from fastgw.schema.settings import Limits, WrongKeys
+from fastgw.schema.settings import Jwks, Limits, WrongKeys
 
 logging.basicConfig(level=logging.INFO)
 given = json.loads(sys.argv[1])
@@ -20,6 +21,10 @@ run(
     given["ack"],
     Setup(
         database=Path(given["database"]),
+        slot=0,
+        wake=os.eventfd(0, os.EFD_NONBLOCK),
+        asks=os.pipe2(os.O_NONBLOCK)[0],
+        jwks=Jwks(),
         keys=[Key(*each) for each in given["keys"]],
         allow=given["allow"],
         source=given["source"],

@@ -460,3 +460,29 @@ def test_a_state_has_the_name_it_was_given_until_it_changes(store: Store) -> Non
         store.put("routes", "r", {"n": number})
         names.append(store.versions().digest)
     assert len({*names, "mine"}) == 4
+
+
+def test_what_the_gateway_keeps_for_itself_is_nobodys_write(tmp_path: Path) -> None:
+    store = Store(tmp_path / "fastgw.db")
+    seen: list[Any] = []
+    store.put("consumers", "a", {"username": "a"})
+    store.witness = lambda *write: seen.append(write)
+    before = store.versions()
+    first = store.keep("fetched", "s", {"keys": [1]})
+    assert [(change.kind, change.id, change.value) for change in store.changes(before.revision)[1]] == [
+        ("fetched", "s", {"keys": [1]})
+    ]
+    second = store.keep("fetched", "s", {"keys": [2]})
+    assert before.revision < first < second == store.revision()
+    after = store.versions()
+    assert (after.counts, after.changed, after.digest) == (before.counts, before.changed, before.digest)
+    assert store.keep("fetched", "none", None) == second  # there was nothing to remove
+    third = store.keep("fetched", "s", None)
+    assert store.changes(second)[1][0].value is None
+    assert store.versions().digest == before.digest
+    assert not seen
+    _, _, fourth = store.put("consumers", "a", {"username": "a", "desc": "b"})
+    assert fourth > third
+    assert store.versions().digest != before.digest
+    assert len(seen) == 1
+    store.close()
