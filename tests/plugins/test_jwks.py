@@ -157,6 +157,15 @@ def test_one_key_without_a_name(directory: Path, up: Answering) -> None:
         assert status(gateway, key("k0")) == 401
 
 
+def test_what_is_explained_knows_the_set(directory: Path, up: Answering) -> None:
+    with Issuer(key("k0")) as issuer, Gateway(directory, config(directory, up, conf(issuer))) as gateway:
+        knows(gateway, key("k0"))
+        for signer, consumer in ((key("k0"), "ann"), (key("gone"), None)):
+            question = {"method": "GET", "host": "h", "uri": "/", "headers": {"Authorization": signer.token()}}
+            answer = gateway.api("POST", "explain", question).json()
+            assert (answer["consumer"] or {}).get("username") == consumer
+
+
 # -- issuers that fail ---------------------------------------------------------------------------------
 
 

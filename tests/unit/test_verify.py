@@ -335,6 +335,25 @@ def test_the_end_waits_for_threads_and_lets_go_of_all_who_wait(slow: Slow, judge
     assert slow.go.is_set()
 
 
+@pytest.mark.parametrize(("signature", "expected"), [(GOOD, 200), (b"QmFk", 401)])
+def test_a_step_made_of_steps_asks_its_member_again(slow: Slow, signature: bytes, expected: int) -> None:
+    """And those before it, which refused, not once more."""
+    bench = Bench(slow)
+    credential = _core.Credential(_core.Consumer(b"john", chain()), b"john-key", b"c", secret=slow.key)
+    either = _core.MultiAuthStep([_core.KeyAuthStep(), _core.JwtAuthStep()])
+    bench.wire.install(
+        _core.Snapshot([(_core.Plan(b"r", chain(either), upstream()), b"", b"/*")], {"jwt": [credential]}, chain())
+    )
+    line = bench.ask(token(signature=signature))
+    assert answered(bench, line) is None
+    slow.go.set()
+    bench.settle()
+    assert bench.statuses() == [expected]
+    got = bench.wire.pull(line)
+    assert got.count(b"WWW-Authenticate: ") == (0 if expected == 200 else 2)
+    assert len(slow.asked) == 1
+
+
 def test_threads_have_an_own_count(slow: Slow) -> None:
     bench = Bench(slow, threads=1)
     for number in range(5):
