@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -358,6 +359,16 @@ def test_the_admin_process_is_killed_while_it_fetches(directory: Path, up: Answe
         until(lambda: gateway.pids("admin") not in ([], [admin]), "there is another admin process")
         knows(gateway, key("k1"))
         assert gateway.api("GET", "consumers/ann").status == 200
+
+
+def test_a_stop_does_not_wait_for_the_issuer(directory: Path, up: Answering) -> None:
+    over = threading.Event()
+    with Issuer(key("k0")) as issuer:
+        issuer.answer = lambda handler: over.wait(60) and None
+        with Gateway(directory, config(directory, up, conf(issuer), jwks={"timeout": 60})) as gateway:
+            until(lambda: issuer.asked, "a fetch is under way")
+        assert "not stopped in time" not in gateway.log()
+        over.set()
 
 
 # -- what is written -----------------------------------------------------------------------------------
