@@ -24,6 +24,7 @@ cdef struct Loop
 cdef struct Conn
 cdef struct Up
 cdef struct Verifiers
+cdef struct ExprC
 
 include "native/cells.pxd"
 include "native/limits.pxd"
@@ -32,8 +33,9 @@ include "native/revoked.pxd"
 include "native/shm.pxd"
 include "native/token_cache.pxd"
 include "native/password.pxd"
+include "native/vars.pxd"
 include "native/plan.pxd"
+include "native/expr.pxd"
 include "native/index.pxd"
 include "native/exchange.pxd"
 include "native/verify.pxd"
-include "native/vars.pxd"

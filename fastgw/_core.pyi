@@ -311,6 +311,7 @@ class Plan:
         remote_addrs: Sequence[str] = (),
         order: int = 0,
         service: bytes = b"",
+        condition: Expression | None = None,
     ) -> None: ...
 
 @final
@@ -349,6 +350,24 @@ class Template:
     def __init__(self, text: str, kind: Literal["var", "var_combination", "constant"] = "var") -> None: ...
 
 def variable_known(name: str) -> bool: ...
+def variable_names() -> tuple[str, ...]: ...
+
+@final
+class Expression:
+    def __init__(self, group: object) -> None: ...
+
+def _test_number(text: bytes) -> float | None: ...
+
+# -- what `_meta` adds to steps ---------------------------------------------------------------------
+
+@final
+class FilteredStep(Step):
+    def __init__(self, expression: Expression, inner: Step) -> None: ...
+
+@final
+class ErrorBodyStep(Step):
+    inner: Step
+    def __init__(self, body: bytes, type: str, inner: Step) -> None: ...
 
 # -- native plugins --------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ any sequence of changes leads to is what its outcome alone would lead to; tests/
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -20,10 +21,12 @@ from fastgw.parts import Key, Parts, Withdrawn
 from fastgw.plugins import order
 from fastgw.plugins.check import disabled, pattern_of
 from fastgw.plugins.contract import Plugin
+from fastgw.plugins.steps import steps_of
 from fastgw.pools import Pools
 from fastgw.schema.consumer import CUSTOM_ID, Consumer, Credential
 from fastgw.schema.decode import faults_of
 from fastgw.schema.env import resolve_object
+from fastgw.schema.expression import parsed
 from fastgw.schema.kinds import FETCHED, KINDS
 from fastgw.schema.route import Route
 from fastgw.schema.service import Service
@@ -98,6 +101,10 @@ class _Env:
 
     def metadata(self, plugin: Plugin) -> Any:
         return self._compiler.metadata(plugin)
+
+
+def _watched(wrap: Wrap, name: str, owner: str, priority: int, step: _core.Step) -> _core.Step:
+    return wrap(step, name, owner, priority)
 
 
 def _within(number: int) -> int:
@@ -328,10 +335,8 @@ class Compiler:
                     continue
                 conf = msgspec.convert(raw, plugin.conf)
                 priority = plugin.priority if conf.meta.priority is None else _within(conf.meta.priority)
-                made = plugin.provision(conf, _Env(self, owner))
-                if self._wrap is not None:
-                    made = [self._wrap(step, name, owner, priority) for step in made]
-                steps += [(numbers[name], priority, step) for step in made]
+                watch = None if self._wrap is None else partial(_watched, self._wrap, name, owner, priority)
+                steps += [(numbers[name], priority, step) for step in steps_of(plugin, conf, _Env(self, owner), watch)]
                 if owned := plugin.own_headers(conf):
                     steps.append((numbers[name], INT32, _core.StripStep(owned)))  # before any step that may look at them
         return _core.Steps(steps, list(numbers.values()))
@@ -436,6 +441,7 @@ class Compiler:
             remote_addrs=route.remote_addrs or ((route.remote_addr,) if route.remote_addr else ()),
             order=self._created["routes", id_],
             service=b"" if route.service_id is None else str(route.service_id).encode(),
+            condition=_core.Expression(parsed(route.vars)) if route.vars else None,
         )
         return [(plan, host.lower().encode(), pattern_of(uri)) for host, uri in places_of(route, service)]
 

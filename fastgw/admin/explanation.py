@@ -166,6 +166,8 @@ class Explainer:
             route = _decoded(found[0], find)[0] if found is not None else None
             if route is not None and route.methods and question.method not in route.methods:
                 return f"route {id_} takes this host and path, but not the method {question.method}"
+            if route is not None and not (route.remote_addr or route.remote_addrs):
+                return f"route {id_} takes this host and path, but its vars do not hold"
             return f"route {id_} takes this host and path, but not the address {question.remote_addr}"
         id_ = self._nearest(question, [(each, b"", path) for each, _, path in places])
         if id_ is not None:

@@ -112,6 +112,7 @@ cdef void exchange_run(Exchange* x) noexcept nogil:
 cdef void exchange_resume(Exchange* x, int result) noexcept nogil:
     # A suspended step has its result.
     cdef resume_fn composite = x.composite
+    cdef const ErrorBodyConf* error_body = x.error_body
     if x.down == NULL:
         exchange_release(x)     # the client left meanwhile
         return
@@ -119,8 +120,11 @@ cdef void exchange_resume(Exchange* x, int result) noexcept nogil:
         x.composite = NULL
         result = composite(x, x.composite_conf, result)
     if result == STEP_REPLY:
+        if error_body != NULL:
+            meta_error(x, error_body)
         reply_send(x)
     elif result == STEP_NEXT:
+        x.error_body = NULL
         exchange_run(x)
 
 

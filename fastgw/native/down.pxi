@@ -44,7 +44,8 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     x.n_member_refused = 0
     x.waiting = x.body_done = x.replayable = x.fresh = x.gathering = 0
     x.answering = x.answer_done = x.answer_chunked = x.up_keep = x.informational = 0
-    x.at = x.at_consumer = 0
+    x.at = x.at_consumer = x.n_judged = 0
+    x.error_body = NULL
     x.verify_rounds = 0
     x.verified.serial = 0
     x.body = x.answer_body = BODY_NONE
@@ -89,6 +90,7 @@ cdef void exchange_destroy(Exchange* x) noexcept nogil:
     buf_free(&x.down_extra)
     buf_free(&x.filtered)
     buf_free(&x.reply_body)
+    buf_free(&x.judged)
     free(x)
 
 

@@ -118,6 +118,8 @@ cdef struct Verified:           # what an exchange was told: of exactly these by
     size_t signature            # length, decoded
     bint good
 
+cdef struct ErrorBodyConf
+
 cdef struct Exchange:
     Loop* loop
     Exchange* next_free
@@ -159,6 +161,10 @@ cdef struct Exchange:
     uint8_t verify_rounds       # how often it waited for a signature
     Exchange* verify_next       # who waits for the same one
     Verified verified
+    # _meta
+    uint16_t n_judged           # conditions of plugins that it has met, see meta.pxi
+    Buf judged
+    const ErrorBodyConf* error_body     # of the step that runs or waits; NULL: its refusals have their own
     # request body
     uint8_t body                # BodyKind
     uint8_t body_done

@@ -146,6 +146,7 @@ cdef struct PlanC:              # a route with everything merged into it but the
     Cidrs remote                # client addresses admitted; none: any
     const char* service         # id of the route's service; none: empty
     uint32_t service_len
+    const ExprC* condition      # what else must hold of a request; NULL: nothing
     uint32_t connect_ms, send_ms, read_ms   # 0: the upstream's
 
 cdef struct Candidates:         # routes of one path or prefix, in the order they are tried
@@ -228,6 +229,7 @@ cdef class Credential:
 
 cdef class Plan:
     cdef PlanC c
+    cdef object condition
     cdef bytes logged
     cdef bytes id
     cdef bytes service

@@ -238,13 +238,14 @@ cdef class Credential:
 cdef class Plan:
     """A route with everything but the consumer merged into it. `methods`: names, `remote_addrs`: CIDRs; empty means any.
     `service`: the id of its service, where it has one.
+    `condition`: an Expression, what else must hold of a request.
 
     Of plans that could take the same request the one of higher `priority` does, then the one of lower `order`.
     """
 
     def __cinit__(self, bytes id not None, Steps steps not None, Upstream upstream=None, methods=(), int priority=0,
                   double connect=0, double send=0, double read=0, remote_addrs=(), unsigned long long order=0,
-                  bytes service not None=b""):
+                  bytes service not None=b"", condition=None):
         self.id = id
         self.service = service
         self.c.service = self.service
@@ -259,6 +260,9 @@ cdef class Plan:
         self.c.chain = steps.chain
         self.c.priority = priority
         self.c.order = order
+        if condition is not None:
+            self.condition = <Expression?>condition
+            self.c.condition = &(<Expression>condition).c
         if upstream is not None:
             self.c.upstream = &upstream.c
         for name in methods:

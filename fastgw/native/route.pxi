@@ -5,7 +5,9 @@
 cdef inline bint plan_admits(const PlanC* p, const Exchange* x) noexcept nogil:
     if p.methods != 0 and not (x.head.method < 64 and p.methods >> x.head.method & 1):
         return False
-    return p.remote.n == 0 or cidr_match(&p.remote, x.down.bytes)
+    if p.remote.n != 0 and not cidr_match(&p.remote, x.down.bytes):
+        return False
+    return p.condition == NULL or expr_eval(p.condition, x) == 1
 
 
 cdef inline PlanC* candidates_pick(const Candidates* c, Exchange* x) noexcept nogil:

@@ -6,9 +6,11 @@ cdef enum VarId:
     VAR_CONSUMER_NAME
     VAR_CONSUMER_GROUP_ID
     VAR_ROUTE_ID
+    VAR_SERVICE_ID
     VAR_HOST
     VAR_URI
-    VAR_REQUEST_URI
+    VAR_REQUEST_URI             # the path in its normal form, and the query
+    VAR_REAL_REQUEST_URI        # the target as it came
     VAR_REQUEST_METHOD
     VAR_QUERY_STRING
     VAR_SCHEME
@@ -17,6 +19,11 @@ cdef enum VarId:
     VAR_ARG                     # arg_<name>: a query argument
     VAR_COOKIE                  # cookie_<name>
     VAR_UNKNOWN
+
+cdef enum:                      # what a variable has, see var_text
+    VALUE_NONE = 0
+    VALUE_TEXT = 1
+    VALUE_TRUE = 2              # an argument of which only the name is there
 
 cdef struct VarPart:
     uint8_t id

@@ -1,20 +1,28 @@
-# vars: what a request says of itself, by APISIX's variable names. Values are spans of the request; nothing is copied or decoded.
+# vars: what a request says of itself, by APISIX's variable names. Keys of limits take values as spans of the request, not decoded
+# (var_value); conditions take them as an application reads them (var_text).
 
 import re as _re
 
 _PLAIN_VARS = {
     "remote_addr": VAR_REMOTE_ADDR, "consumer_name": VAR_CONSUMER_NAME, "consumer_group_id": VAR_CONSUMER_GROUP_ID,
-    "route_id": VAR_ROUTE_ID, "host": VAR_HOST, "uri": VAR_URI, "request_uri": VAR_REQUEST_URI,
-    "request_method": VAR_REQUEST_METHOD, "query_string": VAR_QUERY_STRING, "args": VAR_QUERY_STRING,
-    "scheme": VAR_SCHEME, "server_port": VAR_SERVER_PORT,
+    "route_id": VAR_ROUTE_ID, "service_id": VAR_SERVICE_ID, "host": VAR_HOST, "uri": VAR_URI, "document_uri": VAR_URI,
+    "request_uri": VAR_REQUEST_URI, "real_request_uri": VAR_REAL_REQUEST_URI, "request_method": VAR_REQUEST_METHOD,
+    "method": VAR_REQUEST_METHOD, "query_string": VAR_QUERY_STRING, "args": VAR_QUERY_STRING, "scheme": VAR_SCHEME,
+    "server_port": VAR_SERVER_PORT,
 }
+_FIELD_VARS = {"content_type", "content_length"}    # header fields that have names of their own
 _NAMED_VARS = {"http_": VAR_HTTP, "arg_": VAR_ARG, "cookie_": VAR_COOKIE}
 _VARIABLE = _re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 def variable_known(str name) -> bool:
     """Whether `name` (without $) is a variable the gateway can resolve."""
-    return name in _PLAIN_VARS or any(name.startswith(p) and len(name) > len(p) for p in _NAMED_VARS)
+    return name in _PLAIN_VARS or name in _FIELD_VARS or any(name.startswith(p) and len(name) > len(p) for p in _NAMED_VARS)
+
+
+def variable_names() -> tuple:
+    """The variables there are; a name that ends in "_" goes on as the client's header, argument or cookie does."""
+    return tuple(sorted({*_PLAIN_VARS, *_FIELD_VARS, *_NAMED_VARS}))
 
 
 cdef class Template:
@@ -48,6 +56,8 @@ cdef class Template:
     def variable(self, str name):
         if name in _PLAIN_VARS:
             return _PLAIN_VARS[name], ""
+        if name in _FIELD_VARS:
+            return VAR_HTTP, name
         for prefix, id in _NAMED_VARS.items():
             if name.startswith(prefix) and len(name) > len(prefix):
                 return id, name[len(prefix):]
@@ -148,13 +158,16 @@ cdef bint var_value(const Exchange* x, const VarPart* part, Span* out) noexcept 
     elif part.id == VAR_ROUTE_ID and x.plan != NULL:
         out.p = x.plan.id
         out.n = x.plan.id_len
+    elif part.id == VAR_SERVICE_ID and x.plan != NULL:
+        out.p = x.plan.service
+        out.n = x.plan.service_len
     elif part.id == VAR_HOST:
         out.p = x.host.p
         out.n = x.host.len
     elif part.id == VAR_URI:
         out.p = x.uri_path
         out.n = x.uri_path_len
-    elif part.id == VAR_REQUEST_URI:
+    elif part.id == VAR_REAL_REQUEST_URI:
         out.p = x.bytes.p + x.head.target
         out.n = x.head.target_len
     elif part.id == VAR_REQUEST_METHOD:
@@ -175,6 +188,93 @@ cdef bint var_value(const Exchange* x, const VarPart* part, Span* out) noexcept 
     return out.n > 0
 
 
+cdef void put_request_uri(const Exchange* x, Buf* out) noexcept nogil:
+    # In the one form that routing uses: what is limited or matched by it must not be evaded by another spelling.
+    buf_put(out, x.uri_path, x.uri_path_len)
+    if x.query_len:
+        buf_put(out, b"?", 1)
+        buf_put(out, x.bytes.p + x.query, x.query_len)
+
+
+cdef bint field_told(const Exchange* x, const Field* f) noexcept nogil:
+    # Whether a condition may look at it: not at what a step took out, at what only a trusted proxy may say of its client, or at
+    # the twin of a known field in another spelling. These do not reach an upstream either, which might then see another value.
+    cdef bint folded
+    if f.flags & FIELD_HIDDEN:
+        return False
+    if f.id == FIELD_OTHER:
+        return not f.flags & FIELD_DROP or field_id(x.bytes.p + f.name, f.name_len, &folded) == FIELD_OTHER
+    if (FIELD_FORWARDED <= f.id <= FIELD_X_FORWARDED_PORT) or f.id == FIELD_X_FORWARDED_OTHER:
+        return x.down.trusted
+    return True
+
+
+cdef int field_text(const Exchange* x, const char* name, uint32_t n, Buf* scratch, Span* out) noexcept nogil:
+    # What steps have set, as header_now has it; else what the client sent, of which several fields of one name are one value, as
+    # they would be in one field (RFC 9110 section 5.3, RFC 6265 section 5.4).
+    cdef const Field* f
+    cdef uint32_t i
+    cdef int found = VALUE_NONE
+    if extra_find(&x.up_extra, name, n, out):
+        return VALUE_TEXT
+    if x.credential != NULL and lines_find(x.credential.identity, x.credential.identity_len, name, n, out):
+        return VALUE_TEXT
+    for i in range(x.head.n):
+        f = &x.head.fields[i]
+        if f.name_len != n or not same_name(x.bytes.p + f.name, name, n) or not field_told(x, f):
+            continue
+        if found == VALUE_NONE:
+            out.p = x.bytes.p + f.value
+            out.n = f.value_len
+            found = VALUE_TEXT
+            continue
+        if out.p != scratch.p or scratch.len == 0:
+            buf_put(scratch, out.p, out.n)
+        buf_put(scratch, b"; " if f.id == FIELD_COOKIE else b", ", 2)
+        buf_put(scratch, x.bytes.p + f.value, f.value_len)
+        out.p = scratch.p
+        out.n = scratch.len
+    return found
+
+
+cdef int arg_text(const Exchange* x, const char* name, uint32_t n, Buf* scratch, Span* out) noexcept nogil:
+    cdef uint32_t i
+    if arg_find(x, name, n, out) == 0:
+        return VALUE_NONE
+    if out.n == 0 and (out.p - 1)[0] != c"=":
+        return VALUE_TRUE
+    for i in range(out.n):
+        if out.p[i] == c"%" or out.p[i] == c"+":
+            arg_decode(out, scratch)
+            out.p = scratch.p
+            out.n = scratch.len
+            break
+    return VALUE_TEXT
+
+
+cdef int var_text(const Exchange* x, const VarPart* part, Buf* scratch, Span* out) noexcept nogil:
+    # What a variable has; a text is a span of the request or of the emptied scratch. -1: no memory.
+    cdef int found
+    buf_reset(scratch)
+    out.n = 0
+    out.p = ""
+    if part.id == VAR_HTTP:
+        found = field_text(x, part.text, part.len, scratch, out)
+    elif part.id == VAR_ARG:
+        found = arg_text(x, part.text, part.len, scratch, out)
+    elif part.id == VAR_SERVER_PORT or part.id == VAR_REQUEST_URI:
+        if part.id == VAR_SERVER_PORT:
+            buf_int(scratch, x.down.port)
+        else:
+            put_request_uri(x, scratch)
+        out.p = scratch.p
+        out.n = scratch.len
+        found = VALUE_TEXT
+    else:
+        found = VALUE_TEXT if var_value(x, part, out) else VALUE_NONE
+    return -1 if scratch.failed else found
+
+
 cdef uint32_t parts_eval(const VarPart* parts, uint32_t n, const Exchange* x, Buf* out) noexcept nogil:
     # Appends the text; gives how many variables had a value.
     cdef uint32_t i
@@ -183,6 +283,9 @@ cdef uint32_t parts_eval(const VarPart* parts, uint32_t n, const Exchange* x, Bu
     for i in range(n):
         if parts[i].id == VAR_SERVER_PORT:
             buf_int(out, x.down.port)
+            found += 1
+        elif parts[i].id == VAR_REQUEST_URI:
+            put_request_uri(x, out)
             found += 1
         elif var_value(x, &parts[i], &s):
             buf_put(out, s.p, s.n)

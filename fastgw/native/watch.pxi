@@ -74,9 +74,10 @@ cdef class WatchedStep(Step):
         self.source = source
         self.conf.watch = &watch.c
         self.conf.step = <PyObject*>self
-        if isinstance(inner, LimitedStep):
-            self.conf.limited = (<LimitedStep>inner).who
-        elif not isinstance(inner, PythonStep):
+        bare = (<ErrorBodyStep>inner).inner if isinstance(inner, ErrorBodyStep) else inner
+        if isinstance(bare, LimitedStep):
+            self.conf.limited = (<LimitedStep>bare).who
+        elif not isinstance(bare, PythonStep):
             self.conf.inner = &inner.c
         self.bind(step_watched, &self.conf, PHASES[inner.phase])
 
@@ -91,8 +92,8 @@ cdef void watch_key(Exchange* x, const LimitedConf* c, Buf* out) noexcept nogil:
         if c.key[i].id == VAR_SERVER_PORT:
             buf_int(out, x.down.port)
             found += 1
-        elif var_value(x, &c.key[i], &s):
-            if c.key[i].id in (VAR_HTTP, VAR_ARG, VAR_COOKIE, VAR_QUERY_STRING, VAR_REQUEST_URI):
+        elif c.key[i].id == VAR_REQUEST_URI or var_value(x, &c.key[i], &s):
+            if c.key[i].id in (VAR_HTTP, VAR_ARG, VAR_COOKIE, VAR_QUERY_STRING, VAR_REQUEST_URI, VAR_REAL_REQUEST_URI):
                 buf_put(out, b"***", 3)
             else:
                 buf_put(out, s.p, s.n)

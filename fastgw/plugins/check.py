@@ -16,6 +16,7 @@ from fastgw.plugins import order
 from fastgw.plugins.contract import Meta, Plugin, PluginConf
 from fastgw.schema.decode import faults_of, nearest, shown
 from fastgw.schema.env import resolve_object
+from fastgw.schema.expression import variables
 from fastgw.schema.kinds import Kind
 from fastgw.schema.served import unserved
 
@@ -58,6 +59,7 @@ def check_object(kind: Kind, value: Any, path: Path = ROOT, environ: Mapping[str
     if not faults:
         faults += unserved(kind.name, resolved, path)
         faults += _unaskable(kind.name, resolved, path)
+        faults += _unmet(kind.name, resolved, path)
     return Verdict(faults, warnings, resolved)
 
 
@@ -100,6 +102,31 @@ def _unaskable(kind: str, value: Mapping[str, Any], path: Path) -> Iterator[Faul
     for at, uri in places:
         if not _may_be_asked_for(uri):
             yield Fault(at, f"expected a path that a request can ask for, found {shown(uri)}", "format")
+
+
+def _unmet(kind: str, value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+    """A condition on what no request has, or on a credential, which none looks at, would be accepted and never be judged."""
+    if kind == "routes":
+        yield from _unknown_variables(value.get("vars", []), path.to("vars"))
+    confs = value.get("plugins")
+    for name, conf in confs.items() if isinstance(confs, dict) else ():
+        rules, at = conf.get("_meta", {}).get("filter"), path.to("plugins", name, "_meta", "filter")
+        plugin = order.get(name)
+        if not rules or disabled(conf) or plugin is None:
+            continue
+        if kind in _CONSUMER_SIDE and plugin.consumer_conf is not None:
+            message = f"a credential has no condition; put it on the route's {name}"
+            yield Fault(at, message, "unsupported")
+            continue
+        yield from _unknown_variables(rules, at)
+
+
+def _unknown_variables(rules: list[Any], path: Path) -> Iterator[Fault]:
+    """The variables of a sound expression that no request has here."""
+    for variable, at in variables(rules, path):
+        if not _core.variable_known(variable):
+            known = _core.variable_names()
+            yield Fault(at, nearest("variable", variable, known), "unsupported", known, variable)
 
 
 def _may_be_asked_for(uri: str) -> bool:

@@ -1,22 +1,97 @@
 """The syntax of match expressions: a route's `vars` and a plugin's `_meta.filter`.
 
-Owns which operators there are and what operands they take. Must not know how they are evaluated, nor which
-variables exist. Depth and size are bounded, as an expression runs on every request.
+Owns which operators there are, what operands they take, and the form in which a sound expression is handed on. Must not know
+how it is evaluated (native/expr), nor which variables exist. Depth and size are bounded, as an expression runs on every request.
 """
 
 import ipaddress
 import json
+import math
 import re
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
 
-from fastgw.errors import Fault, Path
+import re2
 
-__all__ = ["COMPARISONS", "LOGIC", "expression_faults"]
+from fastgw.errors import ROOT, Fault, Path
+
+__all__ = ["COMPARISONS", "LOGIC", "Comparison", "Group", "expression_faults", "parsed", "variables"]
 
 LOGIC = frozenset({"AND", "OR", "!AND", "!OR"})
 COMPARISONS = frozenset({"==", "~=", ">", ">=", "<", "<=", "~~", "~*", "in", "has", "ipmatch"})
 _MAX_DEPTH = 16
 _MAX_RULES = 256
+_PATTERN_MEMORY = 1 << 20  # bytes that one regular expression may take in a worker
+_NUMBER = re.compile(r"[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*", re.ASCII)
+_MOST_DIGITS = 100
+_MOST = 10**_MOST_DIGITS
+
+
+class Comparison(NamedTuple):
+    """One rule."""
+
+    variable: str
+    operator: str
+    value: Any
+    """As written; of a pattern the `search` of its regular expression, over bytes; of ipmatch a tuple of networks."""
+    negated: bool = False
+
+
+class Group(NamedTuple):
+    """Rules of which all, or any, must hold."""
+
+    members: tuple["Comparison | Group", ...]
+    any: bool = False
+    negated: bool = False
+
+
+def parsed(rules: list[Any]) -> Group:
+    """A sound expression in the form that is evaluated."""
+    if rules and _is_logic(rules[0]):
+        operator = rules[0].upper()
+        return Group(tuple(map(_rule, rules[1:])), operator.endswith("OR"), operator.startswith("!"))
+    return Group(tuple(map(_rule, rules)))
+
+
+def variables(rules: list[Any], path: Path = ROOT) -> Iterator[tuple[str, Path]]:
+    """The variables of a sound expression, each with its place."""
+    for index, rule in enumerate(rules):
+        if isinstance(rule, list) and rule:
+            at = path.to(index)
+            if isinstance(rule[0], list) or _is_logic(rule[0]):
+                yield from variables(rule, at)
+            else:
+                yield rule[0], at.to(0)
+
+
+def _rule(rule: list[Any]) -> Comparison | Group:
+    if isinstance(rule[0], list) or _is_logic(rule[0]):
+        return parsed(rule)
+    if len(rule) == 2:
+        return Comparison(rule[0], "==", _text(rule[1]).lower())
+    negated = rule[1] == "!"
+    operator, value = rule[-2].lower(), rule[-1]
+    if operator in ("~~", "~*"):
+        value = _search(value, operator == "~*")
+    elif operator == "ipmatch":
+        value = tuple(value) if isinstance(value, list) else (value,)
+    return Comparison(rule[0], operator, value, negated)
+
+
+def _text(value: str | float) -> str:
+    """As Lua writes a number where a text is wanted."""
+    return value if isinstance(value, str) else format(value, ".14g")
+
+
+def _search(pattern: str, fold: bool) -> Callable[[bytes], Any]:
+    """The search for a pattern in bytes, as they came: a request need not be UTF-8."""
+    options: Final = re2.Options()
+    options.log_errors = False  # they are told to whoever wrote the pattern
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.case_sensitive = not fold
+    options.max_mem = _PATTERN_MEMORY
+    search: Callable[[bytes], Any] = re2.compile(pattern.encode(), options).search
+    return search
 
 
 def expression_faults(value: Any) -> list[Fault]:
@@ -67,6 +142,7 @@ def _comparison(rule: list[Any], path: Path, faults: list[Fault]) -> None:
     if not isinstance(rule[0], str) or not rule[0]:
         faults.append(_fault(path.to(0), "expected the name of a variable", "invalid expression"))
     if len(rule) == 2:
+        _short(rule[1], path.to(1), faults)
         return
     place = 1
     if rule[1] == "!":
@@ -88,12 +164,21 @@ def _comparison(rule: list[Any], path: Path, faults: list[Fault]) -> None:
         _operand(operator.lower(), rule[place + 1], path.to(place + 1), faults)
 
 
+def _short(value: Any, path: Path, faults: list[Fault]) -> None:
+    """The value of a rule without an operator."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        faults.append(_fault(path, "expected text or number", "invalid expression"))
+    elif isinstance(value, str) and value.lower() in COMPARISONS | {"!"}:
+        faults.append(_fault(path, f"expected a value after {value}", "invalid expression"))
+
+
 def _operand(operator: str, value: Any, path: Path, faults: list[Fault]) -> None:
     if operator in ("~~", "~*"):
         try:
-            re.compile(value)
-        except (re.error, TypeError, RecursionError, OverflowError):
-            faults.append(_fault(path, "expected a regular expression", "invalid expression"))
+            _search(value, operator == "~*")
+        except (re2.error, AttributeError, UnicodeEncodeError):
+            message = "expected a regular expression (of RE2: no look-around, no back-references)"
+            faults.append(_fault(path, message, "invalid expression"))
     elif operator == "in":
         if not isinstance(value, list):
             faults.append(_fault(path, "expected list of values", "invalid expression"))
@@ -101,13 +186,21 @@ def _operand(operator: str, value: Any, path: Path, faults: list[Fault]) -> None
         for index, text in enumerate(value if isinstance(value, list) else [value]):
             at = path.to(index) if isinstance(value, list) else path
             try:
-                if not isinstance(text, str):
+                if not isinstance(text, str) or "%" in text:
                     raise ValueError
                 ipaddress.ip_network(text, strict=False)
             except ValueError:
                 faults.append(_fault(at, "expected an IP address or a CIDR range", "invalid ip address"))
     elif operator in (">", ">=", "<", "<="):
-        try:
-            float(value)
-        except (ValueError, TypeError, OverflowError):
+        if not _is_number(value):
             faults.append(_fault(path, "expected number", "invalid expression"))
+    elif operator != "has" and isinstance(value, list | dict):
+        faults.append(_fault(path, "expected text, number, true, false or null", "invalid expression"))
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _MOST_DIGITS and _NUMBER.fullmatch(value) is not None
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MOST

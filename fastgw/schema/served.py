@@ -25,17 +25,9 @@ def unserved(kind: str, value: Mapping[str, Any], path: Path = ROOT) -> Iterator
         yield from _upstream(value, path)
     elif isinstance(value.get("upstream"), dict):
         yield from _upstream(value["upstream"], path.to("upstream"))
-    plugins = value.get("plugins")
-    for name, conf in plugins.items() if isinstance(plugins, dict) else ():
-        meta = conf.get("_meta") if isinstance(conf, dict) else None
-        for member in ("filter", "error_response"):
-            if isinstance(meta, dict) and member in meta:
-                yield _fault(path.to("plugins", name, "_meta", member), "it is")
 
 
 def _route(value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
-    if value.get("vars"):
-        yield _fault(path.to("vars"), "conditions on variables are")
     uris = [("uri", value["uri"])] if "uri" in value else [("uris", uri) for uri in value.get("uris", ())]
     for member, uri in uris:
         if isinstance(uri, str) and "*" in uri[:-1]:

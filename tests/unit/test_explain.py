@@ -263,12 +263,14 @@ def test_a_value_that_only_the_client_knows_is_not_shown() -> None:
         ({"uri": "/a", "host": "c.test"}, "route r takes this path, but not the host c.test"),
         ({"uri": "/m", "method": "PUT"}, "route m takes this host and path, but not the method PUT"),
         ({"uri": "/m", "remote_addr": "10.0.0.1"}, "route m takes this host and path, but not the address 10.0.0.1"),
+        ({"uri": "/v?a=2"}, "route v takes this host and path, but its vars do not hold"),
     ],
 )
 def test_why_no_route(members: dict[str, Any], reason: str) -> None:
     route = {"id": "m", "uri": "/m", "methods": ["GET"], "remote_addr": "127.0.0.1", "plugins": {}}
     question = msgspec.convert({"host": "a.test", **members}, Question)
-    said = explained({**LAYERS, ("routes", "m"): route}, question)
+    other = {"id": "v", "uri": "/v", "vars": [["arg_a", "==", "1"]], "plugins": {}}
+    said = explained({**LAYERS, ("routes", "m"): route, ("routes", "v"): other}, question)
     assert (said["route"], said["outcome"]["status"], said["outcome"]["reason"]) == (None, 404, reason)
 
 
