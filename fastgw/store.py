@@ -271,7 +271,7 @@ class Store(View):
         It is nobody's write: no witness sees it, no count of changes rises, and the state keeps its name.
         """
         with transaction(self._db, "IMMEDIATE"):
-            writer = _Writer(self._db, self._ring, self.path)
+            writer = _Writer(self._db, self._ring, self.path, self.bounds)
             before = writer.get(kind, id)
             if value is not None:
                 writer.set(kind, id, "store", value)
