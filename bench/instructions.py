@@ -212,7 +212,7 @@ def page(found: Mapping[str, Figures]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench instructions", description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help=f"fail where the count grew by more than {GROWTH:.0%}")
+    parser.add_argument("--check", action="store_true", help=f"fail where the count grew by more than {GROWTH:.0%}%")
     parser.add_argument("--save", action="store_true", help="file the figures and write them into docs/performance.md")
     parser.add_argument("--functions", metavar="SCENARIO", help="also show the functions of this scenario")
     options = parser.parse_args(arguments)
