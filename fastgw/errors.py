@@ -4,6 +4,7 @@
     +-- FastgwError         anything this package raises on purpose
         +-- ConfigError     a configuration that cannot be used: every fault of it, not the first
         +-- StoreError      the database or its keys cannot do what was asked; the message names the file
+            +-- NotFound, Full, ChangesGone, DeclaredInFile
 
 Owns the shape of a fault and its one-line form. Must not know files, schemas or HTTP. The codes below are
 an interface: the Admin API turns them into APISIX's wording, so a new code needs a line there too.
@@ -44,7 +45,18 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-__all__ = ["ROOT", "ConfigError", "FastgwError", "Fault", "Path", "StoreError"]
+__all__ = [
+    "ROOT",
+    "ChangesGone",
+    "ConfigError",
+    "DeclaredInFile",
+    "FastgwError",
+    "Fault",
+    "Full",
+    "NotFound",
+    "Path",
+    "StoreError",
+]
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -105,6 +117,22 @@ class FastgwError(Exception):
 
 class StoreError(FastgwError):
     """The database, or the keys it is sealed with, cannot do what was asked; the message names the file."""
+
+
+class NotFound(StoreError):  # noqa: N818 (named as the answer it leads to)
+    """No layer has this object."""
+
+
+class Full(StoreError):  # noqa: N818
+    """There are as many objects of the kind as there may be."""
+
+
+class ChangesGone(StoreError):  # noqa: N818
+    """The change feed does not reach back that far: start again, from 0."""
+
+
+class DeclaredInFile(StoreError):  # noqa: N818
+    """Only the config file declares this object, so only an edit of that file can remove it."""
 
 
 class ConfigError(FastgwError):

@@ -21,7 +21,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from fastgw import versions
-from fastgw.errors import StoreError
+from fastgw.errors import ChangesGone, DeclaredInFile, Full, NotFound, StoreError
+from fastgw.storage import feed
 from fastgw.storage.database import open_database, place_of, transaction
 from fastgw.storage.keyring import Key, Keyring, WrongKey
 from fastgw.storage.lookup import Field, Lookup, text_at
@@ -54,22 +55,6 @@ OWNER_OF: Final = {owned: owner for owner, owned in OWNED.items()}
 EXPIRES: Final = {"revocations": "expires"}  # the member by which an object of the kind says itself when it is to go
 
 _ROW: Final = "SELECT kind, id, layer, key, value, created, modified, overrides FROM effective"
-
-
-class NotFound(StoreError):  # noqa: N818 (named as the answer it leads to)
-    """No layer has this object."""
-
-
-class Full(StoreError):  # noqa: N818
-    """There are as many objects of the kind as there may be."""
-
-
-class ChangesGone(StoreError):  # noqa: N818
-    """The change feed does not reach back that far: start again, from 0."""
-
-
-class DeclaredInFile(StoreError):  # noqa: N818
-    """Only the config file declares this object, so only an edit of that file can remove it."""
 
 
 class Row(NamedTuple):
@@ -483,7 +468,9 @@ class _Writer(View):
     def finish(self, *, quiet: bool = False) -> None:
         """quiet: the change is nobody's, see `Store.keep`."""
         for kind in self._grown & self._bounds.keys():
-            self._bound(kind, self._bounds[kind])
+            most = self._bounds[kind]
+            if (count := feed.count(self._db, kind, most)) > most:
+                raise Full(f"{kind}: expected at most {most} (shared_memory.{kind}), found {count}: nothing was changed")
         if quiet:
             versions.carry(self._db, self._began, self.at)
         else:
@@ -495,25 +482,8 @@ class _Writer(View):
         self._db.execute("UPDATE state SET revision = ?", (self.at,))
         horizon = self._began - KEPT_REVISIONS
         if horizon > 0 and self._began // PRUNE_EVERY != self.at // PRUNE_EVERY:
-            self._drop_tombstones(horizon)
-
-    def _bound(self, kind: str, most: int) -> None:
-        # The feed has a row of every object, and tombstones; its rows are short, and so counted in a tenth of the time.
-        (count,) = self._db.execute("SELECT count(*) FROM feed WHERE kind = ?", (kind,)).fetchone()
-        if count > most:
-            (count,) = self._db.execute("SELECT count(DISTINCT id) FROM object WHERE kind = ?", (kind,)).fetchone()
-        if count > most:
-            raise Full(f"{kind}: expected at most {most} (shared_memory.{kind}), found {count}: nothing was changed")
-
-    def _drop_tombstones(self, horizon: int) -> None:
-        dropped = self._db.execute(
-            """DELETE FROM feed WHERE revision <= ? AND NOT EXISTS (
-                SELECT 1 FROM object o WHERE o.kind = feed.kind AND o.id = feed.id)""",
-            (horizon,),
-        )
-        if dropped.rowcount:
-            self._db.execute("UPDATE state SET horizon = ?", (horizon,))
+            feed.drop_tombstones(self._db, horizon)
 
     def _publish(self, kind: str, id: str) -> None:
-        self._db.execute("INSERT OR REPLACE INTO feed VALUES (?, ?, ?)", (kind, id, self.at))
+        feed.publish(self._db, kind, id, self.at)
         self._touched.add(OWNER_OF.get(kind, kind))  # a change of a credential is one of the consumers

@@ -171,7 +171,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "posted": {"forward-auth": {"uri": "http://$UPSTREAM/", "request_method": "POST", "max_req_body_size": 1}},
     "unreachable": {"forward-auth": {"uri": "http://$NOBODY/", "status_on_error": CODE}},
     "hmac": {"hmac-auth": {"allowed_algorithms": ["hmac-sha256"], "clock_skew": 90_000, "prevent_replay": True}},
-    "hmac-body": {"hmac-auth": {"validate_request_body": True, "max_req_body_size": 9}},
+    "hmac-body": {"hmac-auth": {"validate_request_body": True, "max_req_body_size": 9, "clock_skew": 90_000}},
     "nobody": {"consumer-restriction": {"whitelist": ["kim"]}},
     "notroute": {"consumer-restriction": {"type": "route_id", "blacklist": ["notroute"], "rejected_code": CODE}},
     "ip": {"ip-restriction": {"blacklist": ["127.0.0.0/8"], "response_code": 404}},

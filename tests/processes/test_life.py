@@ -49,6 +49,7 @@ def test_titles_and_pid_file(directory: Path, echo: Address) -> None:
 
 def test_the_admin_process_stands_back_behind_the_workers(directory: Path, echo: Address) -> None:
     with Gateway(directory, one_route(echo)) as gateway:
+        until(lambda: gateway.pids("admin"), "the admin process has its title")
         (admin,), (worker,) = gateway.pids("admin"), gateway.workers()
         assert os.getpriority(os.PRIO_PROCESS, admin) > os.getpriority(os.PRIO_PROCESS, worker)
         assert os.sched_getscheduler(admin) == os.SCHED_BATCH
