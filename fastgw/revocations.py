@@ -31,7 +31,7 @@ def follow(store: Store, table: Revocations, *, whole: bool = False) -> None:
     try:
         try:
             done = _follow(store, table, 0 if whole else since)
-        except ChangesGone:
+        except (ChangesGone, RevocationsFullError):  # the latter: what makes room comes after what needs it
             done = _follow(store, table, 0)
     except RevocationsFullError as exc:
         raise StoreError(f"shared_memory.{exc}; a larger number takes effect at the next start") from None
@@ -63,6 +63,8 @@ def _write(table: Revocations, change: Change, now: int) -> None:
 
 def _follow(store: Store, table: Revocations, since: int) -> int:
     feed, seen, now = Feed(store, since, KIND), [], int(time.time())
+    if since == 0:  # what is gone makes room first
+        table.keep(id.encode() for id in store.ids(KIND))
     for change in feed:
         _write(table, change, now)
         seen.append(change.id.encode())

@@ -129,12 +129,13 @@ class View:
         """All of a kind in order of creation; with an owner only those below it."""
         where, values = "kind = ?", [kind]
         if owner is not None:
-            where, values = (
-                where + " AND id > ? AND id < ?",
-                [kind, f"{owner}/", f"{owner}0"],
-            )  # "0" follows "/"
+            where, values = where + " AND id > ? AND id < ?", [kind, f"{owner}/", f"{owner}0"]  # "0" follows "/"
         found = self._db.execute(f"{_ROW} WHERE {where} ORDER BY created, id", values)
         return [self._row(*each) for each in found]
+
+    def ids(self, kind: str) -> set[str]:
+        """All of a kind."""
+        return {id for (id,) in self._db.execute("SELECT DISTINCT id FROM object WHERE kind = ?", (kind,))}
 
     def declared(self, kind: str) -> dict[str, Object]:
         """What the config file declares of a kind by id, also where the store's object hides it."""

@@ -164,3 +164,23 @@ def test_a_store_that_fails_is_said_and_the_next_one_begins_anew(tmp_path: Any) 
     revocations.follow(store, made)
     assert made.revoked("jti", b"one")
     store.close()
+
+
+@pytest.mark.parametrize("course", ["another store", "killed", "together"])
+def test_a_full_table_makes_room_before_it_takes_more(tmp_path: Any, course: str) -> None:
+    made = _core.Revocations(_core.Region.create(16, slots=1, revocations=2))
+    with closing(Store(tmp_path / "fastgw.db")) as store:
+        for id in "ab":
+            store.put("revocations", id, {"id": id, "jti": id})
+        revocations.follow(store, made)
+        store.delete("revocations", "a")
+        store.put("revocations", "c", {"id": "c", "jti": "c"})
+        if course == "killed":
+            made.lock()
+            made.unlock(None)
+        elif course == "together":  # the last change of a, which makes room for c, is yet to come
+            store.delete("revocations", "b")
+            store.put("revocations", "a", {"id": "a", "sub": "a"})
+        revocations.follow(store, made, whole=course == "another store")
+        assert [made.revoked("jti", each) for each in (b"a", b"b", b"c")] == [False, course != "together", True]
+        assert made.held == 2
