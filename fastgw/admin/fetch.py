@@ -1,4 +1,5 @@
-"""Fetching a document over HTTP(S): one GET that ends in time, whatever the other side does.
+"""Fetching a document over HTTP(S): one GET that ends in time, whatever the other side does. Only the system's resolver has times
+of its own.
 
 Owns: the client: time in all, size, redirects within one host, verified TLS. Must not know: what a document means, when it is
 wanted. It runs in a thread, and is imported by the first one who needs it. Proxies that the environment names are not used:
@@ -105,10 +106,7 @@ class _Connection(http.client.HTTPConnection):
         self._lock = threading.Lock()
 
     def connect(self) -> None:
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        sock = socket.create_connection((self.host, self.port), left)
+        sock = self._reach()
         with self._lock:
             self._line = sock.dup()
         if time.monotonic() >= self._end:
@@ -116,6 +114,19 @@ class _Connection(http.client.HTTPConnection):
         self.sock = sock
         if self._tls is not None:
             self.sock = self._tls.wrap_socket(sock, server_hostname=self.host)
+
+    def _reach(self) -> socket.socket:
+        """The first of the host's addresses that answers, all of them within the time."""
+        failed: OSError = TimeoutError()
+        for *_, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
+            left = self._end - time.monotonic()
+            if left <= 0:
+                break
+            try:
+                return socket.create_connection((str(address[0]), self.port), left)
+            except OSError as error:
+                failed = error
+        raise failed
 
     def cut(self) -> None:
         """From another thread: what waits on the line goes on, and finds it broken."""

@@ -155,7 +155,7 @@ class KeySets:
         feed = Feed(self._store, self._seen.revision)
         for change in feed:
             if change.kind in OWNERS:
-                wish = None if change.value is None else _wish(change.kind, change.value)
+                wish = None if change.value is None else _wish(change.kind, change.id, change.value)
                 if wish is None:
                     self._seen.wishes.pop((change.kind, change.id), None)
                 else:
@@ -217,7 +217,11 @@ class KeySets:
     async def _refresh(self, place: str, source: Source) -> None:
         loop = asyncio.get_running_loop()
         source.last = loop.time()
-        pause = await self._update(place, source)
+        try:
+            pause = await self._update(place, source)
+        except Exception:  # whatever it is, no thread to be had among it: the set is not to be left behind for ever
+            log.exception("key set %s: not fetched", source.name)
+            pause = source.throttle
         source.task = None
         least = source.last + source.throttle
         self._plan(place, source, max(loop.time() + pause * (1 - JITTER * random.random()), least))  # noqa: S311 (no secret)
@@ -272,7 +276,7 @@ class KeySets:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _wish(kind: str, value: Mapping[str, Any]) -> Wish | None:
+def _wish(kind: str, id: str, value: Mapping[str, Any]) -> Wish | None:
     """Of a consumer or credential; None where it has no set, or one that cannot serve."""
     plugins = value.get("plugins")
     conf = plugins.get("jwt-auth") if isinstance(plugins, dict) else None
@@ -282,4 +286,9 @@ def _wish(kind: str, value: Mapping[str, Any]) -> Wish | None:
     if unresolved:
         return None
     conf = resolved["plugins"]["jwt-auth"]
-    return Wish(conf["jwks_uri"], float(conf.get("jwks_throttle", jwks.THROTTLE_S)))
+    uri = str(conf["jwks_uri"])  # and nothing that only looks like one: it goes to the store
+    wrong = jwks.wrong_uri(uri, allow_http=bool(conf.get("jwks_allow_http")))
+    if wrong:  # the environment is another one than when it was written
+        log.error("%s/%s: jwks_uri: %s: nothing is fetched", kind, id, wrong)
+        return None
+    return Wish(uri, float(conf.get("jwks_throttle", jwks.THROTTLE_S)))

@@ -286,6 +286,20 @@ def test_a_redirect_within_the_host_is_followed(directory: Path, up: Answering) 
             knows(gateway, key("k0"))
 
 
+def test_a_uri_of_the_environment_is_judged_as_it_is_now(directory: Path, up: Answering) -> None:
+    """Another environment at another start must not make it fetch from where nobody could have told it to."""
+    with Issuer(key("k0")) as issuer:
+        with Gateway(directory, config(directory, up, None), env={"SET": issuer.uri}) as gateway:
+            gateway.put(CREDENTIAL, {"plugins": {"jwt-auth": conf(issuer, jwks_uri="$env://SET")}})
+            knows(gateway, key("k0"))
+        asked = len(issuer.asked)
+        elsewhere = issuer.uri.replace("127.0.0.1", "127.1")  # the same for the resolver, no loopback address by its looks
+        with Gateway(directory, config(directory, up, None), env={"SET": elsewhere}) as gateway:
+            until(lambda: "jwks_uri: expected https" in gateway.log(), "it is refused")
+            assert status(gateway, key("k0")) == 401
+        assert len(issuer.asked) == asked
+
+
 # -- TLS -----------------------------------------------------------------------------------------------
 
 
