@@ -3,7 +3,8 @@ cdef enum:
     JWT_DEFAULT_MAX = 8192      # bytes of a token, unless configured (hardening rule 26)
     JWT_HARD_MAX = 32768        # bytes: no configuration goes beyond a whole request head
     JWT_ARENA = 49152           # bytes: 3/4 of JWT_HARD_MAX decoded, and as much again for what is unescaped
-    JWT_OWN_CLAIMS = 6          # the key, exp, nbf, iat, jti, sub: looked for in every token
+    JWT_OWN_CLAIMS = 3          # the key, exp, nbf: looked for in every token
+    JWT_SUBJECT_CLAIMS = 3      # iat, jti, sub: where something is revoked
     JWT_ASKED_MAX = 19          # names of more claims that a caller asks for: iss, aud, iat and one per header
     JWT_CACHED_HEADERS = 4      # header segments remembered: an issuer has one per key and algorithm
     JWT_CACHED_TEXT = 256       # bytes: a longer header segment is scanned each time
@@ -84,9 +85,10 @@ cdef struct JwtToken:           # its spans live as long as the token's bytes an
     JwtSpan payload             # decoded: JSON
     JwtSpan key                 # the key claim, unescaped; never empty after JWT_OK
     JwtSpan kid                 # unescaped; at is NULL when the header has none
+    JwtTimes times
+    bint subjects               # whether the next three were looked for
     JwtSpan jti                 # unescaped; at is NULL when the payload has none that is a string
     JwtSpan sub
-    JwtTimes times
     JwtTime iat                 # its seconds are rounded down
     int32_t alg                 # a JwtAlg
 
@@ -106,7 +108,7 @@ cdef struct JwtScratch:         # one per thread; what a token needs besides its
     JwtHeaderCache* headers     # NULL: every header is scanned
     size_t max_len              # bytes of a token
     size_t used                 # of arena
-    JsonWant wants[JWT_OWN_CLAIMS + JWT_ASKED_MAX]  # behind our own: what was asked for
+    JsonWant wants[JWT_OWN_CLAIMS + JWT_ASKED_MAX + JWT_SUBJECT_CLAIMS]     # in between: what was asked for
     JsonScan json
     uint8_t arena[JWT_ARENA]
 
@@ -115,7 +117,7 @@ cdef int jwt_alg_id(const uint8_t* name, size_t length) noexcept nogil
 cdef int jwt_hmac_alg(int alg) noexcept nogil
 cdef int jwt_parse(
     const char* text, size_t length, const char* key_claim, size_t key_claim_len,
-    const JsonText* asked, size_t asked_count, JwtToken* token, JwtScratch* scratch
+    const JsonText* asked, size_t asked_count, bint subjects, JwtToken* token, JwtScratch* scratch
 ) noexcept nogil
 cdef bint jwt_reread(
     const char* text, size_t length, const JsonText* asked, size_t asked_count, JwtToken* token, JwtScratch* scratch

@@ -206,18 +206,18 @@ cdef inline void jwt_read_time(const JsonWant* want, JwtTime* time, bint up) noe
 
 cdef int jwt_parse(
     const char* text, size_t length, const char* key_claim, size_t key_claim_len,
-    const JsonText* asked, size_t asked_count, JwtToken* token, JwtScratch* scratch
+    const JsonText* asked, size_t asked_count, bint subjects, JwtToken* token, JwtScratch* scratch
 ) noexcept nogil:
     """Read a token up to its key claim: JWT_OK, or the verdict on what is wrong with it.
 
     exp and nbf are read but not judged, since a wrong signature must come first. The same goes for the claims of the names asked
-    for, at most JWT_ASKED_MAX: what was found of them is jwt_asked(scratch).
+    for, at most JWT_ASKED_MAX: what was found of them is jwt_asked(scratch). subjects: whether iat, jti and sub are read as well.
     """
     cdef const uint8_t* at = <const uint8_t*>text
     cdef const uint8_t* end = at + length
     cdef JwtSpan header, payload, signature
     cdef JsonWant* wants = scratch.wants
-    cdef size_t i
+    cdef size_t i, count = JWT_OWN_CLAIMS + asked_count
     cdef int verdict
     if length > scratch.max_len:
         return JWT_TOO_LARGE
@@ -238,19 +238,23 @@ cdef int jwt_parse(
     json_want(&wants[0], <const uint8_t*>key_claim, key_claim_len)
     json_want(&wants[1], b"exp", 3)
     json_want(&wants[2], b"nbf", 3)
-    json_want(&wants[3], b"iat", 3)
-    json_want(&wants[4], b"jti", 3)
-    json_want(&wants[5], b"sub", 3)
     for i in range(asked_count):
         json_want(&wants[JWT_OWN_CLAIMS + i], asked[i].at, asked[i].length)
-    if json_scan(
-            token.payload.at, token.payload.length, wants, JWT_OWN_CLAIMS + asked_count, &scratch.json) != JSON_OK:
+    if subjects:
+        json_want(&wants[count], b"iat", 3)
+        json_want(&wants[count + 1], b"jti", 3)
+        json_want(&wants[count + 2], b"sub", 3)
+    if json_scan(token.payload.at, token.payload.length, wants,
+                 count + (JWT_SUBJECT_CLAIMS if subjects else 0), &scratch.json) != JSON_OK:
         return JWT_BAD_PAYLOAD
     jwt_read_time(&wants[1], &token.times.exp, True)
     jwt_read_time(&wants[2], &token.times.nbf, True)
-    jwt_read_time(&wants[3], &token.iat, False)
-    if not jwt_read_text(scratch, &wants[4], &token.jti) or not jwt_read_text(scratch, &wants[5], &token.sub):
-        return JWT_TOO_LARGE
+    token.subjects = subjects
+    if subjects:
+        jwt_read_time(&wants[count], &token.iat, False)
+        if not jwt_read_text(scratch, &wants[count + 1], &token.jti) or not jwt_read_text(
+                scratch, &wants[count + 2], &token.sub):
+            return JWT_TOO_LARGE
     if wants[0].kind == JSON_ABSENT:
         return JWT_NO_KEY_CLAIM
     if wants[0].kind != JSON_STRING or wants[0].value.length == 0:

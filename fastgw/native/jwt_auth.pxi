@@ -138,7 +138,7 @@ cdef int jwt_verify(
     cdef CredentialC* credential
     cdef const VerifyKey* key
     cdef int verdict = jwt_parse(
-        span.p, span.n, c.key_claim, c.key_claim_len, c.asked, c.n_asked, token, x.loop.jwt)
+        span.p, span.n, c.key_claim, c.key_claim_len, c.asked, c.n_asked, rev_any(x.loop.revoked), token, x.loop.jwt)
     if verdict != JWT_OK:
         return verdict
     credential = <CredentialC*>map_get(
@@ -189,14 +189,38 @@ cdef void jwt_drop_claims(Exchange* x, const JwtAuthConf* c) noexcept nogil:
                 pass
 
 
-cdef inline int jwt_admit(
-    Exchange* x, const JwtAuthConf* c, CredentialC* credential, const JwtTimes* times, int64_t issued, const JwtToken* token
+cdef bint jwt_mark(
+    Exchange* x, const JwtAuthConf* c, const Span* span, JwtToken* token, RevSubjects* subjects
 ) noexcept nogil:
-    cdef int verdict
-    if rev_any(x.loop.revoked) and (
-            auth_revoked(x, credential, issued) or all_revoked(x.loop.revoked, issued, x.loop.wall)):
-        return JWT_REVOKED
-    verdict = jwt_check_times(times, x.loop.wall, credential.leeway, c.required, c.listed_only)
+    # By what a token that was found good can be revoked. False: it is not as it was.
+    if not token.subjects and jwt_parse(
+            span.p, span.n, c.key_claim, c.key_claim_len, c.asked, c.n_asked, True, token, x.loop.jwt) != JWT_OK:
+        return False
+    token_subjects(x.loop.revoked, token, subjects)
+    return True
+
+
+cdef inline bint jwt_suspect(
+    Exchange* x, const JwtAuthConf* c, const Span* span, JwtToken* token, TokenEntry* entry
+) noexcept nogil:
+    # Whether a remembered token may be revoked, where something is.
+    if not entry.marked:        # it was remembered before anything was
+        token.subjects = False
+        if not jwt_mark(x, c, span, token, &entry.subjects):
+            return True
+        entry.marked = True
+    return token_suspect(x.loop.revoked, &entry.subjects)
+
+
+cdef inline bint jwt_disowned(const Exchange* x, const CredentialC* credential, int64_t issued) noexcept nogil:
+    # Whether it is revoked with others.
+    return auth_revoked(x, credential, issued) or all_revoked(x.loop.revoked, issued, x.loop.wall)
+
+
+cdef inline int jwt_admit(
+    Exchange* x, const JwtAuthConf* c, CredentialC* credential, const JwtTimes* times, const JwtToken* token
+) noexcept nogil:
+    cdef int verdict = jwt_check_times(times, x.loop.wall, credential.leeway, c.required, c.listed_only)
     if verdict == JWT_OK and (c.rules != NULL or c.store):
         verdict = jwt_take_claims(x, c, token, credential.leeway)
     if verdict == JWT_OK:
@@ -214,7 +238,7 @@ cdef int jwt_judge(Exchange* x, const JwtAuthConf* c) noexcept nogil:
     cdef RevSubjects subjects
     cdef CredentialC* credential = NULL
     cdef uint64_t serial = 0
-    cdef bint nameable
+    cdef bint nameable, revoking
     cdef int verdict = jwt_locate(x, c, &span)
     if verdict != JWT_OK:
         return verdict
@@ -222,25 +246,31 @@ cdef int jwt_judge(Exchange* x, const JwtAuthConf* c) noexcept nogil:
     entry = token_recall(cache, &name) if nameable else NULL
     if entry != NULL:
         credential = jwt_holds(x.snapshot, entry, x.loop.wall)
-        if credential != NULL and not token_suspect(x.loop.revoked, &entry.subjects):
+        revoking = rev_any(x.loop.revoked)      # asked once: only then are the subjects sure to be known
+        if credential != NULL and not (revoking and jwt_suspect(x, c, &span, &token, entry)):
             metric_add(x.loop, M_TOKEN_HITS, 1)
             token_used(cache, &name)
+            if revoking and jwt_disowned(x, credential, entry.subjects.issued):
+                return JWT_REVOKED
             if (c.rules != NULL or c.store) and not jwt_reread(
                     span.p, span.n, c.asked, c.n_asked, &token, x.loop.jwt):
                 return JWT_MALFORMED
-            return jwt_admit(x, c, credential, &entry.times, entry.subjects.issued, &token)
+            return jwt_admit(x, c, credential, &entry.times, &token)
         token_forget(cache, &name)
     if cache.n_sets and x.verify_rounds == 0:
         metric_add(x.loop, M_TOKEN_MISSES, 1)
     verdict = jwt_verify(x, c, &span, &token, &credential, &serial)
     if verdict != JWT_OK:
         return verdict
-    token_subjects(x.loop.revoked, &token, &subjects)
-    if token_revoked(x.loop.revoked, &token, &subjects, x.loop.wall):
-        return JWT_REVOKED
-    verdict = jwt_admit(x, c, credential, &token.times, subjects.issued, &token)
+    revoking = rev_any(x.loop.revoked)          # as it is now: a signature takes its time
+    if revoking:
+        if not jwt_mark(x, c, &span, &token, &subjects):
+            return JWT_MALFORMED
+        if token_revoked(x.loop.revoked, &token, &subjects, x.loop.wall) or jwt_disowned(x, credential, subjects.issued):
+            return JWT_REVOKED
+    verdict = jwt_admit(x, c, credential, &token.times, &token)
     if verdict == JWT_OK and nameable:
-        token_remember(cache, &name, &token, &subjects, serial, x.loop.wall, credential.leeway)
+        token_remember(cache, &name, &token, &subjects if revoking else NULL, serial, x.loop.wall, credential.leeway)
     return verdict
 
 

@@ -176,7 +176,7 @@ def _test_jwt_verify(
     try:
         jwt_scratch_init(&scratch, &jwt_test_headers if headers else NULL, max_len)
         verdict = jwt_parse(
-            <const char*>copy, len(token), <const char*>key_claim, len(key_claim), NULL, 0, &parsed, &scratch
+            <const char*>copy, len(token), <const char*>key_claim, len(key_claim), NULL, 0, True, &parsed, &scratch
         )
         if verdict != JWT_OK:
             return jwt_reason(verdict).decode(), None
@@ -215,7 +215,7 @@ def _bench_jwt(bytes token, bytes secret, size_t rounds, bint headers=False):
     started = perf_counter_ns()
     with nogil:
         for i in range(rounds):
-            if jwt_parse(text, length, b"key", 3, NULL, 0, &parsed, &scratch) != JWT_OK:
+            if jwt_parse(text, length, b"key", 3, NULL, 0, False, &parsed, &scratch) != JWT_OK:
                 break
             if jwt_verify_hs(&parsed, &key) != JWT_OK:
                 break

@@ -2,9 +2,11 @@
 # how a token is found or verified, nor how the table is kept (revoked).
 #
 # A remembered token knows the marks of its subjects and not their texts. So it can be told to be suspect, and is then verified
-# afresh, with its texts at hand; the marks of no revoked subject are those of a good token but once in 2^64.
+# afresh, with its texts at hand; the marks of no revoked subject are those of a good token but once in 2^64. All this is asked
+# where anything is revoked at all (rev_any); before, nobody looks for the subjects of tokens.
 
 cdef inline void token_subjects(const RevTable* t, const JwtToken* token, RevSubjects* s) noexcept nogil:
+    # Of a token whose subjects were looked for.
     s.jti = REV_FREE
     s.sub = REV_FREE
     if token.jti.at != NULL:
@@ -20,7 +22,7 @@ cdef inline bint subject_suspect(const RevTable* t, int kind, uint64_t mark) noe
 
 cdef inline bint token_suspect(const RevTable* t, const RevSubjects* s) noexcept nogil:
     """Whether its jti or its sub may be revoked: False is certain."""
-    return rev_any(t) and (subject_suspect(t, REV_JTI, s.jti) or subject_suspect(t, REV_SUB, s.sub))
+    return subject_suspect(t, REV_JTI, s.jti) or subject_suspect(t, REV_SUB, s.sub)
 
 
 cdef bint text_revoked(
@@ -34,8 +36,6 @@ cdef bint text_revoked(
 
 cdef inline bint token_revoked(const RevTable* t, const JwtToken* token, const RevSubjects* s, int64_t now) noexcept nogil:
     """Whether its jti or its sub is revoked."""
-    if not rev_any(t):
-        return False
     if subject_suspect(t, REV_JTI, s.jti) and text_revoked(t, REV_JTI, s.jti, &token.jti, s.issued, now):
         return True
     return subject_suspect(t, REV_SUB, s.sub) and text_revoked(t, REV_SUB, s.sub, &token.sub, s.issued, now)

@@ -14,12 +14,12 @@ cdef struct TokenSet:           # one cache line: all that most lookups of an un
 cdef struct TokenEntry:         # 33 cache lines; an odd number, so that the first ones spread over the processor's caches
     JwtTimes times
     uint64_t secret             # serial of the key that verified it
-    RevSubjects subjects        # by which it can be revoked
+    RevSubjects subjects        # by which it can be revoked; only where `marked`
     uint64_t key_hash           # map_hash of the key claim
     uint16_t claim_len          # lengths of the three runs of text
     uint16_t token_len
     uint16_t key_len
-    uint16_t pad
+    uint16_t marked             # whether the subjects are known: nobody looks for them while nothing is revoked
     uint8_t text[TOKEN_TEXT]    # the key claim's name, the token, the key claim
 
 cdef struct TokenCache:         # one per worker

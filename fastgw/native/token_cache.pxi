@@ -100,7 +100,10 @@ cdef void token_remember(
     TokenCache* c, TokenName* name, const JwtToken* token, const RevSubjects* subjects, uint64_t secret,
     int64_t now, int64_t leeway
 ) noexcept nogil:
-    """Keeps a token that was found good and is not there. Gives way: a free entry, an expired one, the one used longest ago."""
+    """Keeps a token that was found good and is not there. Gives way: a free entry, an expired one, the one used longest ago.
+
+    subjects: NULL where they were not looked for.
+    """
     cdef TokenSet* home = &c.sets[name.set]
     cdef TokenEntry* entry
     cdef int way
@@ -119,7 +122,9 @@ cdef void token_remember(
     entry = &c.entries[name.set * TOKEN_WAYS + victim]
     entry.times = token.times
     entry.secret = secret
-    entry.subjects = subjects[0]
+    entry.marked = subjects != NULL
+    if subjects != NULL:
+        entry.subjects = subjects[0]
     entry.key_hash = map_hash(<const char*>token.key.at, token.key.length)
     entry.claim_len = <uint16_t>name.claim_len
     entry.token_len = <uint16_t>name.token_len

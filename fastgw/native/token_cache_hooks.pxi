@@ -11,7 +11,6 @@ def _bench_token_cache(Snapshot snapshot not None, list tokens not None, uint32_
     cdef TokenEntry* entry
     cdef CredentialC* credential
     cdef JwtToken token
-    cdef RevSubjects subjects
     cdef JwtScratch* scratch = <JwtScratch*>malloc(sizeof(JwtScratch))
     cdef Span* spans = <Span*>malloc((len(tokens) or 1) * sizeof(Span))
     cdef bytes text
@@ -21,7 +20,6 @@ def _bench_token_cache(Snapshot snapshot not None, list tokens not None, uint32_
     cdef int i
     cdef uint64_t hits = 0
     memset(&cache, 0, sizeof(cache))
-    memset(&subjects, 0, sizeof(subjects))
     try:
         if scratch == NULL or spans == NULL:
             raise MemoryError
@@ -33,14 +31,14 @@ def _bench_token_cache(Snapshot snapshot not None, list tokens not None, uint32_
             text = tokens[at]
             spans[at].p = text
             spans[at].n = <uint32_t>len(text)
-            if (jwt_parse(spans[at].p, spans[at].n, claim_at, claim_len, NULL, 0, &token, scratch) != JWT_OK
+            if (jwt_parse(spans[at].p, spans[at].n, claim_at, claim_len, NULL, 0, False, &token, scratch) != JWT_OK
                     or not token_name(&cache, claim_at, claim_len, spans[at].p, spans[at].n, &name)):
                 raise ValueError(f"tokens[{at}]: expected a lawful one that fits into an entry")
             credential = <CredentialC*>map_get(
                 &snapshot.c.credentials[CREDENTIAL_JWT], <const char*>token.key.at, token.key.length)
             if credential == NULL:
                 raise ValueError(f"tokens[{at}]: expected one of a credential of the snapshot")
-            token_remember(&cache, &name, &token, &subjects, credential.secret.serial, 0, 0)
+            token_remember(&cache, &name, &token, NULL, credential.secret.serial, 0, 0)
         at = 0
         started = perf_counter_ns()
         with nogil:

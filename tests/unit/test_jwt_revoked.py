@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from fastgw import _core
+from fastgw.plugins.jwt_keys import verifier
 from tests.support import core
-from tests.support.judge import GOOD, JOHN, NOW, OTHER, Judge, Verdict, credential, hs256, judge, snapshot, token
+from tests.support.judge import GOOD, JOHN, NOW, OTHER, PRIVATE, Judge, Verdict, credential, hs256, judge, snapshot, token
 
 REVOKED = Verdict("jwt.revoked")
 
@@ -54,6 +55,35 @@ def test_a_remembered_token_is_verified_no_more_than_without() -> None:
     for kind, subject in (("jti", b"t2"), ("sub", b"jane"), ("credential", b"jane"), ("credential", b"john"), ("sub", b"t1")):
         revoke(one, kind.encode() + subject, kind, subject)
         assert one.hit(text)
+
+
+@pytest.mark.parametrize("entries", [0, 64])
+@pytest.mark.parametrize(
+    ("kind", "subject", "before", "revoked"),
+    [
+        ("jti", b"t1", None, True),
+        ("sub", b"john", NOW, True),
+        ("credential", b"john/of-john-key", NOW, True),
+        ("all", b"", NOW, True),
+        ("jti", b"t2", None, False),
+        ("sub", b"john", NOW - 1, False),
+        ("credential", b"john/of-john-key", NOW - 1, False),
+        ("all", b"", NOW - 1, False),
+    ],
+)
+def test_revoked_while_its_signature_is_judged(
+    entries: int, kind: str, subject: bytes, before: int | None, revoked: bool
+) -> None:
+    """When it was read, nothing was revoked, and nobody looked for its subjects."""
+    good = verifier("EdDSA", PRIVATE["EdDSA"].public_key())
+
+    def meanwhile(message: bytes, signature: bytes) -> bool:
+        revoke(one, b"1", kind, subject, before)
+        return good(message, signature)
+
+    one = judge(credential(_core.SecretKey("EdDSA", verifier=meanwhile)), entries=entries)
+    text = token("EdDSA", jti="t1", sub="john", iat=NOW - 1)
+    assert [one.ask(text) for _ in range(3)] == [REVOKED if revoked else JOHN] * 3
 
 
 ISSUED = [
