@@ -4,6 +4,7 @@ Owns: the listening sockets, the process slots, the settings in force, and the f
 the fork and its own main function. Must not know: when a child is started or ended.
 """
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from fastgw.sockets import Listener
 from fastgw.supervisor import Role
 
 __all__ = ["Family", "configure_log"]
+
+log = logging.getLogger("fastgw.master")
 
 
 def configure_log(process: str, settings: ErrorLog) -> None:
@@ -174,6 +177,9 @@ def _region(settings: SharedMemory) -> Region:
     if settings.path is None:
         return Region.create(settings.counters, revocations=settings.revocations)
     region = Region.open(settings.path, settings.counters, revocations=settings.revocations)
+    if region.revocations != settings.revocations:  # other programs may have it mapped, so it is not made anew
+        text = "%s: it was made for %d revocations and stays so, shared_memory.revocations is %d: remove it before a start"
+        log.warning(text, settings.path, region.revocations, settings.revocations)
     for index in range(region.slot_count):  # of a master that was killed
         region.set_slot(index, 0, 0, 0)
     return region

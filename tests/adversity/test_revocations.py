@@ -152,6 +152,22 @@ def test_a_file_with_more_than_there_is_room_for(directory: Path) -> None:
             gateway.start()
 
 
+def test_a_file_of_memory_keeps_the_room_that_it_was_made_with(directory: Path) -> None:
+    path = directory / "shared"
+    with Answering() as upstream:
+        config = _config(upstream, shared_memory={"path": str(path), "revocations": 1})
+        with Gateway(directory, config) as gateway:
+            gateway.put("revocations/1", {"jti": "1"})
+        gateway.write_config({**config, "shared_memory": {"path": str(path), "revocations": 2}})
+        with gateway:
+            assert gateway.api("PUT", "revocations/2", {"jti": "2"}).status == 507
+            assert f"{path}: it was made for 1 revocations and stays so" in gateway.log()
+        path.unlink()
+        with gateway:
+            gateway.put("revocations/2", {"jti": "2"})
+            assert _statuses(gateway, [tokens.john(jti="1"), tokens.john(jti="2")]) == [401, 401]
+
+
 def test_the_log_says_why_and_explain_too(directory: Path) -> None:
     with Answering() as upstream:
         log = directory / "access.log"
