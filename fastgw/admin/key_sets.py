@@ -8,7 +8,8 @@ keys takes its place. It is in the store, so a gateway that starts while the iss
 changed is not written, so that nothing is compiled anew for it.
 
 A worker that meets a `kid` it does not know asks for the set, by eight bytes through a pipe that never blocks. However many ask,
-and whatever else happens, a set is fetched once in `jwks_throttle` seconds at most.
+a set is fetched once in `jwks_throttle` seconds at most; only a new admin process, or the first credential that names it,
+fetches at once.
 """
 
 import asyncio
