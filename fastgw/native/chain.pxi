@@ -15,7 +15,8 @@ cdef int chain_plain(Exchange* x, const Chain* chain, int phase) noexcept nogil:
         x.at += 1
         r = chain.steps[phase][x.at - 1].fn(x, chain.steps[phase][x.at - 1].conf)
         if r != STEP_NEXT:
-            x.at -= r == STEP_AGAIN
+            if r == STEP_AGAIN:     # after STEP_WAIT the exchange may be gone
+                x.at -= 1
             return r
     return STEP_NEXT
 
@@ -32,7 +33,8 @@ cdef int chain_consumer_only(Exchange* x, int phase) noexcept nogil:
             continue
         r = s.fn(x, s.conf)
         if r != STEP_NEXT:
-            x.at_consumer -= r == STEP_AGAIN
+            if r == STEP_AGAIN:
+                x.at_consumer -= 1
             return r
     return STEP_NEXT
 
@@ -58,13 +60,15 @@ cdef int chain_merged(Exchange* x, int phase) noexcept nogil:
             x.at += 1
             r = a.fn(x, a.conf)
             if r != STEP_NEXT:
-                x.at -= r == STEP_AGAIN
+                if r == STEP_AGAIN:
+                    x.at -= 1
                 return r
         else:
             x.at_consumer += 1
             r = b.fn(x, b.conf)
             if r != STEP_NEXT:
-                x.at_consumer -= r == STEP_AGAIN
+                if r == STEP_AGAIN:
+                    x.at_consumer -= 1
                 return r
 
 

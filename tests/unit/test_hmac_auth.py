@@ -118,6 +118,24 @@ def test_a_field_of_an_earlier_request_counts_for_nothing() -> None:
     assert wire.active == 1
 
 
+def test_an_exchange_that_ends_within_a_step_is_not_touched_again() -> None:
+    """Its memory may be gone by then: a sanitizing build tells."""
+    stamp = date()
+    wire = _core.Wire(snapshot(_core.HmacAuthStep(digest=True), others={"hmac": [kim()]}))
+    signed = field("@request-target date", sign(["kim-id", "POST /", f"date: {stamp}"]))
+    head = f"POST / HTTP/1.1\r\nHost: h\r\nDate: {stamp}\r\n{signed}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    last = wire.open()
+    wire.push(last, head[:9])
+    others = [wire.open() for _ in range(300)]  # more than are kept for reuse
+    for line in others:
+        wire.push(line, head[:9])
+    for line in others:
+        wire.reset(line)
+    wire.push(last, head[9:] + b"nonsense\r\n")
+    assert wire.pull(last).startswith(b"HTTP/1.1 400 ")
+    assert wire.active == 0
+
+
 @pytest.mark.parametrize(
     ("options", "fault"),
     [({"algorithms": ["hmac-md5"]}, "algorithms: unknown 'hmac-md5'"), ({"algorithms": ["sha256"]}, "unknown 'sha256'")],
