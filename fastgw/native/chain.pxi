@@ -22,14 +22,15 @@ cdef int chain_plain(Exchange* x, const Chain* chain, int phase) noexcept nogil:
 
 
 cdef int chain_consumer_only(Exchange* x, int phase) noexcept nogil:
-    # The consumer's own rewrite steps, but for plugins the route has: those already ran with the route's conf.
+    # The consumer's own rewrite steps, but for plugins the route has: those already ran with the route's conf. Not so what they
+    # strip: in `access` it is the consumer's conf that will run.
     cdef const Chain* chain = &x.consumer.chain
     cdef const StepC* s
     cdef int r
     while x.at_consumer < chain.n[phase]:
         s = &chain.steps[phase][x.at_consumer]
         x.at_consumer += 1
-        if pluginset_has(&x.plan.chain.plugins, s.plugin):
+        if s.fn != step_strip and pluginset_has(&x.plan.chain.plugins, s.plugin):
             continue
         r = s.fn(x, s.conf)
         if r != STEP_NEXT:
