@@ -40,6 +40,7 @@ cdef class Request:
     """The exchange as a Python plugin sees it, until its log phase is over."""
     cdef Exchange* x
     cdef readonly dict ctx
+    cdef bint holds_up          # a coroutine of a Python plugin does, which is what may await the body
     cdef object body_future     # of who awaits the body; None: nobody does
     cdef list replies           # whose texts the exchange points to
     cdef bytes claims_text      # what `claims` was read from
@@ -212,7 +213,7 @@ cdef class Request:
         cdef Reactor reactor = <Reactor>x.loop.reactor
         if not 0 <= limit <= BODY_MOST:
             raise ValueError(f"limit: expected 0 to {BODY_MOST} bytes, found {limit}")
-        if not x.waiting or x.gathering:
+        if not self.holds_up or x.gathering:
             raise PluginError("the body can be awaited in a coroutine that holds its request up, and once at a time")
         self.body_future = reactor.loop.create_future()
         body_wanted(x, <uint32_t>limit, python_body, NULL)
@@ -397,6 +398,7 @@ cdef int python_run(Exchange* x, PythonStep step) except -1:
         result.close()
         raise PluginError(f"plugin {step.name}: phase {PHASES[step.phase]} cannot be async")
     x.waiting = 1
+    request.holds_up = True
     (<Reactor>x.loop.reactor).suspend(request, step, result)
     return STEP_WAIT
 
@@ -419,6 +421,7 @@ cdef void python_resume(Request request, PythonStep step, task):
     cdef Exchange* x = request.x
     cdef Loop* loop
     cdef int verdict
+    request.holds_up = False
     if x == NULL or x.down == NULL:
         if not task.cancelled():
             task.exception()    # nobody is left to be told of it

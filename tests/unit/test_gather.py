@@ -326,3 +326,35 @@ def test_who_gives_up_leaves_the_body_to_the_upstream() -> None:
         assert wire.pull(1).endswith(b"\r\n\r\n0123456789")
 
     play(scene)
+
+
+def test_nobody_reads_the_body_of_a_request_that_another_holds_up() -> None:
+    """Else a broken body would end the exchange under who is to let it go on: here a delay, which then lets go another's."""
+
+    async def scene() -> None:
+        told: list[str] = []
+        tasks: list[asyncio.Task[None]] = []
+
+        async def peep(request: _core.Request) -> None:
+            try:
+                await request.body(100)
+            except _core.PluginError as error:
+                told.append(str(error))
+
+        def look(conf: Any, request: _core.Request) -> None:
+            tasks.append(asyncio.get_running_loop().create_task(peep(request)))
+
+        limit = _core.LimitReqStep(b"r", _core.Template("all", "constant"), count=1, window=1, burst=5)
+        wire = _core.Wire(snapshot(_core.PythonStep("test", "rewrite", look, None), limit), loop=asyncio.get_running_loop())
+        for _ in range(2):  # the second is delayed
+            line = wire.open()
+            wire.push(line, CHUNKED)
+            for _ in range(8):
+                await asyncio.sleep(0)
+        wire.push(line, b"nonsense\r\n")
+        assert wire.active == 2
+        wire.advance(1.5)
+        assert len(told) == 2
+        assert wire.pull(line).startswith(b"HTTP/1.1 400 ")
+
+    play(scene)
