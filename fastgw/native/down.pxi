@@ -381,6 +381,8 @@ cdef void exchange_abort(Exchange* x) noexcept nogil:
     d.c.x = NULL
     x.down = NULL
     down_close(d)
+    if x.delayed:
+        delay_end(x)
     if not x.waiting:
         exchange_release(x)     # else exchange_resume finds that the client has gone
 

@@ -147,6 +147,8 @@ cdef struct Exchange:
     # chain
     uint8_t stage               # Stage
     uint8_t waiting             # a step suspended it
+    uint8_t delayed             # for a time: it stands in the loop's delays
+    uint32_t delayed_at         # where
     uint16_t at                 # cursor in the plan's (or global) steps
     uint16_t at_consumer        # cursor in the consumer's steps
     resume_fn composite         # of the step that waits for a step of its own: exchange_resume asks it first

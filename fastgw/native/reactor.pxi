@@ -312,7 +312,7 @@ cdef class Reactor:
         self.passwords.close()
 
     def __dealloc__(self):
-        if self.core.ups != NULL or self.core.downs != NULL or self.core.delays.n:
+        if self.core.ups != NULL or self.core.downs != NULL:
             self.close()        # pools may outlive the loop that their idle connections name
         delay_close(&self.core)
         if self.core.verifiers != NULL:

@@ -347,3 +347,12 @@ def test_rules_count_apart_and_the_first_that_is_exceeded_refuses() -> None:
     scene.ask()
     line = scene.ask()
     assert scene.wire.pull(line).startswith(b"HTTP/1.1 503 ")
+
+
+def test_who_leaves_while_it_waits_leaves_nothing_behind() -> None:
+    """A place is free again at once, so whoever comes and goes is limited by nothing: his memory must not wait for the time."""
+    scene = Scene(conn=1, burst=1, default_conn_delay=3600)
+    scene.ask()
+    for _ in range(50):
+        scene.wire.reset(scene.ask())
+    assert (scene.held(), scene.wire.active) == (1, 1)
