@@ -61,13 +61,13 @@ cdef int basic_unable(Exchange* x, const char* reason) noexcept nogil:
 
 
 cdef int basic_hashed(
-    Exchange* x, BasicAuthConf* c, CredentialC* credential, const Span* password, const uint8_t* digest
+    Exchange* x, BasicAuthConf* c, CredentialC* credential, const Span* user, const Span* password, const uint8_t* digest
 ) noexcept nogil:
     # NULL: there is no such user, which is to take as long.
     cdef PasswordC* hashed = credential.password if credential != NULL else password_nobody
-    cdef int answer = password_recall(hashed, digest)
-    if answer == PASSWORD_ASK:
-        answer = password_ask(x, hashed, password, digest, c, credential)
+    cdef int answer = PASSWORD_GOOD
+    if not password_known(hashed, digest):
+        answer = password_ask(x, hashed, user, password, digest, c, credential)
     if answer == PASSWORD_LATER:
         return STEP_WAIT
     return basic_answer(x, c, credential, answer)
@@ -88,7 +88,7 @@ cdef int basic_judge(Exchange* x, BasicAuthConf* c, const Span* user, const Span
     secret_digest(password.p, password.n, digest)
     credential = <CredentialC*>map_get(&x.snapshot.credentials[CREDENTIAL_BASIC], user.p, user.n)
     if credential.password != NULL if credential != NULL else password_hashes > 0:
-        return basic_hashed(x, c, credential, password, digest)
+        return basic_hashed(x, c, credential, user, password, digest)
     if credential != NULL and credential.proof != NULL:
         right = &credential.proof.digest[0]
     return basic_admit(x, c, credential if ct_equal(digest, right, SECRET_DIGEST) else NULL)

@@ -3,25 +3,22 @@
 cdef enum:                      # what is said of a password
     PASSWORD_BAD
     PASSWORD_GOOD
-    PASSWORD_ASK                # not known yet
     PASSWORD_LATER              # the exchange is suspended until it is
     PASSWORD_BUSY               # too many wait
     PASSWORD_FAILED             # the hash could not be computed
 
 cdef struct PasswordC:
     uint8_t good[SECRET_DIGEST]     # digest of the password, once it was shown
-    uint8_t bad[SECRET_DIGEST]      # and of the wrong one that was judged last
     bint good_known
-    bint bad_known
     bint counted                # in password_hashes
     PyObject* owner             # the PasswordHash; borrowed
 
 cdef class PasswordHash:
     cdef PasswordC c
     cdef object verify
-    cdef dict waiting           # digest of a password that is being judged -> who waits for the answer
+    cdef dict waiting           # user and digest of a password that is being judged -> who waits for the answer
     cdef object __weakref__
-    cdef int ask(self, Exchange* x, bytes password, bytes digest, void* conf, void* credential) except -1
+    cdef int ask(self, Exchange* x, bytes user, bytes password, bytes digest, void* conf, void* credential) except -1
     cdef int told(self, PasswordDesk desk, bytes digest, future) except -1
 
 cdef class PasswordDesk:

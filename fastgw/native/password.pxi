@@ -4,9 +4,10 @@
 # Owns: what is remembered, who waits for which answer, and how many may. Must not know how a hash is made, or where a request
 # carries a password.
 #
-# A hash remembers the digests (secret) of the right password and of the wrong one judged last. That never ceases to be true: an
-# edit of the credential makes another hash. Of one password that many show at once one is judged. How many different ones may
-# wait is bounded for each user, so that whoever guesses at one's password keeps no other user out, and for all together.
+# A hash remembers the digest (secret) of the right password. That never ceases to be true: an edit of the credential makes
+# another hash. A wrong one is not remembered: users who do not exist share one place, so the time that an answer takes would tell
+# them from those who do. Of one password that many show at once for one user one is judged. How many different ones may wait is
+# bounded for each user, so that whoever guesses at one's password keeps no other user out, and for all together.
 
 from concurrent.futures import ThreadPoolExecutor as _ThreadPoolExecutor
 from functools import partial as _partial
@@ -40,11 +41,11 @@ cdef class PasswordHash:
             password_hashes -= 1
         sha2_wipe(&self.c, sizeof(self.c))
 
-    cdef int ask(self, Exchange* x, bytes password, bytes digest, void* conf, void* credential) except -1:
+    cdef int ask(self, Exchange* x, bytes user, bytes password, bytes digest, void* conf, void* credential) except -1:
         cdef Reactor reactor = <Reactor>x.loop.reactor
         cdef PasswordDesk desk = reactor.passwords
         cdef PasswordHash model = self if self.verify is not None else next(iter(_password_hashes), None)
-        waiting = self.waiting.get(digest)
+        waiting = self.waiting.get((user, digest))
         if model is None:
             return PASSWORD_BAD
         if waiting is None:
@@ -53,9 +54,9 @@ cdef class PasswordHash:
             if len(self.waiting) >= PASSWORD_EACH or desk.n >= PASSWORD_MOST:
                 return PASSWORD_BUSY
             future = desk.run(reactor.loop, model.verify, password)
-            self.waiting[digest] = waiting = []
+            self.waiting[user, digest] = waiting = []
             reactor.tasks.add(future)
-            future.add_done_callback(_partial(_password_told, self, reactor, digest))
+            future.add_done_callback(_partial(_password_told, self, reactor, user, digest))
         waiting.append((pyrequest_of(x), <uintptr_t>conf, <uintptr_t>credential))
         x.waiting = 1
         return PASSWORD_LATER
@@ -66,13 +67,11 @@ cdef class PasswordHash:
         desk.n -= 1
         if future.cancelled() or future.exception() is not None:
             return PASSWORD_FAILED
-        if future.result() and self.verify is not None:
-            memcpy(self.c.good, p, SECRET_DIGEST)
-            self.c.good_known = True
-            return PASSWORD_GOOD
-        memcpy(self.c.bad, p, SECRET_DIGEST)
-        self.c.bad_known = True
-        return PASSWORD_BAD
+        if not future.result() or self.verify is None:
+            return PASSWORD_BAD
+        memcpy(self.c.good, p, SECRET_DIGEST)
+        self.c.good_known = True
+        return PASSWORD_GOOD
 
 
 cdef class PasswordDesk:
@@ -93,25 +92,25 @@ cdef class PasswordDesk:
         return 0
 
 
-# What a password of a user who does not exist is judged by: it remembers like others, and finds none good.
+# What a password of a user who does not exist is judged by: it finds none good.
 cdef PasswordHash _password_nobody = PasswordHash()
 cdef PasswordC* password_nobody = &_password_nobody.c
 
 
-cdef int password_recall(const PasswordC* p, const uint8_t* digest) noexcept nogil:
-    cdef bint good = ct_equal(digest, p.good, SECRET_DIGEST) and p.good_known
-    cdef bint bad = ct_equal(digest, p.bad, SECRET_DIGEST) and p.bad_known
-    return PASSWORD_GOOD if good else PASSWORD_BAD if bad else PASSWORD_ASK
+cdef bint password_known(const PasswordC* p, const uint8_t* digest) noexcept nogil:
+    # Whether it was found good before.
+    return ct_equal(digest, p.good, SECRET_DIGEST) and p.good_known
 
 
 cdef int password_ask(
-    Exchange* x, PasswordC* p, const Span* password, const uint8_t* digest, void* conf, void* credential
+    Exchange* x, PasswordC* p, const Span* user, const Span* password, const uint8_t* digest, void* conf, void* credential
 ) noexcept nogil:
     # PASSWORD_LATER: the step must end with STEP_WAIT, and basic_answer has the rest of it.
     with gil:
         try:
             return (<PasswordHash>p.owner).ask(
-                x, password.p[:password.n] if password.n else b"", (<const char*>digest)[:SECRET_DIGEST], conf, credential)
+                x, user.p[:user.n] if user.n else b"", password.p[:password.n] if password.n else b"",
+                (<const char*>digest)[:SECRET_DIGEST], conf, credential)
         except BaseException as error:
             password_error(x.loop, error)
     return PASSWORD_FAILED
@@ -124,14 +123,14 @@ cdef void password_error(Loop* loop, error) noexcept:
         pass                    # who is told of errors has one: the request is answered all the same
 
 
-def _password_told(PasswordHash hashed not None, Reactor reactor not None, bytes digest not None, future):
+def _password_told(PasswordHash hashed not None, Reactor reactor not None, bytes user not None, bytes digest not None, future):
     """The callback of a password that was judged: all who showed it go on. Runs outside any drain."""
     cdef int answer
     reactor.tasks.discard(future)
     answer = hashed.told(reactor.passwords, digest, future)
     if answer == PASSWORD_FAILED and not future.cancelled():
         password_error(&reactor.core, future.exception())
-    for request, conf, credential in hashed.waiting.pop(digest):
+    for request, conf, credential in hashed.waiting.pop((user, digest)):
         password_resume(request, <void*><uintptr_t>conf, <void*><uintptr_t>credential, answer)
     if reactor.core.ready != NULL:
         reactor.drain()

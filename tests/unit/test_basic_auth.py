@@ -1,11 +1,12 @@
 """basic-auth's step: what of RFC 7617 is taken, what is not, and what a refusal says."""
 
+import asyncio
 import base64
 
 import pytest
 
 from fastgw import _core
-from tests.support.core import ask, shown, snapshot
+from tests.support.core import ask, chain, shown, snapshot
 
 USERS = {
     "basic": [
@@ -130,3 +131,28 @@ def test_an_anonymous_consumer_that_is_not_there_admits_nobody() -> None:
     assert (sent, got[9:12]) == (b"", b"401")
     assert b'WWW-Authenticate: Basic realm="a b"\r\n' in got
     assert got.endswith(b'{"message":"Invalid user authorization"}\n')
+
+
+def test_time_does_not_tell_which_users_there_are() -> None:
+    """A wrong password is judged for whoever shows it, also where it was, or is being, for the same name or another."""
+    judged: list[bytes] = []
+
+    def judge(password: bytes) -> bool:
+        judged.append(password)
+        return False
+
+    kim = _core.Credential(_core.Consumer(b"kim", chain()), b"kim", b"b", password=_core.PasswordHash(judge))
+
+    async def scene() -> None:
+        wire = _core.Wire(snapshot(_core.BasicAuthStep(), others={"basic": [kim]}), loop=asyncio.get_running_loop())
+        for users in ([b"a"], [b"b"], [b"b"], [b"kim"], [b"kim"], [b"a", b"b", b"kim"]):
+            judged.clear()
+            lines = [wire.open() for _ in users]
+            for user, line in zip(users, lines, strict=True):
+                wire.push(line, b"GET / HTTP/1.1\r\nHost: h\r\n" + basic(user + b":wrong") + b"\r\n\r\n")
+            while wire.active:
+                await asyncio.sleep(0.001)
+            assert all(wire.pull(line).startswith(b"HTTP/1.1 401 ") for line in lines)
+            assert judged == [b"wrong"] * len(users)
+
+    asyncio.run(asyncio.wait_for(scene(), 30))
