@@ -430,6 +430,8 @@ cdef void python_resume(Request request, PythonStep step, task):
             exchange_resume(x, STEP_NEXT)
         return
     loop = x.loop
+    if x.gathering:             # who asked for the body has given up: it is not the client who is waited for
+        timer_set(&x.down.c, 0)
     x.waiting = x.gathering = 0
     try:
         verdict = python_verdict(x, step, task.result())

@@ -328,6 +328,34 @@ def test_who_gives_up_leaves_the_body_to_the_upstream() -> None:
     play(scene)
 
 
+def test_a_client_whose_body_nobody_waits_for_any_more_is_not_cut_off() -> None:
+    async def scene() -> None:
+        async def impatient(conf: Any, request: _core.Request) -> None:
+            reading = asyncio.ensure_future(request.body(100))
+            for _ in range(3):
+                await asyncio.sleep(0)
+            reading.cancel()
+
+        async def slow(conf: Any, request: _core.Request) -> _core.Reply:
+            await gate.wait()
+            return _core.Reply(403, "no")
+
+        gate = asyncio.Event()
+        steps = _core.PythonStep("impatient", "rewrite", impatient, None), _core.PythonStep("slow", "access", slow, None)
+        wire = _core.Wire(snapshot(*steps), loop=asyncio.get_running_loop())
+        line = wire.open()
+        wire.push(line, LENGTH + b"0123")
+        for _ in range(8):
+            await asyncio.sleep(0)
+        wire.advance(3600)
+        gate.set()
+        for _ in range(8):
+            await asyncio.sleep(0)
+        assert wire.pull(line).startswith(b"HTTP/1.1 403 ")
+
+    play(scene)
+
+
 def test_nobody_reads_the_body_of_a_request_that_another_holds_up() -> None:
     """Else a broken body would end the exchange under who is to let it go on: here a delay, which then lets go another's."""
 
