@@ -338,7 +338,8 @@ class Compiler:
                 watch = None if self._wrap is None else partial(_watched, self._wrap, name, owner, priority)
                 steps += [(numbers[name], priority, step) for step in steps_of(plugin, conf, _Env(self, owner), watch)]
                 if owned := plugin.own_headers(conf):
-                    steps.append((numbers[name], INT32, _core.StripStep(owned)))  # before any step that may look at them
+                    # Before any step that may look at them: of equal priorities the first in the list runs first.
+                    steps.insert(0, (numbers[name], INT32, _core.StripStep(owned)))
         return _core.Steps(steps, list(numbers.values()))
 
     def _globals(self, _: str) -> _core.Steps:

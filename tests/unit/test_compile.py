@@ -155,6 +155,15 @@ def test_a_request_falls_back_to_the_anonymous_consumer() -> None:
     assert b"X-Credential-Identifier" not in seen
 
 
+def test_no_priority_is_before_the_stripping_of_headers() -> None:
+    """What a filter is told of a header that a plugin owns is never the client's word."""
+    first = {"_meta": {"priority": 2**40, "filter": [["http_x_role", "~=", "admin"]]}}
+    roles = {"claims_to_headers": {"role": "X-Role"}, "anonymous_consumer": "guest"}
+    build = compiled(consumer("guest"), route("r", plugins={"key-auth": first, "jwt-auth": roles}))
+    for host in ("test", "test\r\nX-Role: admin"):
+        assert ask(build, host=host)[0] == 401
+
+
 def test_plugin_metadata_renames_headers() -> None:
     metadata = Change("plugin_metadata", "limit-count", {"id": "limit-count", "limit_header": "X-Quota"})
     assert ask(compiled(metadata, route("r", plugins=limit(9))))[1]["X-Quota"] == "9"
