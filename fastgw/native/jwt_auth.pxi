@@ -91,7 +91,10 @@ cdef int jwt_locate(Exchange* x, const JwtAuthConf* c, Span* token) noexcept nog
     count = arg_find(x, c.query, c.query_len, token)
     if count:
         return JWT_OK if count == 1 else JWT_REPEATED
-    return JWT_OK if cookie_find(x, c.cookie, c.cookie_len, token) else JWT_NO_TOKEN
+    count = cookie_find(x, c.cookie, c.cookie_len, token)
+    if count:
+        return JWT_OK if count == 1 else JWT_REPEATED
+    return JWT_NO_TOKEN
 
 
 cdef inline CredentialC* jwt_holds(const SnapshotC* snapshot, const TokenEntry* entry, int64_t now) noexcept nogil:

@@ -127,16 +127,26 @@ cdef bint cookie_span(const char* p, const char* end, const char* name, uint32_t
     return False
 
 
-cdef bint cookie_find(const Exchange* x, const char* name, uint32_t n, Span* value) noexcept nogil:
+cdef uint32_t cookie_find(const Exchange* x, const char* name, uint32_t n, Span* value) noexcept nogil:
+    # How often the request has the cookie, in however many fields; value of the first.
+    cdef uint32_t count = 0
     cdef uint32_t i
     cdef const Field* f
-    cdef Span pair
+    cdef const char* p
+    cdef const char* end
+    cdef Span pair, found
     for i in range(x.head.n):
         f = &x.head.fields[i]
-        if f.id == FIELD_COOKIE and cookie_span(
-                x.bytes.p + f.value, x.bytes.p + f.value + f.value_len, name, n, &pair, value):
-            return True
-    return False
+        if f.id != FIELD_COOKIE:
+            continue
+        p = x.bytes.p + f.value
+        end = p + f.value_len
+        while cookie_span(p, end, name, n, &pair, &found):
+            count += 1
+            if count == 1:
+                value[0] = found
+            p = pair.p + pair.n
+    return count
 
 
 cdef bint var_value(const Exchange* x, const VarPart* part, Span* out) noexcept nogil:
@@ -184,7 +194,7 @@ cdef bint var_value(const Exchange* x, const VarPart* part, Span* out) noexcept 
     elif part.id == VAR_ARG:
         return arg_find(x, part.text, part.len, out) > 0
     elif part.id == VAR_COOKIE:
-        return cookie_find(x, part.text, part.len, out)
+        return cookie_find(x, part.text, part.len, out) > 0
     return out.n > 0
 
 

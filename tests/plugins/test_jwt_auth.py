@@ -130,6 +130,10 @@ def test_what_is_there_twice_is_refused(gateway: Gateway) -> None:
         (f"/plain?jwt={good}&jwt=x", ()),
         (f"/plain?jwt={good}&j%77t=x", ()),
         (f"/plain?jwt&jwt={good}", ()),
+        ("/plain", (f"Cookie: jwt={good}; jwt={good}",)),
+        ("/plain", (f"Cookie: jwt={good};a=1;jwt=x",)),
+        ("/plain", (f"Cookie: jwt={good}", "Cookie: jwt=x")),
+        ("/plain", (f"Cookie: jwt=; jwt={good}",)),
     ):
         assert refused(ask(gateway, target, *fields)), (target, fields)
 
@@ -175,6 +179,9 @@ def test_credentials_stay_unless_they_are_hidden(gateway: Gateway) -> None:
             seen = ask(gateway, f"/{route}", f"Cookie: a=1; jwt={text}; b=x/y")
             assert ("Cookie: a=1; b=x/y\r\n" in seen.sent, text in seen.sent) == (True, False)
             assert "Cookie" not in ask(gateway, f"/{route}", f"Cookie: jwt={text}").sent
+    twice = ask(gateway, "/guesthide", f"Cookie: jwt={good}; a=1", "Cookie: b=2; jwt=x; jwt=y").sent
+    assert "X-Consumer-Username: guest\r\n" in twice
+    assert ("Cookie: a=1; b=2\r\n" in twice, "jwt=" in twice) == (True, False)
 
 
 # -- verification, in APISIX's order ---------------------------------------------------------------
