@@ -399,6 +399,7 @@ class JwtAuthStep(Step):
         hide_credentials: bool = False,
         realm: str = "jwt",
         anonymous: Credential | None = None,
+        fallback: bool = False,
         rules: JwtClaims | None = None,
         store: bool = False,
     ) -> None: ...

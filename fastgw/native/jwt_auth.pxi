@@ -2,6 +2,7 @@
 # consumer. Texts and order are APISIX's (DESIGN section 5); the reason goes to the log only.
 
 cdef struct JwtAuthConf:
+    AuthConf auth
     const char* header          # lower case
     uint32_t header_len
     const char* query
@@ -10,12 +11,9 @@ cdef struct JwtAuthConf:
     uint32_t cookie_len
     const char* key_claim
     uint32_t key_claim_len
-    const char* challenge       # the WWW-Authenticate line
-    uint32_t challenge_len
     uint32_t required           # JwtClaim bits
     bint listed_only            # claims_to_verify given: others are not checked
     bint hide
-    CredentialC* anonymous      # NULL: refuse
     const ClaimRules* rules     # NULL: none
     const JsonText* asked       # the claims that they are about
     uint32_t n_asked
@@ -36,19 +34,18 @@ cdef int jwt_signed(Exchange* x, const JwtToken* token, const VerifyKey* key) no
 
 cdef class JwtAuthStep(Step):
     """jwt-auth of one route. `claims`: None, or the claims_to_verify; `anonymous`: the Credential of the fallback consumer;
-    `rules`: what else is done with claims; `store`: whether Python plugins may read them."""
+    `fallback`: one is named; `rules`: what else is done with claims; `store`: whether Python plugins may read them."""
     cdef JwtAuthConf conf
     cdef list held
-    cdef Credential anonymous
     cdef JwtClaims rules
 
     def __init__(self, *, str header="authorization", str query="jwt", str cookie="jwt", str key_claim="key",
-                 claims=None, bint hide_credentials=False, str realm="jwt", Credential anonymous=None,
+                 claims=None, bint hide_credentials=False, str realm="jwt", Credential anonymous=None, bint fallback=False,
                  JwtClaims rules=None, bint store=False):
         raw = [header.lower().encode(), query.encode(), cookie.encode(), key_claim.encode(),
                f'WWW-Authenticate: Bearer realm="{realm}"\r\n'.encode()]
-        self.held = raw
-        self.anonymous = anonymous
+        self.held = [*raw, anonymous]
+        auth_set(&self.conf.auth, raw[4], anonymous, fallback)
         self.conf.header = <bytes>raw[0]
         self.conf.header_len = len(raw[0])
         self.conf.query = <bytes>raw[1]
@@ -58,13 +55,9 @@ cdef class JwtAuthStep(Step):
         self.conf.cookie_len = len(raw[2])
         self.conf.key_claim = <bytes>raw[3]
         self.conf.key_claim_len = len(raw[3])
-        self.conf.challenge = <bytes>raw[4]
-        self.conf.challenge_len = len(raw[4])
         self.conf.listed_only = bool(claims)
         self.conf.required = (JWT_EXP if claims and "exp" in claims else 0) | (JWT_NBF if claims and "nbf" in claims else 0)
         self.conf.hide = hide_credentials
-        if anonymous is not None:
-            self.conf.anonymous = &anonymous.c
         self.rules = rules
         if rules is not None:
             self.conf.rules = &rules.c
@@ -227,8 +220,7 @@ cdef inline int jwt_admit(
     if verdict == JWT_OK and (c.rules != NULL or c.store):
         verdict = jwt_take_claims(x, c, token, credential.leeway)
     if verdict == JWT_OK:
-        x.credential = credential
-        x.consumer = credential.consumer
+        auth_pass(x, credential)
     return verdict
 
 
@@ -293,13 +285,7 @@ cdef int step_jwt_auth(Exchange* x, void* p) noexcept nogil:
         jwt_hide(x, c)
     if verdict == JWT_OK:
         return STEP_NEXT
-    if c.anonymous != NULL:
-        x.credential = c.anonymous
-        x.consumer = c.anonymous.consumer
-        return STEP_NEXT
-    buf_put(&x.down_extra, c.challenge, c.challenge_len)
-    reply_message(x, 401, jwt_message(verdict), jwt_reason(verdict))
-    return STEP_REPLY
+    return auth_refuse(x, &c.auth, jwt_message(verdict), jwt_reason(verdict))
 
 
 cdef void jwt_hide(Exchange* x, const JwtAuthConf* c) noexcept nogil:

@@ -107,6 +107,7 @@ class JwtAuth(Plugin):
             hide_credentials=conf.hide_credentials,
             realm=conf.realm,
             anonymous=env.anonymous(name) if name is not None else None,
+            fallback=name is not None,
             rules=_rules(conf),
             store=conf.store_in_ctx,
         )

@@ -9,6 +9,7 @@ import pytest
 from tests.plugins.mirror import ask, consumer, mirror
 from tests.support.gateway import Gateway
 from tests.support.signing import signed
+from tests.support.tokens import token
 from tests.support.wire import Address
 
 LABEL = {"labels": {"custom_id": "cid-kim"}}
@@ -16,12 +17,14 @@ SIDES: dict[str, dict[str, Any]] = {
     "key-auth": {"key": "kim-key"},
     "basic-auth": {"username": "kim", "password": "pw"},
     "hmac-auth": {"key_id": "kim-id", "secret_key": "kim-secret"},
+    "jwt-auth": {"key": "kim-jwt", "secret": "kim-jwt-secret-of-enough-bytes-0"},
 }
 NAMES = tuple(SIDES)
 REFUSALS = {
     "key-auth": ('apikey realm="key"', b'{"message":"Invalid API key in request"}\n'),
     "basic-auth": ('Basic realm="basic"', b'{"message":"Invalid user authorization"}\n'),
     "hmac-auth": ('hmac realm="hmac"', b'{"message":"client request can\'t be validated"}\n'),
+    "jwt-auth": ('Bearer realm="jwt"', b'{"message":"Invalid user key in JWT token"}\n'),
 }
 FORGED = [
     f"{spelling}: forged"
@@ -36,6 +39,8 @@ def shows(name: str, target: str) -> list[str]:
         return ["apikey: kim-key"]
     if name == "basic-auth":
         return ["Authorization: Basic a2ltOnB3"]
+    if name == "jwt-auth":
+        return [f"Authorization: Bearer {token(SIDES[name]['key'], SIDES[name]['secret'])}"]
     return signed(target)
 
 
@@ -120,8 +125,12 @@ def test_an_unresolved_reference_is_never_a_credential(directory: Path) -> None:
         consumer("ann", ("k", {"key-auth": {"key": reference}})),
         consumer("bob", ("b", {"basic-auth": {"username": "bob", "password": reference}})),
         consumer("cid", ("h", {"hmac-auth": {"key_id": "cid-id", "secret_key": reference}})),
+        consumer("dan", ("j", {"jwt-auth": {"key": "dan-key", "secret": reference}})),
+        consumer("eve", ("j", {"jwt-auth": {"key": reference, "secret": "eve-secret-of-enough-bytes-00000"}})),
     ]
     with mirror() as upstream, Gateway(directory, config(upstream.address, people)) as gateway:
+        for key, secret in (("dan-key", reference), (reference, "eve-secret-of-enough-bytes-00000")):
+            assert ask(gateway, "/jwt-auth", f"Authorization: {token(key, secret)}").body == REFUSALS["jwt-auth"][1]
         assert ask(gateway, "/key-auth", f"apikey: {reference}").status == 401
         # bob:$env://FASTGW_TEST_IS_NOT_SET
         assert ask(gateway, "/basic-auth", "Authorization: Basic Ym9iOiRlbnY6Ly9GQVNUR1dfVEVTVF9JU19OT1RfU0VU").status == 401
