@@ -185,6 +185,11 @@ cdef void hmac_put_target(const Exchange* x, Buf* out) noexcept nogil:
     buf_byte(out, c"\n")
 
 
+cdef inline bint hmac_nominated(const Field* f) noexcept nogil:
+    # Whether a Connection field, which anybody may have put in, keeps it from the upstream: then it is not there.
+    return f.id == FIELD_OTHER and f.flags & (FIELD_DROP | FIELD_HIDDEN) == FIELD_DROP
+
+
 cdef int hmac_text(const Exchange* x, const HmacFields* fields, Buf* out) noexcept nogil:
     # What was signed.
     cdef const char* p = fields.headers.p
@@ -206,7 +211,7 @@ cdef int hmac_text(const Exchange* x, const HmacFields* fields, Buf* out) noexce
             hmac_put_target(x, out)
             continue
         f = header_find(x, name.p, name.n, &count)
-        if f == NULL:
+        if f == NULL or hmac_nominated(f):
             continue
         if count > 1:
             return HMAC_TWICE

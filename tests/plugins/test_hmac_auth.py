@@ -160,6 +160,17 @@ def test_a_signed_field_is_there_once(directory: Path) -> None:
         assert ask(gateway, "/hmac", *fields, "X-Unsigned: 1", "X-Unsigned: 2").status == 200
 
 
+def test_a_signed_field_reaches_the_upstream(directory: Path) -> None:
+    """Who caught a signed request could name a signed field in Connection, by which it would stay here."""
+    with mirror() as upstream, Gateway(directory, config(upstream.address)) as gateway:
+        fields = signed("/hmac", "X-Amount: 5", "Cookie: a=1")
+        for nominated in ("X-Amount", "x-amount, close", "x-other, X-AMOUNT"):
+            assert refuses(ask(gateway, "/hmac", *fields, f"Connection: {nominated}")), nominated
+        for nominated in ("Authorization", "Date", "Cookie", "X-Other"):  # which never stay here, or are not signed
+            sent = ask(gateway, "/hmac", *fields, f"Connection: {nominated}").sent
+            assert all(f"{field}\r\n" in sent for field in fields), nominated
+
+
 def test_what_is_signed_of_a_target(directory: Path) -> None:
     """The path in its normal form, by which it was routed; the query as it came."""
     with mirror() as upstream, Gateway(directory, config(upstream.address)) as gateway:
