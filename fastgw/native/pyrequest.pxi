@@ -144,7 +144,7 @@ cdef class Request:
 
     def fields(self, str name not None) -> list[tuple[str, str]]:
         """Every request header of that name, in any spelling that upstreams may take for it: what steps have set, else those
-        that the client sent and no step took out."""
+        that the client sent, may say, and no step took out."""
         cdef Exchange* x = self.alive()
         cdef bytes raw = name.encode("latin-1")
         cdef const char* base = x.bytes.p
@@ -163,7 +163,7 @@ cdef class Request:
             return found
         for i in range(x.head.n):
             f = &x.head.fields[i]
-            if f.name_len == len(raw) and not f.flags & FIELD_HIDDEN and same_name(base + f.name, raw, len(raw)):
+            if f.name_len == len(raw) and same_name(base + f.name, raw, len(raw)) and field_told(x, f):
                 found.append(((base + f.name)[:f.name_len].decode("latin-1"), (base + f.value)[:f.value_len].decode("latin-1")))
         return found
 

@@ -82,8 +82,8 @@ cdef const Field* header_find(const Exchange* x, const char* name, uint32_t n, u
 
 cdef bint header_now(const Exchange* x, const char* name, uint32_t n, Span* value) noexcept nogil:
     # What the upstream would be told under that name, as far as steps had a hand in it: what one set, who the request is from,
-    # nothing of what one took out; else what the client sent first. So a client's word never stands for what a step has put in
-    # its place.
+    # nothing of what one took out; else what the client sent first, if it may say so (field_told). So a client's word never
+    # stands for what a step has put in its place, nor for what the gateway says of the client.
     cdef const Field* f
     cdef uint32_t i
     if extra_find(&x.up_extra, name, n, value):
@@ -92,7 +92,7 @@ cdef bint header_now(const Exchange* x, const char* name, uint32_t n, Span* valu
         return True
     for i in range(x.head.n):
         f = &x.head.fields[i]
-        if f.name_len == n and not f.flags & FIELD_HIDDEN and same_name(x.bytes.p + f.name, name, n):
+        if f.name_len == n and same_name(x.bytes.p + f.name, name, n) and field_told(x, f):
             value.p = x.bytes.p + f.value
             value.n = f.value_len
             return True
@@ -207,7 +207,7 @@ cdef void put_request_uri(const Exchange* x, Buf* out) noexcept nogil:
 
 
 cdef bint field_told(const Exchange* x, const Field* f) noexcept nogil:
-    # Whether a condition may look at it: not at what a step took out, at what only a trusted proxy may say of its client, or at
+    # Whether steps may look at it: not at what a step took out, at what only a trusted proxy may say of its client, or at
     # the twin of a known field in another spelling. These do not reach an upstream either, which might then see another value.
     cdef bint folded
     if f.flags & FIELD_HIDDEN:

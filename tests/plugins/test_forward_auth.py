@@ -73,6 +73,33 @@ def test_it_is_told_of_the_consumer_and_not_of_hidden_credentials(directory: Pat
         assert dict(fields(asked))["x-forwarded-uri"] == "/a"
 
 
+def test_what_a_client_says_of_its_address_is_not_passed_on(directory: Path) -> None:
+    names = ("X-Real-IP", "X-Forwarded-For", "X-Forwarded-Port", "Forwarded", "X-Forwarded-Client-Cert")
+    conf = {"request_headers": [*names, "X-One"], "extra_headers": {"X-Said": "$http_x_real_ip$http_x_forwarded_for"}}
+    forged = [spelling + ": 6.6.6.6" for name in names for spelling in (name, name.replace("-", "_"))]
+    for trusted in ((), ("127.0.0.1",)):
+        value = directory / str(len(trusted))
+        value.mkdir()
+        with mirror() as upstream, Auth() as auth:
+            made = config(upstream.address, auth.address, trusted_addresses=list(trusted), **conf)
+            with Gateway(value, made) as gateway:
+                assert ask(gateway, "/a", *forged, "X-One: 1").status == 200
+            got = fields(auth.asked[0])
+            assert ("x-one", "1") in got
+            assert ("6.6.6.6" in str(got)) is bool(trusted)
+
+
+def test_a_client_cannot_take_out_what_the_answer_says(directory: Path) -> None:
+    with (
+        mirror() as upstream,
+        Auth(answer("X-User: ann")) as auth,
+        Gateway(directory, config(upstream.address, auth.address, upstream_headers=["X-User"])) as gateway,
+    ):
+        for nominated in ("X-User", "x-user, X_User"):
+            got = ask(gateway, "/a", f"Connection: {nominated}", "X-User: forged")
+            assert ("X-User: ann\r\n" in got.sent, "forged" in got.sent) == (True, False)
+
+
 @pytest.mark.parametrize("target", ["/a%0d%0aX-Injected:%201", "/a?v=%0d%0aX-Injected:%201"])
 def test_a_variable_injects_no_header(directory: Path, target: str) -> None:
     conf = {"extra_headers": {"X-Uri": "$uri", "X-V": "$arg_v"}}

@@ -105,6 +105,12 @@ def test_identity_is_the_gateways_word_for_steps_too(name: str) -> None:
     assert known == ("john", [("X-Consumer-Username", "john")], "john")
 
 
+@pytest.mark.parametrize("name", ["X-Real-IP", "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Any", "Forwarded"])
+def test_what_only_a_trusted_proxy_may_say_is_seen_by_nobody(name: str) -> None:
+    forged = tuple(f"{each}: 6.6.6.6".encode() for each in (name, name.lower(), name.replace("-", "_")))
+    assert seen_by(fields=forged, name=name) == (None, [], "")
+
+
 def test_a_request_id_that_is_taken_out_is_not_logged_from_where_it_was(tmp_path: Path) -> None:
     log = os.open(tmp_path / "log", os.O_RDWR | os.O_CREAT)
     out = change(lambda r: r.remove_header("X-Request-Id"))
