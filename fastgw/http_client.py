@@ -19,7 +19,8 @@ __all__ = ["Answer", "Client", "Fields", "UnreachableError", "split_url"]
 
 Fields = list[tuple[str, str]]
 
-MOST_HEAD: Final = 65536  # bytes that an answer may have before its body, interim answers included
+MOST_HEAD: Final = 65536  # bytes that an answer may have beside its body, interim answers included
+CHUNKED: Final = 9  # and that each byte of a body may take on the way, where it comes in chunks
 MOST_BODY: Final = 1048576
 MOST_INTERIM: Final = 16  # answers of status 1xx before the final one
 OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "te", "trailer", "upgrade"})
@@ -30,7 +31,12 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class UnreachableError(FastgwError):
-    """No answer, or none that HTTP allows; the message says why, without a part of what was asked."""
+    """No answer, or none that HTTP allows; the message says why, without a part of what was asked. `status`: that of an answer
+    which broke off behind its head, 0 where there was none."""
+
+    def __init__(self, why: str, status: int = 0) -> None:
+        super().__init__(why)
+        self.status = status
 
 
 class Answer(NamedTuple):
@@ -77,10 +83,11 @@ class Client:
     async def ask(self, method: str, fields: Fields, body: bytes | None = None) -> Answer:
         """One request; the framing is ours. ValueError: a method or field that HTTP does not allow."""
         head = self._head(method, fields, body)
+        seen = _Seen()
         try:
-            return await asyncio.wait_for(self._exchange(head if body is None else head + body), self._timeout)
+            return await asyncio.wait_for(self._exchange(head if body is None else head + body, seen), self._timeout)
         except asyncio.TimeoutError:
-            raise UnreachableError(f"no answer within {self._timeout:g} s") from None
+            raise UnreachableError(f"no answer within {self._timeout:g} s", seen.status) from None
         except (OSError, UnicodeError) as error:  # the latter: a host that no name server takes
             raise UnreachableError(str(error) or type(error).__name__) from None
 
@@ -105,12 +112,12 @@ class Client:
             lines.append("Connection: close")
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
-    async def _exchange(self, request: bytes) -> Answer:
+    async def _exchange(self, request: bytes, seen: "_Seen") -> Answer:
         while True:
             reused = bool(self._free)
             connection = self._free.pop() if reused else await self._connect()
             try:
-                answer = await connection.exchange(request, self._most_body)
+                answer = await connection.exchange(request, self._most_body, seen)
             except _Stale:
                 if reused:
                     continue  # closed by the other side as it idled, before it saw the request
@@ -147,6 +154,12 @@ class Client:
         return self._context
 
 
+class _Seen:
+    """What has come of an answer, for whoever gives up waiting for the rest."""
+
+    status = 0  # of the final answer, when its head is here
+
+
 class _Stale(Exception):  # noqa: N818 (a turn, no error)
     """The connection ended before a byte of the answer."""
 
@@ -161,13 +174,14 @@ class _Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._forget: Any = None
 
-    async def exchange(self, request: bytes, most_body: int) -> Answer:
+    async def exchange(self, request: bytes, most_body: int, seen: _Seen) -> Answer:
         """Sends a request and gives its answer; `reusable` then tells whether another may follow."""
         self.reusable = False
         self._left()
         if self._transport.is_closing():
             raise _Stale
         self._most_body = most_body
+        self._told = seen
         self._seen = self._interim = 0
         self._parser = httptools.HttpResponseParser(self)
         self._begin()
@@ -175,6 +189,9 @@ class _Connection(asyncio.Protocol):
         self._transport.write(request)
         try:
             return await self._waiter
+        except asyncio.CancelledError:
+            self.reusable = False  # the answer may be here, but nobody takes it, nor puts the connection back
+            raise
         finally:
             self._waiter = None
 
@@ -214,8 +231,8 @@ class _Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.reusable = False
             self._fail(f"no HTTP/1.1 answer ({type(error).__name__})")
-        if self._seen > MOST_HEAD and not self._in_body:
-            self._fail("an answer with too long a head")
+        if self._seen > MOST_HEAD + CHUNKED * self._size:
+            self._fail("an answer with too long a head or framing")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.reusable = False
@@ -232,22 +249,29 @@ class _Connection(asyncio.Protocol):
     # what the parser calls
 
     def on_message_begin(self) -> None:
+        if self._waiter is None or self._waiter.done():
+            self.reusable = False  # a second answer to one question, be it a byte of it
+            return
         self._begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_body:
+            return  # a trailer, which says nothing here (RFC 9110 section 6.5.1)
         self._fields.append((name.decode("latin-1"), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
         framed = {name.lower() for name, _ in self._fields} & {"content-length", "transfer-encoding"}
         self._until_close = not framed
         self._in_body = True
+        if (status := self._parser.get_status_code()) >= 200:
+            self._told.status = status
 
     def on_body(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._size > self._most_body:
             self._fail("an answer that is too long")
             return
-        self._body.append(piece)
+        self._body += piece
 
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() < 200:
@@ -259,22 +283,20 @@ class _Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self.reusable = self._parser.should_keep_alive()
             self._finish()
-        else:
-            self.reusable = False  # a second answer to one question
 
     def _begin(self) -> None:
         self._fields: Fields = []
-        self._body: list[bytes] = []
+        self._body = bytearray()
         self._size = 0
         self._in_body = self._until_close = False
 
     def _finish(self) -> None:
         assert self._waiter is not None  # noqa: S101
-        self._waiter.set_result(Answer(self._parser.get_status_code(), self._fields, b"".join(self._body)))
+        self._waiter.set_result(Answer(self._parser.get_status_code(), self._fields, bytes(self._body)))
 
     def _fail(self, why: str) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(UnreachableError(why))
+            self._waiter.set_exception(UnreachableError(why, self._told.status))
 
 
 def split_url(url: str) -> tuple[str, str, int, str, str]:
@@ -284,6 +306,8 @@ def split_url(url: str) -> tuple[str, str, int, str, str]:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ValueError("expected a host, and a port from 1 to 65535 if any") from None
+    if port == 0:
+        raise ValueError("expected a host, and a port from 1 to 65535 if any")
     if parts.scheme not in _DEFAULT_PORTS or not host:
         raise ValueError("expected http:// or https:// and a host")
     if "@" in parts.netloc:

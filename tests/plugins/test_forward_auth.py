@@ -221,6 +221,7 @@ def test_below_300_the_request_passes(directory: Path, status: str) -> None:
         ("uri", "http://h/#s3cret", "expected a URL that can be asked: expected no fragment"),
         ("uri", "http://h/\r\nX: s3cret", "expected a URL that can be asked: "),
         ("uri", "http://h:99999/", "expected a URL that can be asked: expected a host, and a port from 1 to 65535 if any"),
+        ("uri", "http://h:0/", "expected a URL that can be asked: expected a host, and a port from 1 to 65535 if any"),
         ("request_method", "PUT", "matches none of the enum values"),
         ("max_req_body_size", 0, "expected 0 to be at least 1"),
         ("timeout", 0, "expected 0 to be at least 1"),

@@ -3,6 +3,9 @@
 import json
 import socket
 import ssl
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,6 +42,8 @@ BROKEN = {
     "status out of range": b"HTTP/1.1 777 Odd\r\nContent-Length: 0\r\n\r\n",
     "endless head": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 12000,
     "endless interim": b"HTTP/1.1 103 Early\r\nX: y\r\n\r\n" * 3000 + OK,
+    "endless trailers": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n" + b"X: y\r\n" * 12000,
+    "endless trailer": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: " + b"y" * 70000,
     "endless body": b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + b"x" * 2000000,
 }
 
@@ -59,6 +64,10 @@ def test_what_is_no_answer_lets_nobody_in(directory: Path, what: str) -> None:
 GOOD = {
     "interim answers first": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nX-User: no\r\n\r\n" + answer("X-User: ann"),
     "chunks": b"HTTP/1.1 200 OK\r\nX-User: ann\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    "trailers": b"HTTP/1.1 200 OK\r\nX-User: ann\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nX-User: eve\r\n\r\n",
+    "chunks of a byte": b"HTTP/1.1 200 OK\r\nX-User: ann\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + b"1\r\nx\r\n" * 50000
+    + b"0\r\n\r\n",
     "until it closes": b"HTTP/1.1 200 OK\r\nX-User: ann\r\n\r\nabc",
     "HTTP/1.0": b"HTTP/1.0 200 OK\r\nX-User: ann\r\n\r\n",
     "more behind it": answer("X-User: ann") + answer("X-User: eve"),
@@ -219,6 +228,38 @@ def test_connections_are_kept_or_not(directory: Path, keepalive: bool) -> None:
             assert [ask(gateway, "/a").status for _ in range(4)] == [200] * 4
         assert len(auth.received) == (1 if keepalive else 4)
         assert ("connection", "close") not in fields(auth.asked[0]) or not keepalive
+
+
+@pytest.mark.parametrize("more", [b"H", b"HTTP/1.1 200 OK\r\nX-User: eve\r\n", answer("X-User: eve", body=b"long")[:-3]])
+def test_no_question_follows_the_beginning_of_another_answer(directory: Path, more: bytes) -> None:
+    with mirror() as upstream, Auth(answer("X-User: ann") + more) as auth:
+        with Gateway(directory, config(upstream.address, auth.address, upstream_headers=["X-User"])) as gateway:
+            for _ in range(3):
+                got = ask(gateway, "/a")
+                assert (got.status, "X-User: ann\r\n" in got.sent, "eve" in got.sent) == (200, True, False)
+        assert len(auth.received) == 3
+
+
+def test_how_many_connections_are_kept_and_how_long(directory: Path) -> None:
+    together = threading.Barrier(3, timeout=wire.TIMEOUT)
+
+    def respond(request: bytes) -> bytes:
+        if b"/a/together" in request:
+            together.wait()
+        return OK
+
+    with mirror() as upstream, Auth(respond) as auth:
+        value = config(upstream.address, auth.address, keepalive_pool=1, keepalive_timeout=1000)
+        with Gateway(directory, value) as gateway, ThreadPoolExecutor(3) as pool:
+            for connections in (3, 5):  # two of three were not kept
+                asked = [pool.submit(ask, gateway, "/a/together") for _ in range(3)]
+                assert [each.result().status for each in asked] == [200] * 3
+                assert len(auth.received) == connections
+            assert ask(gateway, "/a").status == 200
+            assert len(auth.received) == 5
+            time.sleep(1.3)
+            assert ask(gateway, "/a").status == 200
+            assert len(auth.received) == 6
 
 
 def test_a_kept_connection_that_was_closed_is_replaced(directory: Path) -> None:
