@@ -135,7 +135,7 @@ class _Asker:
             told = self._told(answer)
         except UnreachableError as error:
             self._note(str(error))
-            if conf.allow_degradation:
+            if conf.allow_degradation and error.status < 300:  # a refusal is one however the rest of it went
                 return None
             return _core.Reply(conf.status_on_error, {"error_msg": _phrase(conf.status_on_error)}, reason="forward.unreachable")
         self._note(None)
@@ -165,7 +165,7 @@ class _Asker:
     def _told(self, answer: Answer) -> Fields:
         """What the upstream is to be sent of an answer."""
         if answer.status > 599:
-            raise UnreachableError(f"an answer of status {answer.status}")
+            raise UnreachableError(f"an answer of status {answer.status}", answer.status)
         if answer.status >= 300:
             return []
         return [(name, value) for name in dict.fromkeys(self._conf.upstream_headers) for value in answer.values(name)]

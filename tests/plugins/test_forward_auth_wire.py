@@ -86,6 +86,27 @@ def test_every_lawful_framing_is_an_answer(directory: Path, what: str) -> None:
             assert (got.status, "X-User: ann\r\n" in got.sent, got.sent.count("X-User")) == (200, True, 1)
 
 
+REFUSALS = {
+    "in its body": b"HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\nab",
+    "in a chunk": b"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "as it is too long": b"HTTP/1.1 302 Found\r\nContent-Length: 2000000\r\n\r\n" + b"x" * 2000000,
+    "as it does not end": b"HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\nab",
+    "of no lawful status": b"HTTP/1.1 777 Odd\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("what", REFUSALS)
+def test_a_refusal_that_breaks_off_is_one_still(directory: Path, what: str) -> None:
+    """Whoever can make the other server's answer long or slow, say by a long URL, must not get in by that."""
+    with (
+        mirror() as upstream,
+        Scripted([REFUSALS[what]], keep_open="not end" in what) as auth,
+        Gateway(directory, config(upstream.address, auth.address, allow_degradation=True, timeout=500)) as gateway,
+    ):
+        got = ask(gateway, "/a")
+        assert (got.status, got.body, got.sent) == (403, DOWN, "")
+
+
 def test_a_server_that_is_not_there(directory: Path) -> None:
     (nobody,) = free_addresses(1)
     with mirror() as upstream:
