@@ -83,6 +83,7 @@ def test_the_header_alone_or_behind_bearer(gateway: Gateway, scheme: str) -> Non
     identity = "X-Consumer-Username: john\r\nX-Credential-Identifier: j\r\nX-Consumer-Custom-ID: cid-john\r\n"
     assert identity in good.sent
     assert f"Authorization: {scheme}" in good.sent
+    assert ask(gateway, "/plain", f"authorization: \t {scheme}{john()} ").status == 200  # blanks around are no part of the value
 
 
 @pytest.mark.parametrize("scheme", ["BEARER ", "bEARER ", "Bearer  ", "Bearer", "Bearer\t", "Basic ", "JWT ", "Token "])
@@ -160,6 +161,11 @@ def test_places_claim_and_realm_of_ones_own(gateway: Gateway) -> None:
     assert refused(ask(gateway, "/own", f"X-Token: {john()}"), NO_KEY, "staff only")
 
 
+def test_nobody_is_given_a_token(gateway: Gateway) -> None:
+    """APISIX signed tokens on request once."""
+    assert ask(gateway, "/apisix/plugin/jwt/sign?key=john-key").status == 404
+
+
 # -- what is hidden --------------------------------------------------------------------------------
 
 
@@ -179,6 +185,9 @@ def test_credentials_stay_unless_they_are_hidden(gateway: Gateway) -> None:
             seen = ask(gateway, f"/{route}", f"Cookie: a=1; jwt={text}; b=x/y")
             assert ("Cookie: a=1; b=x/y\r\n" in seen.sent, text in seen.sent) == (True, False)
             assert "Cookie" not in ask(gateway, f"/{route}", f"Cookie: jwt={text}").sent
+    every = ask(gateway, "/hide?jwt=x&a=1", f"Authorization: {good}", "Cookie: jwt=y; b=2", "X-Consumer-Username: z").sent
+    assert every.startswith("GET /hide?a=1 HTTP/1.1\r\n")
+    assert ("Cookie: b=2\r\n" in every, "uthorization" in every, "jwt=" in every) == (True, False, False)
     twice = ask(gateway, "/guesthide", f"Cookie: jwt={good}; a=1", "Cookie: b=2; jwt=x; jwt=y").sent
     assert "X-Consumer-Username: guest\r\n" in twice
     assert ("Cookie: a=1; b=2\r\n" in twice, "jwt=" in twice) == (True, False)
@@ -290,6 +299,25 @@ def test_times_that_are_no_numbers(gateway: Gateway) -> None:
     for name in ("exp", "nbf"):
         for value in ("0", str(int(time.time()) + FAR), None, True, [1], {}):
             assert refused(ask(gateway, "/plain", f"Authorization: {john(expires_in=None, **{name: value})}")), (name, value)
+
+
+def test_times_are_numbers_however_they_are_written(gateway: Gateway) -> None:
+    late = int(time.time()) + FAR
+    for claim, good in (
+        (f'"exp":{late}.5', True),
+        (f'"exp":{late}e0', True),
+        ('"exp":1e15', True),
+        ('"nbf":0.5,"exp":9007199254740991', True),
+        ('"nbf":-1', True),
+        ('"exp":-1', False),
+        ('"exp":0', False),
+        ('"exp":-1.5e300', False),
+        ('"exp":1e400', False),
+        (f'"nbf":{late}.5', False),
+    ):
+        text = signed(f'{{"key":"john-key",{claim}}}'.encode())
+        answer = ask(gateway, "/plain", f"Authorization: {text}")
+        assert answer.status == 200 if good else refused(answer), claim
 
 
 def test_the_grace_period(gateway: Gateway) -> None:

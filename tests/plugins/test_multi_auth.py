@@ -59,6 +59,7 @@ def test_rows_of_the_reference(directory: Path) -> None:
         first = ask(gateway, "/multi", BASIC, "apikey: kim-key")  # both are good: the first in the list decides
         assert "X-Consumer-Username: kim\r\n" in first.sent
         challenges = ['apikey realm="key"', 'Basic realm="basic"', 'Bearer realm="jwt"']
+        assert ask(gateway, f"/multi?jwt={TOKEN}", "Authorization:").body == FAILED  # a place that is there decides
         for fields in ((), ("apikey: no",), ("Authorization: Basic no", "apikey: no"), ("Authorization: Bearer a.b.c",)):
             refused = ask(gateway, "/multi", *fields)
             assert (refused.status, refused.body, refused.sent) == (401, FAILED, "")
