@@ -45,7 +45,8 @@ _KID_BYTES = 256
 _RING_KEYS = 64
 _RSA_BITS = 2048  # RFC 7518 section 3.3
 _RSA_EXPONENT = 65537
-_PUBLIC_TEXTS = (b"-----BEGIN ", b"ssh-rsa ", b"ssh-ed25519 ", b"ecdsa-sha2-")
+_PEM = b"-----BEGIN "  # other text may stand before it
+_SSH = (b"ssh-rsa ", b"ssh-ed25519 ", b"ecdsa-sha2-")
 
 Moment = Annotated[int, Meta(ge=0, le=_LATEST)]
 
@@ -215,7 +216,7 @@ def _secret_faults(secret: str, base64_secret: bool) -> Iterator[Fault]:
         if not key:
             yield Fault(Path(("secret",)), "expected base64 of at least 1 byte", "format")
     # An HS secret that is public text lets anyone who knows the public key sign (algorithm confusion).
-    if key.lstrip().startswith(_PUBLIC_TEXTS):
+    if _PEM in key or key.lstrip().startswith(_SSH):
         message = "expected a shared secret, found the text of a key or certificate; choose its algorithm instead"
         yield Fault(Path(("secret",)), message, "format")
 

@@ -217,6 +217,17 @@ def test_the_text_of_a_public_key_is_no_shared_secret(gateway: Gateway, name: st
             {"algorithm": "HS256", "secret": public(PRIVATE["RS256"].public_key())},
             "failed to check the configuration of plugin jwt-auth",
         ),
+        (
+            {"secret": "Subject: x\n" + public(PRIVATE["RS256"].public_key())},
+            'property "secret" validation failed: expected a shared secret, found the text of a key or certificate',
+        ),
+        (
+            {
+                "secret": base64.b64encode(b"\xef\xbb\xbf" + public(PRIVATE["Ed25519"].public_key()).encode()).decode(),
+                "base64_secret": True,
+            },
+            'property "secret" validation failed: expected a shared secret, found the text of a key or certificate',
+        ),
         ({"algorithm": "ES256K", "secret": "s"}, 'property "algorithm" validation failed'),
         ({"algorithm": "Ed448", "secret": "s"}, 'property "algorithm" validation failed'),
     ],
