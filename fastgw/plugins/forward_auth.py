@@ -23,6 +23,7 @@ __all__ = ["Conf", "ForwardAuth"]
 
 _NO_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
 _MOST_BODY: Final = 2**30
+_SAID: Final = ("content-type", "date", "server")  # of a refusal, by the gateway
 _SENT: Final = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host")
 
 log = logging.getLogger("fastgw.forward-auth")
@@ -173,7 +174,7 @@ class _Asker:
     def _denied(self, answer: Answer) -> _core.Reply:
         headers: Fields = []
         for name in dict.fromkeys((*self._conf.client_headers, *(("Content-Encoding",) if answer.body else ()))):
-            if name.lower() != "content-type" and not any(name.lower() == other.lower() for other, _ in headers):
+            if name.lower() not in _SAID and not any(name.lower() == other.lower() for other, _ in headers):
                 headers += [(name, value) for value in answer.values(name)]
         type_ = next(iter(answer.values("Content-Type")), "")
         if not (type_ and type_.isascii() and type_.isprintable()):

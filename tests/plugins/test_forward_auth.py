@@ -165,8 +165,10 @@ def test_a_refusal_is_the_answer(directory: Path, status: str) -> None:
         "Content-Type: text/html",
         "Set-Cookie: a",
         "Set-Cookie: b",
+        "Date: stale",
+        "Server: theirs",
     )
-    conf = {"client_headers": ["location", "WWW-Authenticate", "Set-Cookie", "X-Missing", "Content-Type"]}
+    conf = {"client_headers": ["location", "WWW-Authenticate", "Set-Cookie", "X-Missing", "Content-Type", "Date", "server"]}
     log = directory / "access.log"
     with mirror() as upstream, Auth(answer(*fields_, status=status, body=b"<no>")) as auth:
         value = config(upstream.address, auth.address, access_log={"path": str(log)}, **conf)
@@ -178,6 +180,9 @@ def test_a_refusal_is_the_answer(directory: Path, status: str) -> None:
             assert got.header("Set-Cookie") == ["a", "b"]
             assert got.header("Content-Type") == ["text/html"]
             assert got.header("X-Other") == []
+            assert [len(got.header(name)) for name in ("Date", "Server")] == [1, 1]
+            assert "stale" not in got.head
+            assert "theirs" not in got.head
             assert ask(gateway, "/a").status == int(status[:3])  # and the connection to the other server is of use still
         assert len(auth.asked) == 2
         assert len(auth.received) == 1
