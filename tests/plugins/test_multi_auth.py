@@ -154,6 +154,27 @@ def test_a_member_that_waits_for_the_body(directory: Path) -> None:
             assert (refused.status, refused.body, len(refused.header("WWW-Authenticate"))) == (401, FAILED, 2)
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_was_too_large_for_one_member_is_whole_for_the_next(directory: Path, chunked: bool) -> None:
+    hal = consumer("hal", ("h", {"hmac-auth": {"key_id": "kim-id", "secret_key": "kim-secret"}}))
+    body = bytes(range(256)) * 200
+    sizes = [{"hmac-auth": {"validate_request_body": True, "max_req_body_size": size}} for size in (9, len(body))]
+    framed = b"".join(b"800\r\n%b\r\n" % body[at : at + 0x800] for at in range(0, len(body), 0x800)) + b"0\r\n\r\n"
+    with mirror() as upstream:
+        value = config(upstream.address)
+        value["consumers"].append(hal)
+        value["routes"] += routes(upstream.address, body=[*sizes, {"key-auth": {}}])
+        with Gateway(directory, value) as gateway:
+            for told, name in ((body, "hal"), (b"another", "kim")):
+                framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
+                proof = (f"Digest: {digest(told)}", *signed("/body", method="POST"), "apikey: kim-key", framing)
+                head = "\r\n".join(["POST /body HTTP/1.1", "Host: test", "Connection: close", *proof, "", ""]).encode()
+                whole = head + (framed if chunked else body)
+                got = parse(wire.raw(gateway.data, wire.cut(whole, len(head), len(head) + 5, len(head) + 3000)))
+                assert (got.status, f"X-Consumer-Username: {name}\r\n" in got.sent) == (200, True)
+                assert got.body.endswith(b"\r\n\r\n" + body)
+
+
 def test_headers_that_a_member_may_set_are_never_the_clients(directory: Path) -> None:
     members = [{"key-auth": {}}, {"jwt-auth": {"claims_to_headers": {"role": "X-Role"}}}]
     token = make({"key": "jo-key", "role": "boss"}, SECRET.encode(), "HS256")
