@@ -1,4 +1,7 @@
-"""Tokens signed by private keys: verified each time (cold), and remembered. Only peers that know the algorithm take part."""
+"""Tokens signed by private keys: verified each time (cold), and remembered. Only peers that know the algorithm take part.
+
+Cold is many tokens in rotation: of one that many requests bear at once a slow signature is verified once.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ PEERS = {  # besides fastgw; HAProxy 2.6 knows no EdDSA
     "ES256": "nginx-plain haproxy-jwt envoy-jwt",
     "EdDSA": "nginx-plain envoy-jwt",
 }
+COLD = 1024  # tokens in rotation: no two of 64 requests at once bear the same
 TOLD = {"RS256": "RS256 (2,048 bits)", "ES256": "ES256 (P-256)", "EdDSA": "EdDSA (Ed25519)"}
 
 
@@ -28,8 +32,8 @@ def job(usual: Job, algorithm: str) -> Job:
     return replace(usual, consumers=tuple(signing(one, algorithm) for one in (ORDINARY, LIMITED)))
 
 
-def asking(algorithm: str) -> Asking:
-    return Asking(tokens=lambda: [good(signing(ORDINARY, algorithm))])
+def asking(algorithm: str, tokens: int = 1) -> Asking:
+    return Asking(tokens=lambda: [good(signing(ORDINARY, algorithm), jti=f"{n:04}") for n in range(tokens)])
 
 
 def cold(algorithm: str) -> Scenario:
@@ -37,8 +41,8 @@ def cold(algorithm: str) -> Scenario:
     others = [name for name in peers.split() if name != "nginx-plain"]
     return Scenario(
         name=f"jwt-{algorithm.lower()}",
-        about=f"as jwt-limit, with a token of {TOLD[algorithm]}, verified each time",
-        entries=entries(f"fastgw {peers}", job(WITH_GATEWAYS, algorithm), asking(algorithm)),
+        about=f"as jwt-limit, with {COLD:,} tokens of {TOLD[algorithm]} in rotation, verified each time",
+        entries=entries(f"fastgw {peers}", job(WITH_GATEWAYS, algorithm), asking(algorithm, COLD)),
         targets=tuple(at_most(name, None) for name in ("nginx-plain", *others)),
     )
 
@@ -48,7 +52,7 @@ def remembered(algorithm: str) -> Scenario:
     usual = job(WITH_GATEWAYS, algorithm)
     return Scenario(
         name=f"jwt-{algorithm.lower()}-cached",
-        about=f"as jwt-{algorithm.lower()}, with fastgw's and Envoy's caches of verified tokens on; fastgw-uncached: without",
+        about=f"as jwt-{algorithm.lower()}, with one token, and with fastgw's and Envoy's caches of verified tokens on; fastgw-uncached: without",
         entries=(
             Entry("fastgw", "fastgw", job(REMEMBERING, algorithm), asks),
             Entry("fastgw-uncached", "fastgw", usual, asks),
