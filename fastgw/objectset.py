@@ -17,6 +17,7 @@ from fastgw.schema.yaml_text import write_yaml
 
 __all__ = [
     "LISTS",
+    "MAX_COUNT",
     "MISSING",
     "TIMES",
     "Item",
@@ -41,6 +42,7 @@ LISTS: Final = tuple(name for name in KINDS if name != "credentials")
 TIMES: Final = ("create_time", "update_time")
 _INDEXES: Final = ("createdIndex", "modifiedIndex")  # of APISIX's items; the store keeps its own
 _VERSION: Final = "_conf_version"
+MAX_COUNT: Final = 2**53  # what every JSON reader can hold
 _BETWEEN: Final = "/credentials/"
 _NOT_SERVED: Final = frozenset({"protos", "secrets", "stream_routes"}.difference(LISTS))
 MISSING: Final[Any] = object()
@@ -103,6 +105,9 @@ def faults_of_lists(data: Mapping[str, Any]) -> Iterator[Fault]:
         if version_of(name) is not None:
             if isinstance(value, bool) or not isinstance(value, int):
                 yield Fault(Path((name,)), f"expected int, found {type_name(value)}", apisix=f"{name} must be a number")
+            elif not 0 <= value < MAX_COUNT:
+                said = "greater than or equal to (0)" if value < 0 else f"less than ({MAX_COUNT})"
+                yield Fault(Path((name,)), f"expected 0 to {MAX_COUNT - 1}, found {value}", apisix=f"{name} must be {said}")
         elif name in _NOT_SERVED:
             if value != []:
                 yield Fault(Path((name,)), "not available in this release; expected no objects here", "unsupported")

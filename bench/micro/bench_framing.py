@@ -6,6 +6,7 @@ from bench.micro.bench_head import HEAD
 from bench.micro.duel import Job, Side, between
 from fastgw import _core
 from tests.oracle import head as oracle
+from tests.oracle import uri_target
 
 MATCH = oracle.REQUEST.match(HEAD)
 assert MATCH is not None
@@ -20,8 +21,8 @@ def rival() -> Verdict:
     framing = oracle.length_and_coding(LINES, FIELDS, 1)
     options = oracle.connection_options(FIELDS)
     assert len(hosts) == 1
-    assert oracle.valid_authority(hosts[0])
-    assert oracle.valid_target(b"GET", MATCH[2])
+    assert uri_target.valid_authority(hosts[0])
+    assert uri_target.valid_target(b"GET", MATCH[2])
     assert framing is not None
     assert options is not None
     keeps = b"close" not in options

@@ -52,7 +52,7 @@ def remembered(algorithm: str) -> Scenario:
     usual = job(WITH_GATEWAYS, algorithm)
     return Scenario(
         name=f"jwt-{algorithm.lower()}-cached",
-        about=f"as jwt-{algorithm.lower()}, with one token, and with fastgw's and Envoy's caches of verified tokens on; fastgw-uncached: without",
+        about=f"as jwt-{algorithm.lower()}, of one token, fastgw and Envoy remembering it; fastgw-uncached: not",
         entries=(
             Entry("fastgw", "fastgw", job(REMEMBERING, algorithm), asks),
             Entry("fastgw-uncached", "fastgw", usual, asks),

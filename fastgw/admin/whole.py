@@ -8,7 +8,7 @@ The checks are those of single writes. A rehearsal is the same transaction, undo
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from fastgw import objectset
 from fastgw.admin import messages, redact, validate
@@ -16,14 +16,13 @@ from fastgw.admin.envelope import Failure
 from fastgw.admin.kinds import RESOURCES
 from fastgw.admin.resource import Object, forbid_times
 from fastgw.errors import Fault, Path
-from fastgw.objectset import LISTS, TIMES, Item
+from fastgw.objectset import LISTS, MAX_COUNT, TIMES, Item
 from fastgw.schema.kinds import KINDS
 from fastgw.store import Edits, Row, Store, View
 
 __all__ = ["Outcome", "Plan", "Problem", "Refused", "Wanted", "apply", "judge"]
 
 Key = tuple[str, str]
-MAX_COUNT: Final = 2**53  # what every JSON reader can hold
 
 
 @dataclass(frozen=True)

@@ -338,11 +338,12 @@ def test_the_counts(fresh: Set) -> None:
     assert fresh.objects() == {}
 
 
-@pytest.mark.parametrize("count", ["x", True, 1.5, 2**53])
+@pytest.mark.parametrize("count", ["x", True, 1.5, 2**53, -1])
 def test_a_count_is_a_number(whole: Set, count: Any) -> None:
     answer = whole.put({"routes_conf_version": count})
     assert answer.status == 400
     assert answer.body["error_msg"].startswith("routes_conf_version must be ")
+    assert whole.admin.call("POST", "/configs/validate", {"routes_conf_version": count}).status == 400
 
 
 def test_what_is_served_already_is_not_judged_again_but_its_times_are(whole: Set) -> None:
