@@ -4,7 +4,6 @@ import json
 import socket
 import ssl
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tests.support import wire
 from tests.support.certificates import certificate
 from tests.support.gateway import Gateway, free_addresses
 from tests.support.upstreams import Scripted, Upstream
+from tests.support.waiting import until
 
 
 def post(gateway: Gateway, body: bytes, *lines: str, framed: str | None = None) -> Answer:
@@ -270,7 +270,7 @@ def test_how_many_connections_are_kept_and_how_long(directory: Path) -> None:
         return OK
 
     with mirror() as upstream, Auth(respond) as auth:
-        value = config(upstream.address, auth.address, keepalive_pool=1, keepalive_timeout=1000)
+        value = config(upstream.address, auth.address, keepalive_pool=1, keepalive_timeout=3000)
         with Gateway(directory, value) as gateway, ThreadPoolExecutor(3) as pool:
             for connections in (3, 5):  # two of three were not kept
                 asked = [pool.submit(ask, gateway, "/a/together") for _ in range(3)]
@@ -278,7 +278,7 @@ def test_how_many_connections_are_kept_and_how_long(directory: Path) -> None:
                 assert len(auth.received) == connections
             assert ask(gateway, "/a").status == 200
             assert len(auth.received) == 5
-            time.sleep(1.3)
+            until(lambda: auth.open == 0, "the kept connection is closed when its time is over")
             assert ask(gateway, "/a").status == 200
             assert len(auth.received) == 6
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from fastgw.plugins.jwt_keys import verifier
-from tests.plugins.mirror import ask, consumer, mirror
+from tests.plugins.mirror import ask, consumer
 from tests.support.gateway import Gateway
 from tests.support.upstreams import Answering
 
@@ -110,12 +110,6 @@ def by_joserfc(name: str, claims: dict[str, Any]) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # RFC 9864 would rather have the curve's name
         return joserfc.jwt.encode({"alg": algorithm(name)}, claims, key, algorithms=[algorithm(name)])
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[Answering]:
-    with mirror() as upstream:
-        yield upstream
 
 
 @pytest.fixture(scope="module")

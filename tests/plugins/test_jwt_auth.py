@@ -51,12 +51,6 @@ def config(upstream: Address, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def up() -> Iterator[Answering]:
-    with mirror() as upstream:
-        yield upstream
-
-
-@pytest.fixture(scope="module")
 def gateway(up: Answering, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     directory = tmp_path_factory.mktemp("jwt")
     log = {"path": str(directory / "access.log")}

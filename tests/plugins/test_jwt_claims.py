@@ -30,12 +30,6 @@ CONFS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def up() -> Iterator[Answering]:
-    with mirror() as upstream:
-        yield upstream
-
-
-@pytest.fixture(scope="module")
 def gateway(up: Answering, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     directory = tmp_path_factory.mktemp("claims")
     node = {"nodes": {str(up.address): 1}}

@@ -33,12 +33,6 @@ ED = pair(ed25519.Ed25519PrivateKey.generate())
 
 
 @pytest.fixture(scope="module")
-def up() -> Iterator[Answering]:
-    with mirror() as upstream:
-        yield upstream
-
-
-@pytest.fixture(scope="module")
 def gateway(up: Answering, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     directory = tmp_path_factory.mktemp("rings")
     config = {

@@ -100,6 +100,11 @@ class Upstream:
 
     # for the test
 
+    @property
+    def open(self) -> int:
+        """Connections that neither side has ended."""
+        return len(self._open)
+
     def wait_for(self, mark: bytes, index: int = 0) -> bytes:
         """What the index-th connection has received, once `mark` is among it."""
 
