@@ -20,7 +20,7 @@ cdef Exchange* exchange_new(Loop* loop, Down* d) noexcept nogil:
 
 
 cdef inline void exchange_clear(Exchange* x) noexcept nogil:
-    # Ready for the next request; small buffers stay. Everything behind `plan` that steps and relays read is named here.
+    # Ready for the next request; small buffers stay. Everything from `plan` to `py` that steps and relays read is named here.
     buf_reset(&x.bytes)
     buf_reset(&x.path)
     buf_reset(&x.host)
@@ -47,7 +47,6 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     x.at = x.at_consumer = x.n_judged = 0
     x.error_body = NULL
     x.verify_rounds = 0
-    x.verified.serial = 0
     x.body = x.answer_body = BODY_NONE
     x.body_left = x.body_bytes = x.answer_left = x.answer_bytes = 0
     x.tries = 0
@@ -58,7 +57,6 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     x.reply_type = NULL
     x.request_id_len = 0
     x.up_head = NULL
-    memset(x.tried, 0, sizeof(x.tried))
 
 
 cdef void exchange_release(Exchange* x) noexcept nogil:

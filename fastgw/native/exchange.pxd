@@ -148,66 +148,47 @@ cdef struct Exchange:
     uint8_t stage               # Stage
     uint8_t waiting             # a step suspended it
     uint8_t delayed             # for a time: it stands in the loop's delays
-    uint32_t delayed_at         # where
+    uint8_t verify_rounds       # how often it waited for a signature
+    uint8_t n_member_refused
+    uint8_t n_holds             # concurrency slots that this request holds, see holds.pxi
+    uint16_t n_judged           # conditions of plugins that it has met, see meta.pxi
     uint16_t at                 # cursor in the plan's (or global) steps
     uint16_t at_consumer        # cursor in the consumer's steps
     resume_fn composite         # of the step that waits for a step of its own: exchange_resume asks it first
-    void* composite_conf
-    # multi-auth
-    uint16_t member             # which one is tried next
-    uint8_t n_member_refused
-    uint32_t members_from       # length of down_extra before the first one
-    uint32_t member_from        # and before the last one that was tried
-    const char* member_refused[MEMBERS_LOGGED]  # their reasons
-    # jwt-auth
-    uint8_t verify_rounds       # how often it waited for a signature
-    Exchange* verify_next       # who waits for the same one
-    Verified verified
-    # _meta
-    uint16_t n_judged           # conditions of plugins that it has met, see meta.pxi
-    Buf judged
     const ErrorBodyConf* error_body     # of the step that runs or waits; NULL: its refusals have their own
     # request body
     uint8_t body                # BodyKind
     uint8_t body_done
     uint8_t replayable          # request and piece are the whole request
     uint8_t gathering           # a step waits for the whole body; what comes of it goes to piece, unframed
-    uint32_t gather_limit       # bytes that the step takes
-    step_fn gather_then         # what goes on then, with gather_conf
-    void* gather_conf
+    # node choice
+    uint8_t fresh               # take no pooled connection: the last one turned out stale
+    uint16_t fail_status        # what the client gets if no try succeeds
+    uint32_t tries
+    NodeC* node
     int64_t body_left
     int64_t body_bytes          # received
-    ChunkDecoder chunks
     Buf request                 # head as sent upstream
     Buf piece                   # first body bytes, framed as sent upstream; kept for a retry
     Buf claims                  # JSON of a token's payload, where jwt-auth keeps it for later plugins
     Buf up_extra                # header lines for the upstream, set by steps
     uint32_t request_id         # offset in up_extra of the id that request-id gave it, for the log
     uint32_t request_id_len     # 0: none
-    # node choice
-    NodeC* node
-    uint32_t tries
-    uint8_t fresh               # take no pooled connection: the last one turned out stale
-    uint16_t fail_status        # what the client gets if no try succeeds
-    uint64_t tried[16]          # NODES_MAX bits
     # answer
     uint8_t answering           # bytes of the final answer went to the client
     uint8_t answer_body         # BodyKind of what the upstream sends
     uint8_t answer_chunked      # we send it chunked
     uint8_t answer_done
     uint8_t up_keep             # the upstream connection may be used again
+    uint8_t informational       # 1xx relayed so far
+    uint8_t filtering           # body_filter steps see the answer's pieces
+    uint8_t piece_last
     uint16_t status             # sent to the client
     uint16_t up_status
     Head* up_head               # the upstream's head, for header_filter steps only; NULL where the gateway answers itself
     const char* up_base         # what its offsets count from
-    uint8_t informational       # 1xx relayed so far
     int64_t answer_left
     int64_t answer_bytes        # body bytes sent to the client
-    ChunkDecoder answer_chunks
-    uint8_t filtering           # body_filter steps see the answer's pieces
-    uint8_t piece_last
-    const char* piece_p         # the piece a body_filter step looks at
-    size_t piece_n
     Buf filtered                # what replaced it
     Buf down_extra              # header lines for the client, set by steps
     Buf reply_body
@@ -215,9 +196,29 @@ cdef struct Exchange:
     const char* refused         # reason for the log, e.g. "jwt.expired"; static text
     # times, ns of CLOCK_MONOTONIC
     uint64_t t_start, t_up, t_up_head
-    uint8_t n_holds             # concurrency slots that this request holds, see holds.pxi
-    Hold holds[HOLDS_MAX]
     PyObject* py                # the Request object while Python plugins know this exchange (a strong reference)
+    # What few requests need, behind the cache lines that all do. Nothing here is cleared between requests: each is written
+    # before it is read, as what stands in front says.
+    uint64_t tried[16]          # NODES_MAX bits: nodes that failed, while `tries` is not 0
+    void* composite_conf        # of `composite`
+    uint32_t delayed_at         # where in the loop's delays
+    uint32_t gather_limit       # bytes that the step takes which waits for the body
+    step_fn gather_then         # what goes on then, with gather_conf
+    void* gather_conf
+    ChunkDecoder chunks         # of a body in chunks
+    ChunkDecoder answer_chunks
+    const char* piece_p         # the piece a body_filter step looks at
+    size_t piece_n
+    # multi-auth
+    uint16_t member             # which one is tried next
+    uint32_t members_from       # length of down_extra before the first one
+    uint32_t member_from        # and before the last one that was tried
+    const char* member_refused[MEMBERS_LOGGED]  # their reasons
+    # jwt-auth, where verify_rounds is not 0
+    Exchange* verify_next       # who waits for the same signature
+    Verified verified
+    Buf judged                  # n_judged conditions of plugins
+    Hold holds[HOLDS_MAX]
 
 cdef enum Stage:
     STAGE_HEAD = 0

@@ -54,10 +54,10 @@ cdef NodeC* balance_pick(Exchange* x) noexcept nogil:
     cdef uint32_t i
     if u.n == 1:
         node = &u.nodes[0]
-        return node if node.pool.resolved and not (x.tried[0] & 1) else NULL
+        return node if node.pool.resolved else NULL
     for i in range(u.n):
         node = &u.nodes[i]
-        if node.weight <= 0 or not node.pool.resolved or x.tried[i >> 6] >> (i & 63) & 1:
+        if node.weight <= 0 or not node.pool.resolved or (x.tries and x.tried[i >> 6] >> (i & 63) & 1):
             continue
         node.current += node.weight
         total += node.weight
@@ -69,7 +69,10 @@ cdef NodeC* balance_pick(Exchange* x) noexcept nogil:
 
 
 cdef inline void balance_mark_tried(Exchange* x) noexcept nogil:
+    # Before the try is counted.
     cdef uint32_t i = <uint32_t>(x.node - x.plan.upstream.nodes)
+    if x.tries == 0:
+        memset(x.tried, 0, sizeof(x.tried))
     x.tried[i >> 6] |= <uint64_t>1 << (i & 63)
 
 
