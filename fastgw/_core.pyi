@@ -493,6 +493,7 @@ class LimitCountStep(Step):
         burst: int | None = None,
         rejected_code: int = 503,
         rejected_body: bytes = b"",
+        pass_on_failure: bool = False,
         quota_headers: bool = True,
         header_names: tuple[str, str, str] = ...,
     ) -> None: ...

@@ -14,7 +14,6 @@ cdef struct LimitConnConf:
     bint is_rule                # one of several: does not count a request for which it has no key or no numbers
     uint64_t delay_ns           # the usual time of a request, in this worker
     bint learns
-    bint pass_on_failure
 
 
 cdef class LimitConnStep(LimitedStep):
@@ -26,7 +25,7 @@ cdef class LimitConnStep(LimitedStep):
     def __init__(self, bytes identity not None, Template key not None, *, Template conn not None, Template burst not None,
                  double delay, bint learns=True, bint is_rule=False, int rejected_code=503, bytes rejected_body=b"",
                  bint pass_on_failure=False):
-        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body)
+        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body, pass_on_failure)
         self.conn = conn
         self.burst = burst
         self.conf.conn = conn.parts
@@ -36,25 +35,7 @@ cdef class LimitConnStep(LimitedStep):
         self.conf.delay_ns = <uint64_t>(delay * 1e9)
         self.conf.learns = learns
         self.conf.is_rule = is_rule
-        self.conf.pass_on_failure = pass_on_failure
         self.bind(step_limit_conn, &self.conf, "access")
-
-
-cdef bint limited_number(Exchange* x, const VarPart* parts, uint32_t n, uint64_t least, uint64_t* out) noexcept nogil:
-    # Whether the text is a whole number from `least` on, of at most 15 digits: clients may have a say in it, and what is no
-    # such number must not switch the limit off.
-    cdef Buf* text = &x.loop.wbuf
-    cdef uint32_t i
-    buf_reset(text)
-    parts_eval(parts, n, x, text)
-    out[0] = 0
-    if text.failed or not 0 < text.len < 16:
-        return False
-    for i in range(text.len):
-        if not 48 <= text.p[i] <= 57:
-            return False
-        out[0] = out[0] * 10 + <uint64_t>(text.p[i] - 48)
-    return out[0] >= least
 
 
 cdef int step_limit_conn(Exchange* x, void* p) noexcept nogil:
@@ -65,7 +46,8 @@ cdef int step_limit_conn(Exchange* x, void* p) noexcept nogil:
     cdef LimKey k
     cdef uint64_t conn, burst
     cdef int64_t n = -1
-    cdef bint known = (limited_number(x, c.conn, c.conn_n, 1, &conn) and limited_number(x, c.burst, c.burst_n, 0, &burst))
+    cdef bint known = (limited_number(x, c.conn, c.conn_n, 1, NUMBER_MOST, &conn)
+                       and limited_number(x, c.burst, c.burst_n, 0, NUMBER_MOST, &burst))
     if not limited_key(x, &c.who, &key) or not known:
         if c.is_rule:
             return STEP_NEXT
@@ -83,10 +65,7 @@ cdef int step_limit_conn(Exchange* x, void* p) noexcept nogil:
             return STEP_NEXT
         if delay_start(x, hold.delay_ns) == 0:
             return STEP_WAIT
-    if c.pass_on_failure:
-        return STEP_NEXT
-    reply_error(x, 500, "failed to limit conn", "limit-conn.failed")
-    return STEP_REPLY
+    return limited_fail(x, &c.who, "failed to limit conn", "limit-conn.failed")
 
 
 cdef void limit_conn_leave(Exchange* x) noexcept nogil:

@@ -1,5 +1,6 @@
 # limit_count: the limit-count plugin's step: one atomic on the shared table, and the quota headers for the client. An edit of
-# the limit keeps what was consumed.
+# the limit keeps what was consumed. Three parts: what the request is counted by, counting, what becomes of it; a store that is
+# not in this machine's memory lets time pass between them.
 
 from functools import lru_cache as _lru_cache
 
@@ -11,6 +12,12 @@ cdef enum:
 cdef struct QuotaNamesC:
     const char* start[3]        # "X-RateLimit-Limit: " and so on
     uint32_t len[3]
+
+cdef struct Quota:              # what one request is counted by
+    LimKey key
+    uint64_t count
+    uint64_t burst
+    uint64_t window_ns
 
 cdef struct LimitCountConf:
     LimitedConf who
@@ -45,9 +52,9 @@ cdef class LimitCountStep(LimitedStep):
 
     def __init__(self, bytes identity not None, Template key not None, *, unsigned long long count, double window,
                  str algorithm="fixed", burst=None, int rejected_code=503, bytes rejected_body=b"",
-                 bint quota_headers=True,
+                 bint pass_on_failure=False, bint quota_headers=True,
                  header_names=("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")):
-        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body)
+        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body, pass_on_failure)
         self.conf.algorithm = ("fixed", "token-bucket", "sliding").index(algorithm)
         self.conf.count = count
         self.conf.burst = count if burst is None else burst
@@ -70,30 +77,56 @@ cdef void put_seconds(Buf* out, uint64_t ns) noexcept nogil:
             buf_byte(out, <char>(48 + part % 10))
 
 
-cdef int step_limit_count(Exchange* x, void* p) noexcept nogil:
-    cdef LimitCountConf* c = <LimitCountConf*>p
-    cdef const QuotaNamesC* quota = c.quota
-    cdef Loop* loop = x.loop
-    cdef Buf* out = &x.down_extra
-    cdef LimKey key
-    cdef LimResult r
-    limited_key(x, &c.who, &key)
+cdef int limit_count_fail(Exchange* x, const LimitCountConf* c) noexcept nogil:
+    return limited_fail(x, &c.who, "failed to limit count", "limit-count.failed")
+
+
+cdef inline bint limit_count_evaluate(Exchange* x, const LimitCountConf* c, Quota* q) noexcept nogil:
+    # What this request is counted by. False: that cannot be told. The key's text is left in the loop's scratch.
+    q.count = c.count
+    q.burst = c.burst
+    q.window_ns = c.window_ns
+    limited_key(x, &c.who, &q.key)
+    return True
+
+
+cdef inline void limit_count_take(Loop* loop, const LimitCountConf* c, const Quota* q, LimResult* r) noexcept nogil:
     if c.algorithm == LIMIT_FIXED:
-        lim_fixed(loop.table, &key, loop.now_ns, c.count, c.window_ns, 1, &r)
+        lim_fixed(loop.table, &q.key, loop.now_ns, q.count, q.window_ns, 1, r)
     elif c.algorithm == LIMIT_SLIDING:
-        lim_sliding(loop.table, &key, loop.now_ns, c.count, c.window_ns, 1, &r)
+        lim_sliding(loop.table, &q.key, loop.now_ns, q.count, q.window_ns, 1, r)
     else:
-        lim_bucket(loop.table, &key, loop.now_ns, c.count, c.window_ns, c.burst, 1, &r)
-    if quota != NULL:
-        buf_put(out, quota.start[0], quota.len[0])
-        buf_int(out, r.limit)
-        buf_put(out, b"\r\n", 2)
-        buf_put(out, quota.start[1], quota.len[1])
-        buf_int(out, r.remaining)
-        buf_put(out, b"\r\n", 2)
-        buf_put(out, quota.start[2], quota.len[2])
-        put_seconds(out, r.reset_ns)
-        buf_put(out, b"\r\n", 2)
+        lim_bucket(loop.table, &q.key, loop.now_ns, q.count, q.window_ns, q.burst, 1, r)
+
+
+cdef void put_quota(Buf* out, const QuotaNamesC* names, const LimResult* r) noexcept nogil:
+    buf_put(out, names.start[0], names.len[0])
+    buf_int(out, r.limit)
+    buf_put(out, b"\r\n", 2)
+    buf_put(out, names.start[1], names.len[1])
+    buf_int(out, r.remaining)
+    buf_put(out, b"\r\n", 2)
+    buf_put(out, names.start[2], names.len[2])
+    put_seconds(out, r.reset_ns)
+    buf_put(out, b"\r\n", 2)
+
+
+cdef int limit_count_judge(Exchange* x, const LimitCountConf* c, const Quota* q, const LimResult* r) noexcept nogil:
+    # What becomes of a request that was counted, here or elsewhere, now or after a wait.
+    if r.failed:
+        return limit_count_fail(x, c)
+    if c.quota != NULL:
+        put_quota(&x.down_extra, c.quota, r)
     if r.allowed:
         return STEP_NEXT
     return limited_refuse(x, &c.who, r.retry_after_ns, "limit-count.exceeded")
+
+
+cdef int step_limit_count(Exchange* x, void* p) noexcept nogil:
+    cdef const LimitCountConf* c = <const LimitCountConf*>p
+    cdef Quota q
+    cdef LimResult r
+    if not limit_count_evaluate(x, c, &q):
+        return limit_count_fail(x, c)
+    limit_count_take(x.loop, c, &q, &r)
+    return limit_count_judge(x, c, &q, &r)

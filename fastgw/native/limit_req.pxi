@@ -13,7 +13,6 @@ cdef struct LimitReqConf:
     uint64_t cost               # parts per request: above 1 only where burst is no whole number
     uint64_t share_ns           # a request's share of the time: 1 / rate
     bint nodelay
-    bint pass_on_failure
 
 
 cdef class LimitReqStep(LimitedStep):
@@ -24,15 +23,18 @@ cdef class LimitReqStep(LimitedStep):
     def __init__(self, bytes identity not None, Template key not None, *, unsigned long long count, double window,
                  unsigned long long burst, unsigned long long parts=1, bint nodelay=False, int rejected_code=503,
                  bytes rejected_body=b"", bint pass_on_failure=False):
-        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body)
+        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body, pass_on_failure)
         self.conf.count = count * parts
         self.conf.window_ns = <uint64_t>(window * 1e9 + 0.5)
         self.conf.burst = burst
         self.conf.cost = parts
         self.conf.share_ns = self.conf.window_ns // count
         self.conf.nodelay = nodelay
-        self.conf.pass_on_failure = pass_on_failure
         self.bind(step_limit_req, &self.conf, "access")
+
+
+cdef int limit_req_fail(Exchange* x, const LimitReqConf* c) noexcept nogil:
+    return limited_fail(x, &c.who, "failed to limit req", "limit-req.failed")
 
 
 cdef int step_limit_req(Exchange* x, void* p) noexcept nogil:
@@ -42,13 +44,12 @@ cdef int step_limit_req(Exchange* x, void* p) noexcept nogil:
     cdef LimResult r
     limited_key(x, &c.who, &key)
     lim_bucket(loop.table, &key, loop.now_ns, c.count, c.window_ns, c.burst, c.cost, &r)
+    if r.failed:
+        return limit_req_fail(x, c)
     if not r.allowed:
         return limited_refuse(x, &c.who, r.retry_after_ns, "limit-req.exceeded")
     if c.nodelay or r.reset_ns < c.share_ns + DELAY_LEAST_NS:
         return STEP_NEXT
     if delay_start(x, r.reset_ns - c.share_ns) == 0:
         return STEP_WAIT
-    if c.pass_on_failure:
-        return STEP_NEXT
-    reply_error(x, 500, "failed to limit req", "limit-req.failed")
-    return STEP_REPLY
+    return limit_req_fail(x, c)

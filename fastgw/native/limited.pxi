@@ -1,8 +1,11 @@
-# limited: what the limiting steps share: whose count a request is, and the answer to one that is over it. Must not know how
-# anything is counted.
+# limited: what the limiting steps share: whose count a request is, numbers that a request has a say in, the answer to one that
+# is over the limit or that could not be counted. Must not know how anything is counted.
 
 cdef enum:
     IDENTITY_NEAR = 48          # bytes of an identity that are kept beside what else a step reads of its own
+    NUMBER_DIGITS = 16          # of NUMBER_MOST
+
+cdef uint64_t NUMBER_MOST = (<uint64_t>1 << 53) - 1     # the largest whole number that every reader of JSON keeps exact
 
 cdef struct LimitedConf:        # at the beginning of a limiting step's conf
     const char* identity        # the owner object and the plugin (DESIGN section 3), never a version
@@ -11,6 +14,7 @@ cdef struct LimitedConf:        # at the beginning of a limiting step's conf
     const VarPart* key
     uint32_t key_n
     bint key_needs_value        # falls back to remote_addr where no variable resolves
+    bint pass_on_failure
     uint16_t rejected_code
     const char* rejected_body
     uint32_t rejected_len
@@ -23,7 +27,8 @@ cdef class LimitedStep(Step):
     cdef bytes body
     cdef Template key
 
-    cdef int count_by(self, LimitedConf* who, bytes identity, Template key, int rejected_code, bytes rejected_body) except -1:
+    cdef int count_by(self, LimitedConf* who, bytes identity, Template key, int rejected_code, bytes rejected_body,
+                      bint pass_on_failure) except -1:
         self.who = who
         self.identity = identity
         self.key = key
@@ -36,10 +41,30 @@ cdef class LimitedStep(Step):
         self.who.key = key.parts
         self.who.key_n = key.n
         self.who.key_needs_value = any(part[0] != VAR_LITERAL for part in key.held)
+        self.who.pass_on_failure = pass_on_failure
         self.who.rejected_code = rejected_code
         self.who.rejected_body = self.body
         self.who.rejected_len = len(rejected_body)
         return 0
+
+
+cdef bint limited_number(
+    Exchange* x, const VarPart* parts, uint32_t n, uint64_t least, uint64_t most, uint64_t* out
+) noexcept nogil:
+    # Whether the text is a whole number from `least` to `most`: clients may have a say in it, and what is no such number must
+    # not switch the limit off (known-pains 2.4). Overwrites the loop's scratch.
+    cdef Buf* text = &x.loop.wbuf
+    cdef uint32_t i
+    buf_reset(text)
+    parts_eval(parts, n, x, text)
+    out[0] = 0
+    if text.failed or not 0 < text.len <= NUMBER_DIGITS:
+        return False
+    for i in range(text.len):
+        if not 48 <= text.p[i] <= 57:
+            return False
+        out[0] = out[0] * 10 + <uint64_t>(text.p[i] - 48)
+    return least <= out[0] <= most
 
 
 cdef inline bint limited_key(Exchange* x, const LimitedConf* c, LimKey* out) noexcept nogil:
@@ -74,4 +99,12 @@ cdef int limited_refuse(Exchange* x, const LimitedConf* c, uint64_t retry_ns, co
         buf_put(&x.reply_body, c.rejected_body, c.rejected_len)
     else:
         reply_error(x, c.rejected_code, NULL, reason)
+    return STEP_REPLY
+
+
+cdef int limited_fail(Exchange* x, const LimitedConf* c, const char* text, const char* reason) noexcept nogil:
+    # The limiter could not tell: closed, unless the owner would rather have it open.
+    if c.pass_on_failure:
+        return STEP_NEXT
+    reply_error(x, 500, text, reason)
     return STEP_REPLY

@@ -2,6 +2,7 @@
 
 cdef struct LimResult:
     bint allowed
+    bint failed                 # not allowed because it could not be counted: nothing says that it is over the limit
     int64_t limit
     int64_t remaining           # 0 when refused
     uint64_t reset_ns           # until nothing consumed counts any more; sliding: until the window's end

@@ -12,9 +12,16 @@ cdef enum:
 
 cdef inline void lim_say(LimResult* out, bint allowed, uint64_t remaining, uint64_t reset_ns, uint64_t retry_ns) noexcept nogil:
     out.allowed = allowed
+    out.failed = False
     out.remaining = <int64_t>remaining if allowed else 0
     out.reset_ns = reset_ns
     out.retry_after_ns = retry_ns
+
+
+cdef void lim_fail(LimResult* out, uint64_t ns) noexcept nogil:
+    # Lost LIM_TRIES races, or all cells of the window are held: closed rather than uncounted.
+    lim_say(out, False, 0, ns, ns)
+    out.failed = True
 
 
 cdef void lim_fixed(LimTable* t, const LimKey* k, uint64_t now_ns, uint64_t count, uint64_t window_ns, uint64_t cost,
@@ -54,8 +61,7 @@ cdef void lim_fixed(LimTable* t, const LimKey* k, uint64_t now_ns, uint64_t coun
             lim_say(out, True, count - used - cost, reset, 0)
             return
         at_pause()
-    # Lost LIM_TRIES races, or all cells of the window are held: closed rather than uncounted.
-    lim_say(out, False, 0, longest, longest)
+    lim_fail(out, longest)
 
 
 cdef void lim_bucket(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t count, uint64_t window_ns, uint64_t burst,
@@ -91,7 +97,7 @@ cdef void lim_bucket(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t c
             lim_say(out, True, hit.left, hit.full_ns, 0)
             return
         at_pause()
-    lim_say(out, False, 0, window_ns, window_ns)
+    lim_fail(out, window_ns)
 
 
 cdef inline uint64_t lim_used(const LimTable* t, const LimKey* k, uint64_t now_ms) noexcept nogil:
@@ -139,7 +145,7 @@ cdef void lim_sliding(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t 
             lim_say(out, True, lim_slides_left(before, used + cost, most, left_ms, window_ms), reset, 0)
             return
         at_pause()
-    lim_say(out, False, 0, reset, reset)
+    lim_fail(out, reset)
 
 
 cdef int lim_once(LimTable* t, const LimKey* k, uint64_t now_ns, uint64_t span_ns) noexcept nogil:

@@ -11,18 +11,17 @@ from msgspec import Meta, field
 from fastgw import _core
 from fastgw.errors import Fault
 from fastgw.plugins.contract import Env, Plugin, PluginConf
-from fastgw.plugins.limited import key_template, rejected_body
+from fastgw.plugins.limited import MOST, key_template, rejected_body
 from fastgw.schema.base import Nested, Positive, Text
 from fastgw.schema.rules import broken, required
 
 __all__ = ["Conf", "LimitConn"]
 
-_MOST = 10**15 - 1  # 15 digits, as texts may have
 _LONGEST_DELAY = 3600  # seconds
 _MOST_RULES = 6  # native/holds.pxd: a request holds 8 slots at most, and others may stand on global rules
 
-Conn = Annotated[int, Meta(gt=0, le=_MOST)] | Text
-Burst = Annotated[int, Meta(ge=0, le=_MOST)] | Text
+Conn = Annotated[int, Meta(gt=0, le=MOST)] | Text
+Burst = Annotated[int, Meta(ge=0, le=MOST)] | Text
 
 
 class Rule(Nested, frozen=True, kw_only=True):

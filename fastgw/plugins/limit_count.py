@@ -11,13 +11,12 @@ from msgspec import Meta
 from fastgw import _core
 from fastgw.errors import Fault
 from fastgw.plugins.contract import Env, Plugin, PluginConf
-from fastgw.plugins.limited import key_template, rejected_body
+from fastgw.plugins.limited import MOST, key_template, rejected_body
 from fastgw.schema.base import HeaderName, Text
 from fastgw.schema.rules import broken, unsupported
 
 __all__ = ["Conf", "LimitCount", "Metadata"]
 
-_MAX_COUNT = 2**53 - 1  # the largest whole number that every JSON reader keeps exact
 _MAX_WINDOW = 2**31 - 1  # seconds, 68 years: in nanoseconds it fits 64 bits
 
 
@@ -38,10 +37,10 @@ class Conf(PluginConf, frozen=True, kw_only=True):
     show_limit_quota_header: whether answers carry X-RateLimit-Limit, -Remaining and -Reset
     """
 
-    count: Annotated[int, Meta(gt=0, le=_MAX_COUNT)]
+    count: Annotated[int, Meta(gt=0, le=MOST)]
     time_window: Annotated[int, Meta(gt=0, le=_MAX_WINDOW)]
     window_type: Literal["fixed", "sliding", "token-bucket"] = "fixed"
-    burst: Annotated[int, Meta(ge=1, le=_MAX_COUNT)] | None = None
+    burst: Annotated[int, Meta(ge=1, le=MOST)] | None = None
     key_type: Literal["var", "var_combination", "constant"] = "var"
     key: Text = "remote_addr"
     group: Text | None = None
@@ -95,6 +94,7 @@ class LimitCount(Plugin):
             burst=conf.burst,
             rejected_code=conf.rejected_code,
             rejected_body=rejected_body(conf.rejected_msg),
+            pass_on_failure=conf.allow_degradation,
             quota_headers=conf.show_limit_quota_header,
             header_names=(names.limit_header, names.remaining_header, names.reset_header),
         )

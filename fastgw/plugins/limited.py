@@ -4,13 +4,15 @@ Must not know any one of the plugins.
 """
 
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from fastgw import _core
 
-__all__ = ["key_template", "rejected_body"]
+__all__ = ["MOST", "key_template", "rejected_body"]
+
+MOST: Final = 2**53 - 1  # the largest whole number that every JSON reader keeps exact
 
 
 @lru_cache(maxsize=1024)
