@@ -47,6 +47,28 @@ def filled(cells: int) -> None:
               f"{lost} evictions while filling")  # fmt: skip
 
 
+def streaming(keys: int = 2_000_000, runs: int = 5) -> None:
+    """New keys all the time, until many times as many have passed as there are cells; beside them 256 keys that stay."""
+    part = CELLS // 16
+    stretches: list[list[float]] = []
+    stays = []
+    for _ in range(runs):
+        table = _core.Table.create(cells=CELLS)
+        brief = _core.Limiter(table, IDENTITY, count=PLENTY, window=0.001)
+        _core._bench_limit(brief, KEY, 8 * CELLS, 8 * CELLS)  # every page is there, and all that stands in them has expired
+        own, stay, lost = limiter(table), _core.Limiter(table, "stays", count=PLENTY, window=86_400), table.evictions
+        before = best([_core._bench_limit(stay, KEY, 200_000, 256) for _ in range(5)])
+        stretches.append([_core._bench_limit(own, KEY, part, part, 10**9 + first) for first in range(0, keys, part)])
+        stays.append((before, best([_core._bench_limit(stay, KEY, 200_000, 256) for _ in range(5)])))
+    took = [best(list(each)) for each in zip(*stretches, strict=True)]
+    for name, at in (("empty", 0), ("half full", 8), ("full", 16)):
+        print(f"streaming, {name}: {took[at]} ns per new key")
+    rest = took[32:]
+    print(f"streaming, the last {len(rest) * part} of {len(took) * part}: {min(rest)} to {max(rest)} ns, median "
+          f"{sorted(rest)[len(rest) // 2]}; {table.evictions - lost} evictions; keys that stay: "
+          f"{min(stays)[0]} ns before, {min(after for _, after in stays)} after")  # fmt: skip
+
+
 def neighbours(table: _core.Table) -> tuple[int, int]:
     """Two keys (numbers, as _bench_limit makes them) in cells side by side."""
     at: dict[int, int] = {}
@@ -86,6 +108,7 @@ def main() -> None:
     alone()
     for cells in (4096, CELLS):
         filled(cells)
+    streaming()
     table = _core.Table.create(cells=1024)
     one, other = neighbours(table)
     together("tables apart", table, one, one, elsewhere=True)

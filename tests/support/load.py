@@ -2,22 +2,27 @@
 
 import asyncio
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from types import TracebackType
 
 from tests.support.wire import Address
 
 
 class Load:
-    """`connections` clients that each send `request` and read the whole answer, again and again.
+    """`connections` clients that each send `request` (or what it gives) and read the whole answer, again and again.
 
     Ends after `total` requests, or when the `with` block is left. A connection that breaks is opened anew.
     """
 
-    def __init__(self, address: Address, request: bytes, connections: int, total: int | None = None) -> None:
+    def __init__(
+        self, address: Address, request: bytes | Callable[[], bytes], connections: int, total: int | None = None
+    ) -> None:
         self.address, self.request, self.connections = address, request, connections
         self.left = total
         self.statuses: Counter[int] = Counter()
+        self.of: defaultdict[bytes, Counter[int]] = defaultdict(Counter)
+        """Statuses by request; 0 counts those of it that are lost."""
         self.lost = 0
         """Requests sent whose answer never came, or not whole."""
         self.refused = 0
@@ -59,12 +64,15 @@ class Load:
             except OSError:
                 self.refused += 1
                 continue
+            request = self.request() if callable(self.request) else self.request
             try:
-                writer.write(self.request)
+                writer.write(request)
                 status, close = await self._answer(reader)
                 self.statuses[status] += 1
+                self.of[request][status] += 1
             except (OSError, EOFError, asyncio.IncompleteReadError):
                 self.lost += 1
+                self.of[request][0] += 1
                 close = True
             if close:
                 writer.close()
