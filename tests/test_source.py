@@ -29,7 +29,7 @@ LADDER = [
     {"_core"},
     {"core"},
     {"plugins"},
-    {"parts", "pools", "claims", "revocations"},
+    {"parts", "pools", "claims", "revocations", "redis_client"},
     {"compile", "config"},
     {"tls", "health", "metrics", "logs", "datadir", "process", "resolve", "slots", "sockets"},
     {"dataplane", "echo", "supervisor", "tokens", "revoke"},
