@@ -198,6 +198,14 @@ def _test_cells(table: Table) -> list[tuple[int, int, int, int]]: ...
 def _test_siphash(key: bytes, first: bytes, last: bytes) -> bytes: ...
 
 @final
+class _TestBreaker:
+    def __init__(self, region: Region, *, failures: int, successes: int, max_s: int) -> None: ...
+    def open(self, key: bytes, now_ms: int) -> bool: ...
+    def failed(self, key: bytes, now_ms: int) -> None: ...
+    def succeeded(self, key: bytes, now_ms: int) -> None: ...
+    def state(self, key: bytes, now_ms: int) -> tuple[int, int] | None: ...
+
+@final
 class _TestHolder:
     def __init__(self, region: Region, slot: int) -> None: ...
     def take(self, key: bytes, most: int) -> int: ...
@@ -530,6 +538,23 @@ class LimitConnStep(Step):
         rejected_code: int = 503,
         rejected_body: bytes = b"",
         pass_on_failure: bool = False,
+    ) -> None: ...
+
+@final
+class ApiBreakerStep(Step):
+    def __init__(
+        self,
+        phase: str,
+        *,
+        status: int,
+        body: bytes | None = None,
+        type: str = "text/plain; charset=utf-8",
+        headers: Sequence[tuple[str, Template]] = (),
+        unhealthy: Sequence[int] = (500,),
+        healthy: Sequence[int] = (200,),
+        failures: int = 3,
+        successes: int = 3,
+        max_s: int = 300,
     ) -> None: ...
 
 # -- Python plugins --------------------------------------------------------------------------------

@@ -5,7 +5,8 @@
 # readings differ by what one turn of an event loop takes count correctly, see each algorithm.
 
 cdef enum:
-    LIM_SALT_BUCKET = 1         # of lim_variant: one identity's windows and buckets are different keys
+    LIM_SALT_BREAKER = 0        # of lim_variant: one identity's windows, buckets and so on are different keys
+    LIM_SALT_BUCKET = 1
     LIM_SALT_HOLD = 2
     LIM_SALT_SLIDE = 3          # and above: one number per window
 

@@ -6,6 +6,7 @@ entry stands where its priority does not put it or shares one, and when a plugin
 
 from typing import Final
 
+from fastgw.plugins.api_breaker import ApiBreaker
 from fastgw.plugins.basic_auth import BasicAuth
 from fastgw.plugins.consumer_restriction import ConsumerRestriction
 from fastgw.plugins.contract import Plugin
@@ -37,6 +38,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     ConsumerRestriction,  # 2400
     # Does somebody else let it in: 2002, in `access`.
     ForwardAuth,  # 2002
+    # Is the upstream well enough: 1005, in `access` and `log`.
+    ApiBreaker,  # 1005
     # How much may they: 1003 to 1001. After every check that may refuse, as a refused request must not count.
     LimitConn,  # 1003
     LimitCount,  # 1002

@@ -19,6 +19,7 @@ ROOMS = {
     "consumer-restriction": "consumer-restriction",
     "jwt-auth": "jwt",
     "multi-auth": "multi",
+    "api-breaker": "api-breaker",
 }
 NAMED = {"jwt-auth": "jwt"}  # rooms that have the reasons of a plugin whose own room has another name
 UNSAID = {"jwt.ok", "jwt.unknown"}  # no refusals

@@ -40,7 +40,12 @@ NOT_A_PLUGINS = {
     "plugin",
 }  # tests/adversity and tests/unit meet these
 NOT_FROM_OUTSIDE = {"limit-req.failed", "basic.failed"}  # only without memory
-ELSEWHERE = {"basic.busy", "jwt.busy", "hmac.replay_full"}  # in tests of their plugins: it takes many requests
+ELSEWHERE = {
+    "api-breaker.open",
+    "basic.busy",
+    "jwt.busy",
+    "hmac.replay_full",
+}  # in tests of their plugins: it takes many requests
 CONFIGURED = "as configured"
 HS = SIGNERS["HS256"]
 
