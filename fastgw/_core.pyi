@@ -488,8 +488,11 @@ class RequestIdStep(Step):
         chars: bytes = b"",
     ) -> None: ...
 
+class LimitedStep(Step):
+    identity: bytes
+
 @final
-class LimitCountStep(Step):
+class LimitCountStep(LimitedStep):
     def __init__(
         self,
         identity: bytes,
@@ -507,7 +510,7 @@ class LimitCountStep(Step):
     ) -> None: ...
 
 @final
-class LimitReqStep(Step):
+class LimitReqStep(LimitedStep):
     def __init__(
         self,
         identity: bytes,
@@ -524,7 +527,7 @@ class LimitReqStep(Step):
     ) -> None: ...
 
 @final
-class LimitConnStep(Step):
+class LimitConnStep(LimitedStep):
     def __init__(
         self,
         identity: bytes,
@@ -556,6 +559,16 @@ class ApiBreakerStep(Step):
         successes: int = 3,
         max_s: int = 300,
     ) -> None: ...
+class Standing(NamedTuple):
+    algorithm: str
+    limit: int | None
+    consumed: int
+    remaining: int | None
+    reset: float | None
+    retry_after: float | None
+
+def limit_standing(step: LimitedStep, region: Region, key: bytes, *, now_ns: int | None = None) -> Standing | None: ...
+def limit_forget(step: LimitedStep, region: Region, key: bytes, *, now_ns: int | None = None) -> bool: ...
 
 # -- Python plugins --------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from fastgw.admin.conditions import Conditions
 from fastgw.admin.envelope import Failure, Reply, error, refusal
 from fastgw.admin.explain import Explain
 from fastgw.admin.kinds import INDEXES, RESOURCES
+from fastgw.admin.limits import Limits
 from fastgw.admin.live import Live
 from fastgw.admin.openapi import OpenApi
 from fastgw.admin.plugins import Plugins
@@ -42,6 +43,7 @@ EXPIRY_RETRY_S: Final = 5.0
 WITH_BODY: Final = frozenset({"PUT", "POST", "PATCH"})
 EXPLAIN: Final = BASE + "/explain"
 AUDIT: Final = BASE + "/audit"
+LIMITS: Final = BASE + "/limits"
 READING: Final = frozenset({EXPLAIN})  # calls that change nothing, whatever their method
 EXPIRY: Final = Actor(None, None, None, "EXPIRE", "")  # nobody; the time of an object to go
 AUDIT_PAGE: Final = 100
@@ -64,7 +66,15 @@ class Api:
     """The handler behind every Admin listener."""
 
     def __init__(
-        self, store: Store, gate: Gate, live: Live, source: str, audit: Audit, explain: Explain, revoked: Revocations
+        self,
+        store: Store,
+        gate: Gate,
+        live: Live,
+        source: str,
+        audit: Audit,
+        explain: Explain,
+        limits: Limits,
+        revoked: Revocations,
     ) -> None:
         """source: the config file's name, for those who would delete what only it declares."""
         self._store = store
@@ -73,6 +83,7 @@ class Api:
         self._source = source
         self._audit = audit
         self._explain = explain
+        self._limits = limits
         self._revoked = revoked
         self._thread = ThreadPoolExecutor(1, "store")  # SQLite waits for the disk; the loop must not
         self._sets = configs.Configs(store, self._in_thread)
@@ -93,6 +104,7 @@ class Api:
         self._sets.stop()
         self._thread.shutdown()
         self._explain.close()
+        self._limits.close()
 
     def admit(self, head: Request) -> Reply | Admission:
         """Who is refused is so before there is a body; nothing of one is kept for strangers.
@@ -124,8 +136,11 @@ class Api:
             return await self._explain.answer(request)
         if path == AUDIT and request.method == "GET":
             return await self._entries(key, dict(parse_qsl(query, keep_blank_values=True)))
-        answer = self._configs if _is_configs(path) else self._route
-        reply = await answer(request, key, actor, dict(parse_qsl(query, keep_blank_values=True)))
+        if path == LIMITS and request.method in ("GET", "DELETE"):
+            reply = await self._limits.answer(request.method, query, partial(self._note, actor))
+        else:
+            answer = self._configs if _is_configs(path) else self._route
+            reply = await answer(request, key, actor, dict(parse_qsl(query, keep_blank_values=True)))
         if reply.status >= 400 and request.method not in ("GET", "HEAD"):
             self._audit.refused(actor, reply.status)
         return reply
@@ -142,6 +157,9 @@ class Api:
         first = None if since is None else int(since)
         entries = await self._in_thread(lambda: self._audit.since(first, int(limit)))
         return envelope.document({"total": len(entries), "list": entries})
+
+    async def _note(self, actor: Actor, id: str, changes: list[dict[str, Any]]) -> None:
+        await self._in_thread(lambda: self._audit.note(actor, "limits", id, changes))
 
     async def _configs(self, request: Request, key: Key, actor: Actor, params: dict[str, str]) -> Reply:
         place = actor.path[len(BASE) + len("/configs") :].strip("/")

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from fastgw.admin.differ import changes_of
+from fastgw.storage.database import transaction
 from fastgw.store import Store, Witness, Written
 
 __all__ = ["Actor", "Audit", "prepare", "witness_of"]
@@ -121,6 +122,14 @@ class Audit:
                 self._emit()
             except (OSError, sqlite3.Error) as exc:  # what was committed stays so; the next write tries again
                 log.error("%s: cannot be brought up to date: %s", self._path, exc)
+
+    def note(self, actor: Actor, kind: str, id: str, changes: list[dict[str, Any]]) -> None:
+        """Of what is changed beside the store, before it is. For the store's thread."""
+        entry = {"kind": kind, "id": id, "outcome": "committed", "status": actor.status or 200}
+        with transaction(self._store.connection, "IMMEDIATE"):
+            told = {**actor.entry(), **entry, "revision": self._store.revision(), "changes": changes}
+            self._store.connection.execute("INSERT INTO audit (entry) VALUES (?)", (json.dumps(told),))
+        self._emit()
 
     def refused(self, actor: Actor, status: int, reason: str | None = None) -> None:
         """Somebody with a key was refused, or somebody without one, of whom only so many are told."""

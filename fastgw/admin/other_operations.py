@@ -1,4 +1,4 @@
-"""The operations that are on no single object: plugins, schemas, whole sets, questions, the audit log, the document itself.
+"""The operations that are on no single object: plugins, schemas, whole sets, questions, the audit log, limits, the document.
 
 Owns: what each of them takes and answers, in OpenAPI. Must not know: how they are carried out, resources.
 """
@@ -6,6 +6,8 @@ Owns: what each of them takes and answers, in OpenAPI. Must not know: how they a
 from typing import Any, Final
 
 from fastgw.admin.configs import MAX_DIGEST
+from fastgw.admin.counting import ALGORITHMS, COUNTING
+from fastgw.admin.limits import MOST
 from fastgw.admin.operations import (
     COUNT,
     TEXT,
@@ -35,6 +37,7 @@ TAGS: Final = {
     "configs": "The whole configuration at once.",
     "explain": "What a request would meet.",
     "audit": "Who changed what.",
+    "limits": "What limits have counted.",
     "openapi.json": "This document.",
     "probe": "Whether the Admin API answers.",
 }
@@ -48,7 +51,7 @@ _TAG: Final = header("the revision of the store, in quotes")
 
 def operations() -> list[Operation]:
     """All of them."""
-    return [*_plugins(), *_schemas(), *_configs(), *_questions()]
+    return [*_plugins(), *_schemas(), *_configs(), *_questions(), *_limits()]
 
 
 # -- plugins and schemas -------------------------------------------------------------------------------
@@ -270,6 +273,45 @@ def _questions() -> list[Operation]:
             "Ask whether the Admin API answers",
             {200: answer("It does.")},
             open=True,
+        ),
+    ]
+
+
+# -- limits --------------------------------------------------------------------------------------------
+
+
+def _limits() -> list[Operation]:
+    seconds = _maybe({"type": "number", "minimum": 0})
+    counted = {"consumed": COUNT, "remaining": _maybe(COUNT), "reset": seconds, "retry_after": seconds}
+    who = {"owner": TEXT, "plugin": {"enum": list(COUNTING)}, "key": TEXT}
+    entry = record({**who, "algorithm": {"enum": list(ALGORITHMS)}, "limit": _maybe(COUNT), **counted}, {"rule": TEXT})
+    found = json_of(record({"total": COUNT, "list": {**list_of(entry), "maxItems": MOST}}))
+    parameters = [
+        in_query("key", "the value that requests are counted by", required=True, example="192.0.2.1"),
+        in_query("owner", "only of this object, or `group/<name>`", example="consumers/johndoe"),
+        in_query("plugin", "only of this plugin", {"enum": list(COUNTING)}),
+    ]
+    return [
+        Operation(
+            "get",
+            "/limits",
+            "getLimits",
+            "limits",
+            "Get what limits have counted for a key",
+            {200: answer("The limits that have counted something for it.", found)},
+            description="null: it depends on the request, or nobody can say.",
+            parameters=parameters,
+        ),
+        Operation(
+            "delete",
+            "/limits",
+            "resetLimits",
+            "limits",
+            "Make limits forget what they have counted for a key",
+            {200: answer("What they had counted.", found)},
+            description="What requests hold of limit-conn cannot be reset: they give it back as they end.",
+            parameters=parameters,
+            refusals=(404,),
         ),
     ]
 

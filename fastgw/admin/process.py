@@ -23,6 +23,7 @@ from fastgw.admin.control import Control
 from fastgw.admin.explain import Explain
 from fastgw.admin.failures import Failures
 from fastgw.admin.key_sets import KeySets
+from fastgw.admin.limits import Limits as CountedLimits
 from fastgw.admin.live import Live
 from fastgw.admin.server import MAX_BODY, Server
 from fastgw.admin.status import Status
@@ -79,7 +80,8 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
     wrong = setup.wrong_keys
     gate = Gate(setup.keys, setup.allow, Failures(wrong.count, wrong.total, wrong.window))
     explain = Explain(setup.database, setup.limits, region)
-    api = Api(store, gate, live, setup.source, audit, explain, Revocations(region))
+    limits = CountedLimits(setup.database, region)
+    api = Api(store, gate, live, setup.source, audit, explain, limits, Revocations(region))
     software = f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX"
     server = Server(api, software, setup.body_bytes, api.admit)
     control = None if setup.control is None else Control(setup.database)

@@ -23,7 +23,7 @@ cdef struct LimitedConf:        # at the beginning of a limiting step's conf
 cdef class LimitedStep(Step):
     """A step that counts by a key. `identity`: bytes that name the owner of the count."""
     cdef LimitedConf* who       # the beginning of the subclass's conf
-    cdef bytes identity
+    cdef readonly bytes identity
     cdef bytes body
     cdef Template key
 

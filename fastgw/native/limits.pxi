@@ -106,12 +106,17 @@ cdef inline uint64_t lim_used(const LimTable* t, const LimKey* k, uint64_t now_m
     return lim_count(s) if lim_seek(t, k, &s) >= 0 and lim_time(s) > now_ms else 0
 
 
+cdef inline uint64_t lim_slide_ms(uint64_t window_ns) noexcept nogil:
+    # How long a sliding window is, as its cells are named and counted.
+    return min((window_ns + LIM_MS - 1) // LIM_MS, LIM_HORIZON_MS // 2)
+
+
 cdef void lim_sliding(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t count, uint64_t window_ns, uint64_t cost,
                       LimResult* out) noexcept nogil:
     # Windows aligned to the clock, one cell each. A hit passes while the present window's count plus the share of the one
     # before that a window ending now would still see is below count (limits as in APISIX 3.18). The window before changes no
     # more, so reading it and then swapping the present cell is one step. An edit of the window starts afresh.
-    cdef uint64_t window_ms = min((window_ns + LIM_MS - 1) // LIM_MS, LIM_HORIZON_MS // 2)
+    cdef uint64_t window_ms = lim_slide_ms(window_ns)
     cdef uint64_t now_ms = now_ns // LIM_MS
     cdef uint64_t index = now_ms // window_ms
     cdef uint64_t left_ms = (index + 1) * window_ms - now_ms
@@ -173,7 +178,7 @@ cdef int lim_once(LimTable* t, const LimKey* k, uint64_t now_ns, uint64_t span_n
 cdef bint lim_reset(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t window_ns) noexcept nogil:
     # Forgets what the key consumed, by any algorithm (sliding: of this window length); whether there was anything.
     cdef uint64_t now_ms = now_ns // LIM_MS
-    cdef uint64_t window_ms = min((window_ns + LIM_MS - 1) // LIM_MS, LIM_HORIZON_MS // 2)
+    cdef uint64_t window_ms = lim_slide_ms(window_ns)
     cdef LimKey sized = lim_variant(t, key, LIM_SALT_SLIDE + window_ms)
     cdef LimKey bucket = lim_variant(t, key, LIM_SALT_BUCKET)
     cdef LimKey last = lim_variant(t, &sized, now_ms // window_ms)

@@ -130,9 +130,16 @@ class Plugin:
     group_field: ClassVar[str | None] = None
     """The member of `conf` by which configurations share state. Those of one value must be equal."""
 
+    counts: ClassVar[bool] = False
+    """Whether its steps count by a key, in the shared memory: then the Admin API tells what is counted."""
+
     def provision(self, conf: Any, env: Env) -> list[_core.Step]:
         """The steps of one configuration, made once per snapshot: by default one per phase method."""
         return [_core.PythonStep(self.name, phase, getattr(self, phase), conf) for phase in self.phases]
+
+    def counting(self, conf: Any, env: Env) -> list[_core.LimitedStep]:
+        """Of a plugin that `counts`, the steps that do, as `provision` makes them: for those who ask what is counted."""
+        return [step for step in self.provision(conf, env) if isinstance(step, _core.LimitedStep)]
 
     def own_headers(self, conf: Any) -> Collection[str]:
         """Headers of the request that only this plugin may set. Where it is configured no client's copy crosses, also when it

@@ -86,6 +86,7 @@ class LimitConn(Plugin):
     version = 0.1
     priority = 1003
     phases = ("access",)
+    counts = True
     conf = Conf
 
     def provision(self, conf: Conf, env: Env) -> list[_core.Step]:

@@ -78,6 +78,7 @@ class LimitCount(Plugin):
     version = 0.5
     priority = 1002
     phases = ("access",)
+    counts = True
     conf = Conf
     metadata_conf = Metadata
     group_field = "group"

@@ -64,6 +64,7 @@ class LimitReq(Plugin):
     version = 0.1
     priority = 1001
     phases = ("access",)
+    counts = True
     conf = Conf
 
     def provision(self, conf: Conf, env: Env) -> list[_core.Step]:

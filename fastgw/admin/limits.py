@@ -1,0 +1,110 @@
+"""/apisix/admin/limits: what limits have counted for a key, and making them forget it.
+
+Owns: the calls' parameters and answers, the thread that is asked in. Must not know: how anything is counted, which
+configurations count. What requests hold at once is shown and cannot be taken from them: they give it back as they end.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
+
+from fastgw import _core
+from fastgw.admin.counting import COUNTING, Counted, Counting
+from fastgw.admin.envelope import Failure, Reply, document, error, not_found, refusal
+from fastgw.store import Store, StoreError
+
+__all__ = ["Limits"]
+
+MOST: Final = 1000  # limits in one answer
+CONCURRENT: Final = "concurrent"
+
+log = logging.getLogger("fastgw.admin")
+T = TypeVar("T")
+Told = Callable[[str, list[dict[str, Any]]], Awaitable[None]]
+"""Tells the audit log of a reset, before it is made: of what, and what changes."""
+Found = list[tuple[Counted, _core.Standing]]
+
+
+class Limits:
+    """One per admin process; nothing is made before somebody asks."""
+
+    def __init__(self, database: Path, region: _core.Region) -> None:
+        self._database = database
+        self._region = region
+        self._thread = ThreadPoolExecutor(1, "limits")  # not the store's: a write must not wait for it
+        self._store: Store | None = None
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        if self._store is not None:
+            self._store.close()
+
+    async def answer(self, method: str, query: str, told: Told) -> Reply:
+        """Of GET and DELETE."""
+        # A key is bytes, which Latin-1 carries one by one.
+        params = {name: text.encode("latin-1") for name, text in parse_qsl(query, keep_blank_values=True, encoding="latin-1")}
+        owner, plugin = (params[name].decode(errors="replace") if name in params else None for name in ("owner", "plugin"))
+        key = params.get("key")
+        if plugin is not None and plugin not in COUNTING:
+            return error(400, f"invalid argument plugin: expected one of {', '.join(COUNTING)}")
+        if key is None:
+            return error(400, "missing argument key: expected the value that requests are counted by")
+        try:
+            found = await self._in_thread(lambda: self._find(key, owner, plugin))
+            if method == "GET":
+                return _listing(found, key)
+            resets = _resettable(found)
+            changes = [{"object": each.identity, "path": "consumed", "before": was.consumed, "after": 0} for each, was in resets]
+            await told(owner or "*", changes)
+            await self._in_thread(lambda: [_core.limit_forget(each.step, self._region, key) for each, _ in resets])
+            return _listing(resets, key)
+        except _NothingThere:
+            return not_found()
+        except Failure as failure:
+            return refusal(failure)
+        except (sqlite3.Error, StoreError) as exc:
+            log.error("the store failed: %s", exc)
+            return error(503, f"the store failed: {exc}")
+
+    def _find(self, key: bytes, owner: str | None, plugin: str | None) -> Found:
+        if self._store is None:
+            self._store = Store(self._database)
+            self._counting = Counting(self._store)
+        looked = ((each, _core.limit_standing(each.step, self._region, key)) for each in self._counting.find(owner, plugin))
+        return [(each, standing) for each, standing in looked if standing is not None]
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+class _NothingThere(Exception):  # noqa: N818
+    """Nothing is counted for the key."""
+
+
+def _resettable(found: Found) -> Found:
+    resets = [(each, was) for each, was in found if was.algorithm != CONCURRENT]
+    if not resets and found:
+        raise Failure(400, f"{found[0][0].plugin}: what requests hold cannot be reset; they give it back as they end")
+    if not resets:
+        raise _NothingThere
+    return resets
+
+
+def _listing(found: Found, key: bytes) -> Reply:
+    shown = key.decode(errors="backslashreplace")
+    return document({"total": len(found), "list": [_entry(each, standing, shown) for each, standing in found[:MOST]]})
+
+
+def _entry(each: Counted, standing: _core.Standing, key: str) -> dict[str, Any]:
+    told: dict[str, Any] = {"owner": each.account, "plugin": each.plugin, "key": key, **standing._asdict()}
+    if each.rule:
+        told["rule"] = each.rule
+    for name in ("reset", "retry_after"):
+        if told[name] is not None:
+            told[name] = round(told[name], 3)
+    return told
