@@ -257,7 +257,7 @@ class Upstream:
 @final
 class Consumer:
     name: bytes
-    def __init__(self, name: bytes, steps: Steps, group: bytes = b"") -> None: ...
+    def __init__(self, name: bytes, steps: Steps, group: bytes = b"", labels: Iterable[tuple[str, str]] = ()) -> None: ...
 
 @final
 class SecretKey:
@@ -474,6 +474,18 @@ class ConsumerRestrictionStep(Step):
         methods: Sequence[tuple[str, Sequence[str]]] = (),
         status: int = 403,
         body: bytes,
+    ) -> None: ...
+
+@final
+class AclStep(Step):
+    def __init__(
+        self,
+        *,
+        deny: Iterable[tuple[str, str]] = (),
+        allow: Iterable[tuple[str, str]] | None = None,
+        status: int = 403,
+        body: bytes,
+        external: PythonStep,
     ) -> None: ...
 
 @final

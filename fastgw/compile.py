@@ -18,7 +18,7 @@ from fastgw import _core
 from fastgw.claims import Claims
 from fastgw.errors import Fault
 from fastgw.parts import Key, Parts, Withdrawn
-from fastgw.plugins import order
+from fastgw.plugins import labels, order
 from fastgw.plugins.check import disabled, pattern_of
 from fastgw.plugins.contract import Plugin
 from fastgw.plugins.steps import steps_of
@@ -362,7 +362,7 @@ class Compiler:
         if group is not None:
             layers.append((f"consumer_groups/{consumer.group_id}", self._but_auth(group.plugins)))
         name = str(consumer.group_id) if consumer.group_id is not None else ""
-        return _core.Consumer(consumer.username.encode(), self._steps(layers), name.encode())
+        return _core.Consumer(consumer.username.encode(), self._steps(layers), name.encode(), labels.pairs(consumer.labels))
 
     @staticmethod
     def _but_auth(plugins: Mapping[str, Any] | None) -> dict[str, Any]:

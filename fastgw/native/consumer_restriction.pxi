@@ -38,14 +38,14 @@ cdef inline int restrict_order(const char* p, uint32_t n, const RestrictEntry* e
     return r if r else <int>(n > entry.len) - <int>(n < entry.len)
 
 
-cdef const RestrictEntry* restrict_find(const RestrictConf* c, const Span* value) noexcept nogil:
+cdef const RestrictEntry* restrict_find(const RestrictConf* c, const char* p, uint32_t n) noexcept nogil:
     cdef uint32_t low = 0
     cdef uint32_t high = c.n
     cdef uint32_t middle
     cdef int r
     while low < high:
         middle = (low + high) // 2
-        r = restrict_order(value.p, value.n, &c.entries[middle])
+        r = restrict_order(p, n, &c.entries[middle])
         if r == 0:
             return &c.entries[middle]
         if r < 0:
@@ -55,6 +55,23 @@ cdef const RestrictEntry* restrict_find(const RestrictConf* c, const Span* value
     return NULL
 
 
+cdef list restrict_lay(RestrictConf* c, dict said):
+    # Makes entries of name -> [lists, methods]. The list given back keeps the names alive; free(c.entries) is the caller's.
+    cdef bytes name
+    cdef uint32_t i
+    cdef list names = sorted(said)
+    c.entries = <RestrictEntry*>calloc(len(names) or 1, sizeof(RestrictEntry))
+    if c.entries == NULL:
+        raise MemoryError
+    c.n = <uint32_t>len(names)
+    for i in range(c.n):
+        name = names[i]
+        c.entries[i].name = name
+        c.entries[i].len = <uint32_t>len(name)
+        c.entries[i].lists, c.entries[i].methods = said[name]
+    return names
+
+
 cdef class ConsumerRestrictionStep(Step):
     """consumer-restriction of one object, by the value that `by` names. `methods` are (value, names of methods); of several
     with one value the first is meant. `body` answers who is refused."""
@@ -62,9 +79,7 @@ cdef class ConsumerRestrictionStep(Step):
     cdef list held
 
     def __init__(self, str by not None, *, whitelist=None, blacklist=(), methods=(), int status=403, bytes body not None):
-        cdef bytes name
         cdef bytes missing = f"The request is rejected, please check the {by} for this request".encode()
-        cdef uint32_t i
         said = {}
         for listed, bit in ((blacklist, RESTRICT_BLACK), (whitelist or (), RESTRICT_WHITE)):
             for text in listed:
@@ -81,16 +96,7 @@ cdef class ConsumerRestrictionStep(Step):
         self.conf.body = body
         self.conf.body_len = <uint32_t>len(body)
         self.conf.missing = missing
-        self.conf.entries = <RestrictEntry*>calloc(len(said) or 1, sizeof(RestrictEntry))
-        if self.conf.entries == NULL:
-            raise MemoryError
-        self.conf.n = <uint32_t>len(said)
-        self.held = [body, missing, *sorted(said)]
-        for i in range(self.conf.n):
-            name = self.held[2 + i]
-            self.conf.entries[i].name = name
-            self.conf.entries[i].len = <uint32_t>len(name)
-            self.conf.entries[i].lists, self.conf.entries[i].methods = said[name]
+        self.held = [body, missing, restrict_lay(&self.conf, said)]
         self.bind(step_consumer_restriction, &self.conf, "access")
 
     def __dealloc__(self):
@@ -118,13 +124,21 @@ cdef bint restrict_value(const Exchange* x, uint8_t by, Span* out) noexcept nogi
 
 cdef bint restrict_admits(const Exchange* x, const RestrictConf* c, const Span* value) noexcept nogil:
     # A blacklist before a whitelist, and who is on that may use any method.
-    cdef const RestrictEntry* entry = restrict_find(c, value)
+    cdef const RestrictEntry* entry = restrict_find(c, value.p, value.n)
     cdef uint32_t lists = entry.lists if entry != NULL else 0
     if lists & RESTRICT_BLACK:
         return False
     if c.whitelisted:
         return (lists & RESTRICT_WHITE) != 0
     return not lists & RESTRICT_METHODS or (entry.methods >> x.head.method) & 1
+
+
+cdef void restrict_refuse(Exchange* x, const RestrictConf* c, const char* reason) noexcept nogil:
+    x.status = c.status
+    x.refused = reason
+    x.reply_type = NULL
+    buf_reset(&x.reply_body)
+    buf_put(&x.reply_body, c.body, c.body_len)
 
 
 cdef int step_consumer_restriction(Exchange* x, void* p) noexcept nogil:
@@ -135,9 +149,5 @@ cdef int step_consumer_restriction(Exchange* x, void* p) noexcept nogil:
         return STEP_REPLY
     if restrict_admits(x, c, &value):
         return STEP_NEXT
-    x.status = c.status
-    x.refused = "consumer-restriction.refused"
-    x.reply_type = NULL
-    buf_reset(&x.reply_body)
-    buf_put(&x.reply_body, c.body, c.body_len)
+    restrict_refuse(x, c, "consumer-restriction.refused")
     return STEP_REPLY

@@ -84,6 +84,8 @@ cdef struct ConsumerC:
     uint32_t name_len
     const char* group
     uint32_t group_len
+    uint32_t labels_len
+    const char* labels          # each label with each of its values: length in 4 bytes, then what label_name makes
 
 cdef enum:
     RING_KEYS_MAX = 64          # keys of one credential: a kid is looked for in all of them
@@ -210,6 +212,7 @@ cdef class Consumer:
     cdef ConsumerC c
     cdef readonly bytes name
     cdef bytes group
+    cdef bytes labels
     cdef Steps steps
 
 cdef class KeyRing:

@@ -170,10 +170,17 @@ cdef uint32_t milliseconds(double seconds) except? 0:
     return <uint32_t>min(max(seconds * 1000, 1), 0x7fffffff)
 
 
-cdef class Consumer:
-    """Who a request comes from, once authenticated, with the steps that its own plugins add."""
+cdef bytes label_name(str label, str value):
+    # A label with one of its values, as steps look for it. No two pairs have the same.
+    cdef bytes name = label.encode("utf-8", "surrogatepass")
+    return len(name).to_bytes(4, "little") + name + value.encode("utf-8", "surrogatepass")
 
-    def __cinit__(self, bytes name not None, Steps steps not None, bytes group=b""):
+
+cdef class Consumer:
+    """Who a request comes from, once authenticated, with the steps that its own plugins add. `labels` are pairs (label, value),
+    of a label with several values one for each."""
+
+    def __cinit__(self, bytes name not None, Steps steps not None, bytes group=b"", labels=()):
         self.name = name
         self.group = group
         self.steps = steps
@@ -181,6 +188,10 @@ cdef class Consumer:
         self.c.name_len = len(name)
         self.c.group = self.group
         self.c.group_len = len(group)
+        named = [label_name(label, value) for label, value in labels]
+        self.labels = b"".join([len(each).to_bytes(4, "little") + each for each in named])
+        self.c.labels = self.labels
+        self.c.labels_len = <uint32_t>len(self.labels)
         self.c.chain = steps.chain
 
 

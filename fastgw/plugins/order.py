@@ -6,6 +6,7 @@ entry stands where its priority does not put it or shares one, and when a plugin
 
 from typing import Final
 
+from fastgw.plugins.acl import Acl
 from fastgw.plugins.api_breaker import ApiBreaker
 from fastgw.plugins.basic_auth import BasicAuth
 from fastgw.plugins.consumer_restriction import ConsumerRestriction
@@ -34,7 +35,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     BasicAuth,  # 2520
     JwtAuth,  # 2510
     KeyAuth,  # 2500
-    # May they: 2400, in `access`.
+    # May they: 2410 and 2400, in `access`.
+    Acl,  # 2410
     ConsumerRestriction,  # 2400
     # Does somebody else let it in: 2002, in `access`.
     ForwardAuth,  # 2002

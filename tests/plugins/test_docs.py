@@ -16,6 +16,7 @@ ROOMS = {
     "basic-auth": "basic",
     "hmac-auth": "hmac",
     "ip-restriction": "ip-restriction",
+    "acl": "acl",
     "consumer-restriction": "consumer-restriction",
     "jwt-auth": "jwt",
     "multi-auth": "multi",

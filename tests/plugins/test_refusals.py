@@ -152,6 +152,8 @@ CASES: dict[str, bytes] = {
     "hmac.body_too_large": hmac(*signed("/hmac-body"), "Content-Length: 10", route="hmac-body") + b"0123456789",
     "hmac.revoked": hmac(*signed("/hmac", key_id="rev-id", secret="rev-secret")),
     "hmac.replayed": hmac(*signed("/hmac")),
+    "acl.missing": get("unlabelled"),
+    "acl.refused": get("label", b"apikey: k-e-y"),
     "consumer-restriction.missing": get("nobody"),
     "consumer-restriction.refused": get("notroute"),
     "ip-restriction.refused": get("ip"),
@@ -161,6 +163,7 @@ CASES: dict[str, bytes] = {
     "limit-conn.failed": get("conn", b"X-Most: many"),
 }
 LET_THROUGH = {"limit-count.exceeded", "limit-req.exceeded", "hmac.replayed"}  # the first of two; the second is refused
+KNOWN = {"acl.refused"}  # what befalls consumers
 RING = [{"kid": "a", "secret": HS.private.decode()}, {"kid": "b", "secret": HS.private.decode(), "expires": NOW - 3600}]
 CODE = 418  # what plugins are configured to refuse with: nothing else answers so
 CODES = {"ip-restriction.refused": 404}  # which knows only two
@@ -177,6 +180,8 @@ ROUTES: dict[str, dict[str, Any]] = {
     "unreachable": {"forward-auth": {"uri": "http://$NOBODY/", "status_on_error": CODE}},
     "hmac": {"hmac-auth": {"allowed_algorithms": ["hmac-sha256"], "clock_skew": 90_000, "prevent_replay": True}},
     "hmac-body": {"hmac-auth": {"validate_request_body": True, "max_req_body_size": 9, "clock_skew": 90_000}},
+    "unlabelled": {"acl": {"allow_labels": {"a": ["b"]}}},
+    "label": {"key-auth": {}, "acl": {"allow_labels": {"a": ["b"]}, "rejected_code": CODE}},
     "nobody": {"consumer-restriction": {"whitelist": ["kim"]}},
     "notroute": {"consumer-restriction": {"type": "route_id", "blacklist": ["notroute"], "rejected_code": CODE}},
     "ip": {"ip-restriction": {"blacklist": ["127.0.0.0/8"], "response_code": 404}},
@@ -304,7 +309,7 @@ def test_the_log_names_the_reason(running: Running, reason: str) -> None:
     assert len(lines) == 1 + (reason in LET_THROUGH or reason == "limit-conn.exceeded")
     assert (line["refused"], line["status"]) == (reason, status)
     assert status == (CODES.get(reason, CODE) if said == CONFIGURED else int(said))
-    assert "consumer" not in line
+    assert ("consumer" in line) == (reason in KNOWN)
 
 
 def test_who_is_let_through_has_no_reason(running: Running) -> None:

@@ -24,6 +24,7 @@ from tests.unit.test_compile import Change, consumer, route
 PLUGINS: dict[str, dict[str, Any]] = {
     "request-id": {},
     "ip-restriction": {"whitelist": ["192.0.2.0/24"]},
+    "acl": {"allow_labels": {"team": ["a", "b"]}, "deny_labels": {"role": ["y"]}},
     "consumer-restriction": {"type": "route_id", "whitelist": ["r"]},
     "basic-auth": {"hide_credentials": True},
     "jwt-auth": {"hide_credentials": True, "header": "x-token"},
@@ -88,7 +89,7 @@ def serve(snap: _core.Snapshot, request: bytes, log: int = -1) -> tuple[list[str
 
 def compiled(plugins: dict[str, dict[str, Any]]) -> _core.Snapshot:
     changes = [
-        *consumer("john"),
+        *consumer("john", labels={"team": "b,c", "role": '["x"]'}),
         Change("credentials", "john/k", {"id": "k", "plugins": {"key-auth": {"key": "john-api-key"}}}),
         Change("credentials", "john/b", {"id": "b", "plugins": {"basic-auth": {"username": "john", "password": "pw"}}}),
         Change("credentials", "john/h", {"id": "h", "plugins": {"hmac-auth": {"key_id": "john", "secret_key": "s"}}}),
@@ -104,7 +105,11 @@ def request(token: bytes) -> bytes:
     return b"\r\n".join([b"GET /a?b=1 HTTP/1.1", b"Host: h", *fields, b"", b""])
 
 
-@pytest.mark.parametrize("names", [*([name] for name in PLUGINS), list(PLUGINS)], ids=lambda names: "+".join(names))
+@pytest.mark.parametrize(
+    "names",
+    [*([name] for name in PLUGINS if name != "acl"), ["key-auth", "acl"], list(PLUGINS)],
+    ids=lambda names: "+".join(names),
+)
 def test_native_plugins_never_enter_the_interpreter(names: list[str], tmp_path: Path) -> None:
     from fastgw.tokens import make
 
@@ -118,7 +123,7 @@ def test_native_plugins_never_enter_the_interpreter(names: list[str], tmp_path: 
     assert (calls, memory) == ([], 0)
 
 
-@pytest.mark.parametrize("name", ["ip-restriction", "basic-auth", "jwt-auth", "key-auth", "multi-auth", "limit-count"])
+@pytest.mark.parametrize("name", ["ip-restriction", "acl", "basic-auth", "jwt-auth", "key-auth", "multi-auth", "limit-count"])
 def test_nor_do_their_refusals(name: str) -> None:
     plugins = {**PLUGINS, "ip-restriction": {"blacklist": ["192.0.2.0/24"]}, "limit-count": {"count": 1, "time_window": 60}}
     bare = b"GET /a?b=1 HTTP/1.1\r\nHost: h\r\n\r\n"
