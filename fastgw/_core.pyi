@@ -571,6 +571,7 @@ class ApiBreakerStep(Step):
         successes: int = 3,
         max_s: int = 300,
     ) -> None: ...
+
 class Standing(NamedTuple):
     algorithm: str
     limit: int | None
