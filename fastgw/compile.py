@@ -8,7 +8,7 @@ A change costs what it touches: parts.py knows what was made of what, and the ne
 any sequence of changes leads to is what its outcome alone would lead to; tests/oracle/compile.py is the plain way to that.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -30,17 +30,13 @@ from fastgw.schema.expression import parsed
 from fastgw.schema.kinds import FETCHED, KINDS
 from fastgw.schema.route import Route
 from fastgw.schema.service import Service
-from fastgw.schema.upstream import Node, Upstream, nodes_of
+from fastgw.upstreams import INT32, built, within
 
-__all__ = ["TIMEOUT_S", "Build", "ChangeLike", "Compiler", "ObjectFault", "Wrap", "places_of", "upstream_source"]
+__all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault", "Wrap", "places_of", "upstream_source"]
 
-TIMEOUT_S: Final = 60  # of upstreams that say nothing
-DEFAULT_PORTS = {"http": 80, "https": 443}
 # OverflowError: a number that the schema admits and no C integer holds.
 FAILURES: Final = (ValueError, LookupError, TypeError, OverflowError, msgspec.ValidationError)
 GLOBALS: Final = ("globals", "")
-INT32: Final = 2**31 - 1
-MOST_WEIGHT: Final = 2**30  # of all nodes of an upstream together; the balancer adds them up in 32 bits
 
 Entry = tuple[_core.Plan, bytes, bytes]
 """A plan, and a host and a path pattern that it takes."""
@@ -105,19 +101,6 @@ class _Env:
 
 def _watched(wrap: Wrap, name: str, owner: str, priority: int, step: _core.Step) -> _core.Step:
     return wrap(step, name, owner, priority)
-
-
-def _within(number: int) -> int:
-    """A number as the core holds it, where APISIX knows no bound; beyond this one all mean the same to people."""
-    return max(-INT32, min(number, INT32))
-
-
-def _weights(nodes: Sequence[Node]) -> list[int]:
-    """The nodes' weights in proportion; none that has one loses it."""
-    total = sum(node.weight for node in nodes)
-    if total <= MOST_WEIGHT:
-        return [node.weight for node in nodes]
-    return [min(node.weight, max(1, node.weight * (MOST_WEIGHT - len(nodes)) // total)) for node in nodes]
 
 
 def places_of(route: Route, service: Service | None) -> list[tuple[str, str]]:
@@ -334,7 +317,7 @@ class Compiler:
                 if disabled(raw):
                     continue
                 conf = msgspec.convert(raw, plugin.conf)
-                priority = plugin.priority if conf.meta.priority is None else _within(conf.meta.priority)
+                priority = plugin.priority if conf.meta.priority is None else within(conf.meta.priority)
                 watch = None if self._wrap is None else partial(_watched, self._wrap, name, owner, priority)
                 steps += [(numbers[name], priority, step) for step in steps_of(plugin, conf, _Env(self, owner), watch)]
                 if owned := plugin.own_headers(conf):
@@ -435,7 +418,7 @@ class Compiler:
             self._steps(layers),
             self._upstream_of(id_, route, service),
             methods=route.methods,
-            priority=_within(route.priority),
+            priority=within(route.priority),
             connect=timeout.connect if timeout else 0,
             send=timeout.send if timeout else 0,
             read=timeout.read if timeout else 0,
@@ -450,7 +433,9 @@ class Compiler:
         source = upstream_source(id_, route, service)
         if source is None:
             return None
-        return self._built(route.upstream) if route.upstream is not None and source[0] == "routes" else self._shared(*source)
+        return (
+            built(route.upstream, self._pools) if route.upstream is not None and source[0] == "routes" else self._shared(*source)
+        )
 
     def _shared(self, kind: str, id_: Any) -> _core.Upstream:
         """The one upstream of all routes that lead to it by this object."""
@@ -461,32 +446,11 @@ class Compiler:
         return upstream
 
     def _upstream(self, id_: str) -> _core.Upstream:
-        return self._built(self._objects["upstreams"][id_])
+        return built(self._objects["upstreams"][id_], self._pools)
 
     def _service_upstream(self, id_: str) -> _core.Upstream | None:
         upstream = self._objects["services"][id_].upstream
-        return None if upstream is None else self._built(upstream)
-
-    def _built(self, upstream: Upstream) -> _core.Upstream:
-        port = DEFAULT_PORTS[upstream.scheme]
-        known, nodes = nodes_of(upstream), []
-        for node, weight in zip(known, _weights(known), strict=True):
-            number = node.port or port
-            named = node.host if number == port else f"{node.host}:{number}"
-            nodes.append((self._pools.at(node.host, number), weight, node.priority, named.encode()))
-        pool, timeout = upstream.keepalive_pool, upstream.timeout
-        return _core.Upstream(
-            nodes,
-            pass_host=upstream.pass_host,
-            host=(upstream.upstream_host or "").encode(),
-            retries=None if upstream.retries is None else min(upstream.retries, len(nodes)),  # each is tried once
-            connect=timeout.connect if timeout else TIMEOUT_S,
-            send=timeout.send if timeout else TIMEOUT_S,
-            read=timeout.read if timeout else TIMEOUT_S,
-            keepalive_size=_within(pool.size) if pool else 320,
-            keepalive_idle=pool.idle_timeout if pool else 60,
-            keepalive_requests=_within(pool.requests) if pool else 1000,
-        )
+        return None if upstream is None else built(upstream, self._pools)
 
 
 def _proves(kind: str, fault: Fault) -> bool:

@@ -34,18 +34,31 @@ class Pools:
 
     def at(self, host: str, port: int) -> _core.Pool:
         """The pool of this address; an IPv6 address comes without brackets."""
+        pool, is_new = self._pool(host, port, f"{host}:{port}")
+        if is_new and not _is_name(host):
+            pool.resolve(host, port)
+        elif is_new:
+            self._named.setdefault(host, set()).add(port)
+            self._names = None
+            self._resolve(host, pool, port)
+        return pool
+
+    def unix(self, path: str) -> _core.Pool:
+        """The pool of this unix socket."""
+        pool, is_new = self._pool(path, 0, f"unix:{path}")
+        if is_new:
+            pool.resolve_unix(path)
+        return pool
+
+    def _pool(self, host: str, port: int, address: str) -> tuple[_core.Pool, bool]:
+        """The pool of that name, and whether it was made just now."""
         known = self._pools.get((host, port))
         pool = known() if known is not None else None
-        if pool is None:
-            pool = _core.Pool(f"{host}:{port}")
-            self._pools[host, port] = weakref.ref(pool, partial(self._gone, host, port))
-            if not _is_name(host):
-                pool.resolve(host, port)
-            else:
-                self._named.setdefault(host, set()).add(port)
-                self._names = None
-                self._resolve(host, pool, port)
-        return pool
+        if pool is not None:
+            return pool, False
+        pool = _core.Pool(address)
+        self._pools[host, port] = weakref.ref(pool, partial(self._gone, host, port))
+        return pool, True
 
     def names(self) -> frozenset[str]:
         """The host names among the pools' addresses; the same object as before when they are the same."""
@@ -62,9 +75,10 @@ class Pools:
                 self._resolve(name, pool, port)
 
     def _resolve(self, host: str, pool: _core.Pool, port: int) -> None:
-        """Connections go to the first address of a name, once there is one."""
-        for address in self._addresses.get(host, ())[:1]:
-            pool.resolve(address, port)
+        """Connections go to all addresses of a name by turns, once there are some."""
+        addresses = self._addresses.get(host)
+        if addresses:
+            pool.spread([self.at(address, port) for address in addresses])
 
     def _gone(self, host: str, port: int, ref: Any) -> None:
         if self._pools.get((host, port)) is not ref:  # there is another one already

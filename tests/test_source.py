@@ -30,6 +30,8 @@ LADDER = [
     {"core"},
     {"plugins"},
     {"parts", "pools", "claims", "revocations", "redis_client"},
+    {"parts", "pools", "claims", "revocations"},
+    {"upstreams"},
     {"compile", "config"},
     {"tls", "health", "metrics", "logs", "datadir", "process", "resolve", "slots", "sockets"},
     {"dataplane", "echo", "supervisor", "tokens", "revoke"},

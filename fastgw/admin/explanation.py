@@ -17,13 +17,14 @@ import msgspec
 from fastgw import _core
 from fastgw.admin.question import Question
 from fastgw.admin.redact import plugin_conf
-from fastgw.compile import TIMEOUT_S, ChangeLike, Compiler, places_of, upstream_source
+from fastgw.compile import ChangeLike, Compiler, places_of, upstream_source
 from fastgw.plugins.check import pattern_of
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.route import Route
 from fastgw.schema.service import Service
 from fastgw.schema.settings import Limits
 from fastgw.schema.upstream import Upstream, nodes_of
+from fastgw.upstreams import TIMEOUT_S
 
 __all__ = ["Explainer", "Find"]
 

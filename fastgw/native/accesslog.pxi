@@ -43,6 +43,7 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
     cdef Loop* loop = x.loop
     cdef Buf* out = &loop.log
     cdef const Field* f
+    cdef const PoolC* pool
     cdef uint32_t ms = <uint32_t>(loop.wall_ns // 1000000 % 1000)
     cdef uint8_t i
     if buf_left(out) > LOG_MOST:
@@ -73,7 +74,9 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
     if x.credential != NULL:
         buf_put(out, x.credential.logged, x.credential.logged_len)
     if x.node != NULL and x.t_up:
-        buf_put(out, x.node.pool.logged, x.node.pool.logged_len)
+        # Of a name the address that answered.
+        pool = x.up.pool if x.up != NULL else x.node.pool
+        buf_put(out, pool.logged, pool.logged_len)
         if x.up_status:
             buf_put(out, b',"upstream_status":', 19)
             buf_int(out, x.up_status)

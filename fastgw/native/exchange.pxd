@@ -200,6 +200,10 @@ cdef struct Exchange:
     # What few requests need, behind the cache lines that all do. Nothing here is cleared between requests: each is written
     # before it is read, as what stands in front says.
     uint64_t tried[16]          # NODES_MAX bits: nodes that failed, while `tries` is not 0
+    uint64_t members_tried      # MEMBERS_MAX bits: addresses of a name that failed, in the same way
+    uint32_t member_at          # the one in use
+    uint64_t first_try_ms       # where the upstream bounds the time of retries
+    uint64_t try_ns             # when the last one began, where the upstream's choice rests on times
     void* composite_conf        # of `composite`
     uint32_t delayed_at         # where in the loop's delays
     uint32_t gather_limit       # bytes that the step takes which waits for the body

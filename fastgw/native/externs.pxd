@@ -4,6 +4,7 @@ from libc.errno cimport (
     EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM, EPIPE,
     errno,
 )
+from libc.math cimport exp
 from libc.stdint cimport (
     INT64_MAX, int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t,
 )

@@ -20,6 +20,10 @@ cdef enum StepResult:
 cdef enum:
     PLUGINS_MAX = 256           # distinct plugins in one process: bits of a PluginSet
     NODES_MAX = 1024            # nodes of one upstream: bits of the tried set
+    MEMBERS_MAX = 64            # addresses of one name that are used: bits of a set too
+    BUDGET_MS = 10000           # of what time adds to a retry budget, that much is saved up
+    BUDGET_SAVED = 500          # and of what requests add, what so many do
+    BUDGET_NONE = 1000000       # retries per request or second that no upstream comes to
 
 ctypedef int (*step_fn)(Exchange* x, void* conf) noexcept nogil
 ctypedef int (*resume_fn)(Exchange* x, void* conf, int result) noexcept nogil
@@ -52,14 +56,41 @@ cdef struct PoolC:              # one address: its idle connections, most recent
     const char* logged          # its member of the access log's line
     uint32_t logged_len
     uint8_t resolved
+    uint32_t n_members          # a name's addresses; 0: this is an address itself
+    PoolC** members
+    uint32_t turn               # of them, or of whoever else takes turns
+    uint64_t since_ms           # when it was first there to be chosen, or came back; 0: not yet. See slow start
+    uint64_t seen_ns            # when the mean below was last brought up to date
+    double mean_ns              # of its answers' times, moving (ewma)
 
 cdef struct NodeC:
     PoolC* pool
     int32_t weight
-    int32_t current             # smooth weighted round robin's running value
+    int64_t current             # smooth weighted round robin's running value
     int32_t priority
+    const uint8_t* down         # not 0: it is known to be unwell; NULL: nobody asks
     const char* host            # "host[:port]" for pass_host: node
     uint32_t host_len
+
+cdef struct GroupC:             # the nodes of one priority: neighbours in the upstream's nodes
+    uint32_t first
+    uint32_t end
+    uint32_t turn               # where least_conn starts to look, so that equals take turns
+    Chash ring
+
+cdef enum Balance:
+    BALANCE_ROUNDROBIN = 0
+    BALANCE_CHASH = 1
+    BALANCE_LEAST_CONN = 2
+    BALANCE_EWMA = 3
+
+cdef struct RetryBudget:        # thousandths of a retry
+    uint32_t per_request        # that a request adds
+    uint32_t per_ms             # that a millisecond adds
+    uint32_t asked              # requests since it was last reckoned up
+    uint64_t at_ms              # when that was
+    int64_t left
+    int64_t most
 
 cdef enum PassHost:
     HOST_PASS = 0
@@ -67,8 +98,14 @@ cdef enum PassHost:
     HOST_REWRITE = 2
 
 cdef struct UpstreamC:
-    NodeC* nodes
+    NodeC* nodes                # by priority, the highest first
+    GroupC* groups
+    const VarPart* key          # of chash
     uint32_t n
+    uint32_t n_groups
+    uint32_t key_n
+    uint8_t balance             # Balance
+    uint8_t notes               # when a try began is of use to it
     uint8_t pass_host
     const char* host            # for pass_host: rewrite
     uint32_t host_len
@@ -77,6 +114,9 @@ cdef struct UpstreamC:
     uint32_t keep_size          # idle connections kept per node
     uint32_t keep_ms            # idle time before one is closed
     uint32_t keep_requests      # requests before one is closed
+    uint32_t slow_ms            # how long a new node's share grows; 0: it has all of it at once
+    uint32_t retry_ms           # how long after the first try another may begin; 0: no bound
+    RetryBudget budget
 
 cdef struct ConsumerC:
     Chain chain
@@ -201,12 +241,16 @@ cdef class Pool:
     cdef readonly str address
     cdef bytes name_bytes
     cdef object __weakref__     # compile.py shares pools by address as long as anybody uses them
+    cdef list members           # Pools of the addresses that a name has
+    cdef list former            # and of those it had, while connections to them are open
     cdef void set_address(self, const sockaddr_storage* a, socklen_t size)
 
 cdef class Upstream:
     cdef UpstreamC c
     cdef list held
     cdef bytes host
+    cdef Template key
+    cdef int put_nodes(self, int least) except -1
 
 cdef class Consumer:
     cdef ConsumerC c

@@ -59,9 +59,10 @@ cdef class Steps:
 
 
 cdef class Pool:
-    """One upstream address and this worker's idle connections to it.
+    """One upstream address and this worker's idle connections to it, or a name that stands for several.
 
-    `address` is "ip:port", "[ipv6]:port" or "unix:/path"; `resolve` gives a host name its address later and anew.
+    `address` is "host:port" or "unix:/path". `resolve` gives it the numeric address that connections go to; `spread` makes it
+    one whose connections are those of other pools, by turns.
     """
 
     def __cinit__(self, str address):
@@ -72,6 +73,25 @@ cdef class Pool:
         self.logged = log_rendered(b',"upstream":"', self.name_bytes)
         self.c.logged = self.logged
         self.c.logged_len = len(self.logged)
+        self.members = self.former = []
+
+    def spread(self, pools):
+        """From now on connections go to these pools, which have an address each, by turns."""
+        cdef PoolC** members
+        cdef Pool pool
+        pools = list(pools)[:MEMBERS_MAX]
+        members = <PoolC**>malloc(MEMBERS_MAX * sizeof(void*))
+        if members == NULL:
+            raise MemoryError
+        # A connection knows its pool, and for as long as it is open that must not go.
+        self.former = [pool for pool in (*self.former, *self.members) if pool.open and pool not in pools]
+        self.members = pools
+        for i, pool in enumerate(pools):
+            members[i] = &pool.c
+        free(self.c.members)
+        self.c.members = members
+        self.c.n_members = len(pools)
+        self.c.resolved = self.c.n_members > 0
 
     def resolve(self, str ip, int port):
         """Sets the numeric address that connections go to from now on; idle ones to another address are closed."""
@@ -121,36 +141,35 @@ cdef class Pool:
 
     def __dealloc__(self):
         pool_close_idle(&self.c)
+        free(self.c.members)
 
 
 cdef class Upstream:
     """Nodes and how to talk to them.
 
     `nodes`: sequence of (Pool, weight, priority, host header bytes). `pass_host`: "pass", "node" or "rewrite" (then `host`).
-    Times in seconds; `retries` None means every other node once.
+    `balance`: "roundrobin", "chash" (then `key`, a Template), "least_conn" or "ewma". Times in seconds; `retries` None means
+    every other node once. `budget`: retries per request and per second that the nodes bear, or None for no bound.
     """
 
     def __cinit__(self, nodes, str pass_host="pass", bytes host=b"", retries=None, double connect=60, double send=60,
-                  double read=60, int keepalive_size=320, double keepalive_idle=60, int keepalive_requests=1000):
-        cdef Pool pool
-        cdef NodeC* node
-        cdef bytes name
+                  double read=60, int keepalive_size=320, double keepalive_idle=60, int keepalive_requests=1000,
+                  str balance="roundrobin", Template key=None, double slow_start=0, double retry_timeout=0, budget=None):
         if len(nodes) > NODES_MAX:
             raise ValueError(f"nodes: expected at most {NODES_MAX}, found {len(nodes)}")
-        self.held = []
-        self.host = host
+        self.c.balance = ("roundrobin", "chash", "least_conn", "ewma").index(balance)
         self.c.nodes = <NodeC*>calloc(len(nodes) or 1, sizeof(NodeC))
-        if self.c.nodes == NULL:
+        self.c.groups = <GroupC*>calloc(len(nodes) or 1, sizeof(GroupC))
+        if self.c.nodes == NULL or self.c.groups == NULL:
             raise MemoryError
-        for pool, weight, priority, name in nodes:
-            node = &self.c.nodes[self.c.n]
-            node.pool = &pool.c
-            node.weight = weight
-            node.priority = priority
-            node.host = name
-            node.host_len = len(name)
-            self.c.n += 1
-            self.held.append((pool, name))
+        self.key = key
+        if key is not None:
+            self.c.key = key.parts
+            self.c.key_n = key.n
+        # Where no node has a weight all are alike (APISIX), else those without one take nothing.
+        self.held = sorted(nodes, key=lambda each: -each[2])
+        self.put_nodes(0 if any(weight for _, weight, _, _ in nodes) else 1)
+        self.host = host
         self.c.pass_host = ("pass", "node", "rewrite").index(pass_host)
         self.c.host = self.host
         self.c.host_len = len(self.host)
@@ -161,8 +180,54 @@ cdef class Upstream:
         self.c.keep_size = keepalive_size
         self.c.keep_ms = milliseconds(keepalive_idle)
         self.c.keep_requests = keepalive_requests
+        self.c.slow_ms = milliseconds(slow_start) if slow_start else 0
+        self.c.notes = self.c.balance == BALANCE_EWMA or self.c.slow_ms
+        self.c.retry_ms = milliseconds(retry_timeout) if retry_timeout else 0
+        ratio, per_second = (BUDGET_NONE, BUDGET_NONE) if budget is None else budget
+        self.c.budget.per_request = <uint32_t>(min(ratio, BUDGET_NONE) * 1000)
+        self.c.budget.per_ms = <uint32_t>min(per_second, BUDGET_NONE)
+        self.c.budget.left = <int64_t>self.c.budget.per_ms * BUDGET_MS
+        self.c.budget.most = max(self.c.budget.left + BUDGET_SAVED * <int64_t>self.c.budget.per_request, <int64_t>1000)
+
+    cdef int put_nodes(self, int least) except -1:
+        cdef NodeC* node = self.c.nodes
+        cdef GroupC* group = self.c.groups
+        cdef Pool pool
+        cdef bytes name
+        for pool, weight, priority, name in self.held:
+            node.pool = &pool.c
+            node.weight = max(<int32_t>weight, <int32_t>least)
+            node.priority = priority
+            node.host = name
+            node.host_len = len(name)
+            if self.c.n and priority != (node - 1).priority:
+                group += 1
+                group.first = group.end = self.c.n
+            group.end += 1
+            self.c.n += 1
+            node += 1
+        self.c.n_groups = <uint32_t>(group - self.c.groups) + 1
+        if self.c.balance == BALANCE_CHASH:
+            for at in range(self.c.n_groups):
+                group = &self.c.groups[at]
+                mine = range(group.first, group.end)
+                ids = [self.held[i][0].address.encode().replace(b":", b"\0") for i in mine]
+                chash_make(&group.ring, list(zip(mine, ids, [self.c.nodes[i].weight for i in mine])))
+        return 0
+
+    def _test_down(self, *indices):
+        """As if these nodes, counted by priority, were known to be unwell."""
+        cdef uint32_t i
+        for i in range(self.c.n):
+            self.c.nodes[i].down = NULL
+            if i in indices:
+                self.c.nodes[i].down = <const uint8_t*><const char*>b"\1"
 
     def __dealloc__(self):
+        cdef uint32_t i
+        for i in range(self.c.n_groups):
+            free(self.c.groups[i].ring.points)
+        free(self.c.groups)
         free(self.c.nodes)
 
 

@@ -1,4 +1,4 @@
-# pool: idle upstream connections per address, and the choice of a node (balancer).
+# pool: idle upstream connections per address, and the addresses of a name by turns.
 
 
 cdef inline void pool_put(Up* u) noexcept nogil:
@@ -44,38 +44,24 @@ cdef void pool_close_idle(PoolC* p) noexcept nogil:
         up_close(p.idle)
 
 
-cdef NodeC* balance_pick(Exchange* x) noexcept nogil:
-    # Smooth weighted round robin (the algorithm nginx describes): each usable node gains its weight, the richest serves and
-    # pays the total. Nodes already tried by this request and unresolved ones are passed over; NULL when none is left.
-    cdef UpstreamC* u = x.plan.upstream
-    cdef NodeC* best = NULL
-    cdef NodeC* node
-    cdef int64_t total = 0
+cdef PoolC* pool_member(Exchange* x, PoolC* p) noexcept nogil:
+    # The next address of a name; one that failed this request only where all did.
     cdef uint32_t i
-    if u.n == 1:
-        node = &u.nodes[0]
-        return node if node.pool.resolved else NULL
-    for i in range(u.n):
-        node = &u.nodes[i]
-        if node.weight <= 0 or not node.pool.resolved or (x.tries and x.tried[i >> 6] >> (i & 63) & 1):
-            continue
-        node.current += node.weight
-        total += node.weight
-        if best == NULL or node.current > best.current:
-            best = node
-    if best != NULL:
-        best.current -= <int32_t>total
-    return best
-
-
-cdef inline void balance_mark_tried(Exchange* x) noexcept nogil:
-    # Before the try is counted.
-    cdef uint32_t i = <uint32_t>(x.node - x.plan.upstream.nodes)
     if x.tries == 0:
-        memset(x.tried, 0, sizeof(x.tried))
-    x.tried[i >> 6] |= <uint64_t>1 << (i & 63)
+        x.members_tried = 0
+    for i in range(p.n_members):
+        p.turn = p.turn + 1 if p.turn + 1 < p.n_members else 0
+        if not x.members_tried >> p.turn & 1:
+            break
+    x.member_at = p.turn
+    return p.members[p.turn]
 
 
-cdef inline uint32_t balance_tries(const UpstreamC* u) noexcept nogil:
-    # 1 + retries; by default every other node once.
-    return <uint32_t>(1 + u.retries) if u.retries >= 0 else u.n
+cdef uint32_t pool_busy(const PoolC* p) noexcept nogil:
+    # Requests under way to it from this worker, of whatever upstream. Each has a connection of its own, so they need no
+    # count that somebody could forget to give back.
+    cdef uint32_t busy = p.n_open - p.n_idle
+    cdef uint32_t i
+    for i in range(p.n_members):
+        busy += p.members[i].n_open - p.members[i].n_idle
+    return busy

@@ -313,6 +313,8 @@ cdef void answer_begin(Up* u, Head* h, const char* base, size_t n) noexcept nogi
     cdef Exchange* x = u.c.x
     cdef Down* d = x.down
     x.t_up_head = x.loop.now_ns
+    if x.plan.upstream.balance == BALANCE_EWMA:
+        ewma_learn(x.node.pool, x.t_up_head, x.t_up_head - x.try_ns)
     x.status = x.up_status = h.status
     x.up_keep = h.keep_alive
     x.answer_body = h.body

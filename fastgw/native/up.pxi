@@ -41,20 +41,28 @@ cdef void proxy_start(Exchange* x) noexcept nogil:
             return
     x.replayable = x.body_done
     x.fail_status = 503
+    upstream.budget.asked += 1
+    if upstream.retry_ms:
+        x.first_try_ms = x.loop.now_ms
     proxy_try(x)
 
 
 cdef void proxy_try(Exchange* x) noexcept nogil:
+    cdef PoolC* pool
     cdef Up* u
     cdef bint sent
     while True:
-        x.node = balance_pick(x)
+        if not x.fresh:
+            x.node = balance_pick(x)
         if x.node == NULL:
             break
         serialise_request(x)
-        u = NULL if x.fresh else pool_take(x.node.pool)
+        pool = x.node.pool
+        if pool.n_members:
+            pool = pool_member(x, pool)
+        u = NULL if x.fresh else pool_take(pool)
         if u == NULL:
-            u = up_open(x)
+            u = up_open(x, pool)
         if u == NULL:
             x.fail_status = 502
             if proxy_may_retry(x, False, False):
@@ -82,10 +90,9 @@ cdef bint proxy_may_retry(Exchange* x, bint reused, bint sent) noexcept nogil:
         x.fresh = 1             # the idle race, no fault of the node: the same try again, on a new connection
         return True
     x.fresh = 0
-    if x.plan.upstream.n > 1:
-        balance_mark_tried(x)
+    balance_failed(x)
     x.tries += 1
-    return x.tries < balance_tries(x.plan.upstream)
+    return x.tries < balance_tries(x.plan.upstream) and balance_affords(x, sent)
 
 
 cdef void proxy_failed(Up* u, uint16_t status, const char* reason) noexcept nogil:
@@ -104,14 +111,13 @@ cdef void proxy_failed(Up* u, uint16_t status, const char* reason) noexcept nogi
     if not got and proxy_may_retry(x, reused, sent):
         proxy_try(x)
         return
-    reply_error(x, status, NULL, reason)
+    reply_error(x, x.fail_status, NULL, reason)
     reply_send(x)
 
 
-cdef Up* up_open(Exchange* x) noexcept nogil:
-    # A new connection to x.node, connecting or connected; NULL when it was refused at once.
+cdef Up* up_open(Exchange* x, PoolC* pool) noexcept nogil:
+    # A new connection to an address of x.node, connecting or connected; NULL when it was refused at once.
     cdef Loop* loop = x.loop
-    cdef PoolC* pool = x.node.pool
     cdef Up* u = <Up*>conn_new(loop, sizeof(Up), CONN_UP)
     cdef int r
     if u == NULL:

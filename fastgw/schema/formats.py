@@ -30,18 +30,24 @@ class Endpoint(NamedTuple):
 def parse_address(text: str) -> Endpoint:
     """`127.0.0.1:9080`, `[::1]:9080`, `localhost:9080` or `unix:/path`. Port 0: the system picks one."""
     if text.startswith("unix:"):
-        path = text[len("unix:") :]
-        if not path.startswith("/") or "\0" in path or len(path.encode(errors="replace")) > _UNIX_PATH_MAX:
-            raise ValueError(f"'unix:' and an absolute path of at most {_UNIX_PATH_MAX} bytes")
-        return Endpoint("", 0, path)
+        return Endpoint("", 0, _unix_path(text))
     host, colon, port = text.rpartition(":")
     if not colon or not _PORT.fullmatch(port) or int(port) > 65535:
         raise ValueError("'host:port' with a port from 0 to 65535, or 'unix:/path'")
     return Endpoint(_bare_host(host), int(port))
 
 
+def _unix_path(text: str) -> str:
+    path = text[len("unix:") :]
+    if not path.startswith("/") or "\0" in path or len(path.encode(errors="replace")) > _UNIX_PATH_MAX:
+        raise ValueError(f"'unix:' and an absolute path of at most {_UNIX_PATH_MAX} bytes")
+    return path
+
+
 def parse_node(text: str) -> tuple[str, int | None]:
-    """Host and port of a member of an upstream's `nodes`: `host`, `host:port`, `[::1]`, `[::1]:80`."""
+    """Host and port of a member of an upstream's `nodes`: `host`, `host:port`, `[::1]`, `[::1]:80`, or `unix:/path` as a host."""
+    if text.startswith("unix:/"):
+        return f"unix:{_unix_path(text)}", None
     if text.count(":") > 1 and not text.startswith("["):
         raise ValueError("an IPv6 address in '[' and ']'")
     host, colon, port = text.rpartition(":")

@@ -12,6 +12,9 @@ from fastgw.errors import ROOT, Fault, Path
 __all__ = ["unserved"]
 
 MOST_NODES: Final = 1024  # native/plan.pxd: NODES_MAX
+BALANCED: Final = ("roundrobin", "chash", "least_conn", "ewma")
+# Of those that APISIX hashes on: of the server and the connection, not of the request.
+UNKNOWN_VARIABLES: Final = ("server_name", "server_addr", "remote_port", "hostname", "mqtt_client_id")
 _LATER: Final = "not available in this release"
 
 
@@ -35,8 +38,10 @@ def _route(value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
 
 
 def _upstream(value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
-    if value.get("type", "roundrobin") != "roundrobin":
-        yield _fault(path.to("type"), "balancing other than roundrobin is")
+    if value.get("type", "roundrobin") not in BALANCED:
+        yield _fault(path.to("type"), f"balancing other than {', '.join(BALANCED)} is")
+    if value.get("type") == "chash" and value.get("hash_on", "vars") == "vars" and value.get("key") in UNKNOWN_VARIABLES:
+        yield _fault(path.to("key"), f"to hash on {value['key']} is")
     if value.get("scheme", "http") != "http":
         yield _fault(path.to("scheme"), "schemes other than http are")
     for member, what in (
@@ -44,17 +49,12 @@ def _upstream(value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
         ("tls", "TLS to upstreams is"),
         ("service_name", "service discovery is"),
         ("discovery_type", "service discovery is"),
-        ("retry_timeout", "a bound on the time of retries is"),
     ):
         if value.get(member):
             yield _fault(path.to(member), what)
     nodes = value.get("nodes")
     if nodes is not None and len(nodes) > MOST_NODES:
         yield _fault(path.to("nodes"), f"an upstream of more than {MOST_NODES} nodes is")
-    for node in nodes if isinstance(nodes, list) else ():
-        if isinstance(node, dict) and node.get("priority"):
-            yield _fault(path.to("nodes"), "priorities of nodes are")
-            break
 
 
 def _fault(path: Path, what: str) -> Fault:

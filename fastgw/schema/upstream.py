@@ -17,11 +17,11 @@ from fastgw.schema.decode import shown
 from fastgw.schema.formats import parse_node
 from fastgw.schema.rules import broken, exactly_one, required
 
-__all__ = ["KeepalivePool", "Node", "Upstream", "UpstreamNode", "UpstreamTls", "nodes_of"]
+__all__ = ["KeepalivePool", "Node", "RetryBudget", "Upstream", "UpstreamNode", "UpstreamTls", "nodes_of"]
 
 Weight = Annotated[int, Meta(ge=0)]
-NodeKey = Annotated[str, text_format("node", "'host' or 'host:port'")]
-NodeHost = Annotated[str, text_format("node-host", "a host name or an IP address")]
+NodeKey = Annotated[str, text_format("node", "'host', 'host:port' or 'unix:/path'")]
+NodeHost = Annotated[str, text_format("node-host", "a host name, an IP address or 'unix:/path'")]
 Scheme = Literal["http", "https", "grpc", "grpcs", "tcp", "tls", "udp", "kafka"]
 HashOn = Literal["vars", "header", "cookie", "consumer", "vars_combinations"]
 
@@ -35,7 +35,7 @@ _FIELD = re.compile(r"[a-zA-Z0-9_-]+")
 class UpstreamNode(Nested, frozen=True, kw_only=True):
     """One server of an upstream.
 
-    host: its name or address
+    host: its name or address, or "unix:" and the path of its socket
     port: its port; that of the scheme when left out
     weight: its share of requests; 0 takes none
     priority: nodes of a lower priority are used when no higher one is left
@@ -47,6 +47,12 @@ class UpstreamNode(Nested, frozen=True, kw_only=True):
     weight: Weight
     priority: int = 0
     metadata: dict[str, Any] | None = None
+
+    @classmethod
+    def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
+        """A socket has no port."""
+        if "port" in present and good.get("host", "").startswith("unix:"):
+            yield broken("port", "expected none beside the path of a unix socket")
 
 
 class KeepalivePool(Nested, frozen=True, kw_only=True):
@@ -60,6 +66,17 @@ class KeepalivePool(Nested, frozen=True, kw_only=True):
     size: Annotated[int, Meta(ge=1)] = 320
     idle_timeout: Annotated[float, Meta(ge=0)] = 60
     requests: Annotated[int, Meta(ge=1)] = 1000
+
+
+class RetryBudget(Nested, frozen=True, kw_only=True):
+    """How many retries the nodes bear, per worker; those of tries that reached no node are free.
+
+    ratio: retries per request
+    per_second: retries that there may always be
+    """
+
+    ratio: Annotated[float, Meta(ge=0, le=100)] = 0.2
+    per_second: Annotated[float, Meta(ge=0, le=100000)] = 10
 
 
 class UpstreamTls(Nested, frozen=True, kw_only=True):
@@ -96,6 +113,8 @@ class Upstream(Described, frozen=True, kw_only=True):
     nodes: the servers, as {"host:port": weight} or as a list of nodes
     retries: further nodes tried after a failure; all of them when left out
     retry_timeout: seconds after which no further node is tried; 0: no bound
+    retry_budget: how many retries there may be in proportion to requests
+    slow_start: seconds in which a new node's share of requests grows to the whole; 0: it has it at once
     timeout: seconds to connect, send and read; 60 each when left out
     scheme: the protocol spoken
     pass_host: the Host header sent: the client's, the node's, or upstream_host
@@ -114,6 +133,8 @@ class Upstream(Described, frozen=True, kw_only=True):
     nodes: dict[NodeKey, Weight] | tuple[UpstreamNode, ...] | None = None
     retries: Annotated[int, Meta(ge=0)] | None = None
     retry_timeout: Annotated[float, Meta(ge=0)] = 0
+    retry_budget: RetryBudget | None = None
+    slow_start: Annotated[float, Meta(ge=0, le=86400)] = 0
     timeout: Timeout | None = None
     scheme: Scheme = "http"
     pass_host: Literal["pass", "node", "rewrite"] = "pass"  # noqa: S105
@@ -161,6 +182,11 @@ class Node(NamedTuple):
     port: int | None
     weight: int
     priority: int
+
+    @property
+    def path(self) -> str:
+        """That of its unix socket; empty where it has none."""
+        return self.host[len("unix:") :] if self.host.startswith("unix:") else ""
 
 
 def nodes_of(upstream: Upstream) -> tuple[Node, ...]:

@@ -9,6 +9,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from fastgw.echo import BLOCK_BYTES, block
 from tests.support.wire import TIMEOUT, Address
@@ -23,14 +24,20 @@ class Upstream:
     is raised again when the context ends, so that a broken upstream fails its test.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path | None = None) -> None:
+        """path: a unix socket, instead of a port of the system's choice, which `address` is."""
         self.received: list[bytearray] = []
         self.failures: list[BaseException] = []
         self.closing = threading.Event()
         self._arrived = threading.Condition()
         self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = Address(*self._listener.getsockname())
+        if path is None:
+            self._listener = socket.create_server(("127.0.0.1", 0))
+            self.address = Address(*self._listener.getsockname())
+        else:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(path))
+            self._listener.listen()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
     def talk(self, sock: socket.socket, index: int) -> None:
@@ -60,7 +67,8 @@ class Upstream:
             except OSError:
                 return
             sock.settimeout(TIMEOUT)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             index = len(self.received)
             self.received.append(bytearray())
             self._open.append(sock)
@@ -141,8 +149,8 @@ class Scripted(Upstream):
 class Answering(Upstream):
     """Answers each request with what `respond` makes of it, on kept connections."""
 
-    def __init__(self, respond: Callable[[bytes], bytes] = lambda request: OK) -> None:
-        super().__init__()
+    def __init__(self, respond: Callable[[bytes], bytes] = lambda request: OK, path: Path | None = None) -> None:
+        super().__init__(path)
         self.respond = respond
 
     def talk(self, sock: socket.socket, index: int) -> None:
