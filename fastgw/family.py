@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 
 from fastgw import echo, logs, worker
-from fastgw._core import Region
 from fastgw.admin import audit
 from fastgw.admin import process as admin_process
 from fastgw.admin.auth import Key, keys_of
 from fastgw.compile import Compiler
 from fastgw.datadir import DataDir
+from fastgw.memory import Memory
 from fastgw.process import stand_back
-from fastgw.schema.settings import Admin, ErrorLog, Settings, SharedMemory
+from fastgw.schema.settings import Admin, ErrorLog, Settings
 from fastgw.slots import Kind, Slots
 from fastgw.sockets import Listener
 from fastgw.supervisor import Role
@@ -58,7 +58,9 @@ class Family:
             self._control = None if settings.control is None else self._open(settings.control, 1)
             self._status = None if settings.status is None else self._open(settings.status, 1)
             self._keys = self.admin_keys(settings)
-            self.slots = Slots(_region(settings.shared_memory))
+            memory = Memory(settings.shared_memory)
+            self.inherit_not(memory.let_go)
+            self.slots = Slots(memory.region)
         except BaseException:
             self.close()
             raise
@@ -170,19 +172,6 @@ class Family:
         opened = Listener(address, slots, mode)
         self._opened.append(opened)
         return opened
-
-
-def _region(settings: SharedMemory) -> Region:
-    """Anonymous, or the file that other programs map as well; its counters outlive the gateway."""
-    if settings.path is None:
-        return Region.create(settings.counters, revocations=settings.revocations)
-    region = Region.open(settings.path, settings.counters, revocations=settings.revocations)
-    if region.revocations != settings.revocations:  # other programs may have it mapped, so it is not made anew
-        text = "%s: it was made for %d revocations and stays so, shared_memory.revocations is %d: remove it before a start"
-        log.warning(text, settings.path, region.revocations, settings.revocations)
-    for index in range(region.slot_count):  # of a master that was killed
-        region.set_slot(index, 0, 0, 0)
-    return region
 
 
 def _audit_log(settings: Settings, data_dir: Path) -> Path:

@@ -33,7 +33,7 @@ LADDER = [
     {"parts", "pools", "claims", "revocations"},
     {"upstreams"},
     {"compile", "config"},
-    {"tls", "health", "metrics", "logs", "datadir", "process", "resolve", "slots", "sockets"},
+    {"tls", "health", "metrics", "logs", "datadir", "memory", "process", "resolve", "slots", "sockets"},
     {"dataplane", "echo", "supervisor", "tokens", "revoke"},
     {"follow"},
     {"admin", "worker", "asgi", "wsgi"},

@@ -4,6 +4,7 @@
 
 import fcntl as _fcntl
 import os as _os
+from time import sleep as _sleep
 from typing import NamedTuple as _NamedTuple
 
 
@@ -257,19 +258,23 @@ cdef class Region:
 
     cdef int clear_other_boot(self) except -1:
         # Times and pids of another boot mean nothing. The lock is the kernel's, so it ends with its process; the new boot is
-        # noted last, so whoever finds it noted finds all cleared.
+        # noted last, so whoever finds it noted finds all cleared. A master holds the lock for as long as it lives, and found
+        # the boot noted before: so nobody waits for the lock alone.
         cdef uint64_t boot = boot_hash()
-        if at_load(&self.header.boot) == boot:
-            return 0
-        _fcntl.flock(self.fd, _fcntl.LOCK_EX)
-        try:
-            if at_load(&self.header.boot) != boot:
-                memset(self.base + SHM_PAGE, 0, self.size - SHM_PAGE)
-                at_store(&self.header.target_revision, 0)
-                at_store(&self.header.evictions, 0)
-                at_store(&self.header.boot, boot)
-        finally:
-            _fcntl.flock(self.fd, _fcntl.LOCK_UN)
+        while at_load(&self.header.boot) != boot:
+            try:
+                _fcntl.flock(self.fd, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
+            except BlockingIOError:
+                _sleep(0.001)
+                continue
+            try:
+                if at_load(&self.header.boot) != boot:
+                    memset(self.base + SHM_PAGE, 0, self.size - SHM_PAGE)
+                    at_store(&self.header.target_revision, 0)
+                    at_store(&self.header.evictions, 0)
+                    at_store(&self.header.boot, boot)
+            finally:
+                _fcntl.flock(self.fd, _fcntl.LOCK_UN)
         return 0
 
     cdef LimTable* limit_table(self):
