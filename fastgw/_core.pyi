@@ -101,6 +101,16 @@ class SlotView(NamedTuple):
     applied: int
     generation: int
 
+class Sample(NamedTuple):
+    slot: int
+    time: int
+    hits: int
+    refused: bool
+    identity: bytes
+    key: bytes
+    fp: int
+    cut: bool
+
 @final
 class Region:
     fd: int
@@ -127,6 +137,8 @@ class Region:
     def set_applied(self, i: int, revision: int) -> None: ...
     def lagging(self, revision: int) -> list[tuple[int, int]]: ...
     def count(self, slot: int, name: str, n: int) -> None: ...
+    def counters(self, i: int) -> dict[str, int]: ...
+    def samples(self, since: int = 0) -> list[Sample]: ...
     def metrics(self) -> dict[str, Any]: ...
 
 def bucket_bound(i: int) -> int: ...

@@ -1,4 +1,4 @@
-"""The command line: run, check, explain, token, token revoke, echo, schema, export, import, keyring.
+"""The command line: run, check, explain, top, token, token revoke, echo, schema, export, import, keyring.
 
 Owns: arguments, exit codes, what is printed where. Must not know: how any of it is done.
 
@@ -21,7 +21,7 @@ from fastgw import __version__
 from fastgw.errors import ConfigError, FastgwError
 
 MOST_WORKERS = 120  # as for `workers` in the config file
-COMMANDS = ("run", "check", "explain", "token", "token revoke", "echo", "schema", "export", "import", "keyring")
+COMMANDS = ("run", "check", "explain", "top", "token", "token revoke", "echo", "schema", "export", "import", "keyring")
 
 
 class UsageError(FastgwError):
@@ -61,6 +61,21 @@ def explain(args: argparse.Namespace) -> int:
 
     answer = offline.explain(args.config, args.method, args.url, args.header, args.remote_addr)
     print(json.dumps(answer, indent=2) if args.json else offline.as_text(answer))
+    return 0
+
+
+def top(args: argparse.Namespace) -> int:
+    from fastgw import config
+    from fastgw import top as picture
+    from fastgw.places import running
+
+    gateway = running(config.load(args.config), args.admin)
+    if not (args.once or sys.stdout.isatty()):
+        raise UsageError("standard output is no terminal: --once prints one picture")
+    if args.once:
+        print("\n".join(picture.once(gateway.get, str(gateway), args.interval)))
+    else:
+        picture.live(gateway.get, str(gateway), args.interval)
     return 0
 
 
@@ -290,6 +305,16 @@ def workers(text: str) -> int:
     return int(text)
 
 
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.1 <= value <= 3600:
+        raise UsageError(f"expected 0.1 to 3600 seconds, found {text!r}")
+    return value
+
+
 def add_token_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--secret", help="shared secret; others on this machine can see it while the command runs")
@@ -354,12 +379,12 @@ def add_revoke_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    top = Parser(
+    made = Parser(
         prog="fastgw",
         description="An API gateway. `fastgw config.json` is short for `fastgw run config.json`.",
     )
-    top.add_argument("--version", action="version", version=f"fastgw {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
+    made.add_argument("--version", action="version", version=f"fastgw {__version__}")
+    commands = made.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
 
     def command(function: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
         added = commands.add_parser(function.__name__.rstrip("_").replace("_", " "), help=summary, description=summary)
@@ -383,6 +408,11 @@ def parser() -> argparse.ArgumentParser:
         "--remote-addr", metavar="ADDRESS", default="127.0.0.1", help="where it comes from (default: %(default)s)"
     )
     asking.add_argument("--json", action="store_true", help="the answer as POST /apisix/admin/explain gives it")
+    watching = command(top, "show a running gateway at work: processes, totals, the hottest keys of its limits; q ends it")
+    watching.add_argument("--once", action="store_true", help="print one picture, for scripts")
+    watching.add_argument(
+        "--interval", type=argument(seconds), default=1.0, metavar="SECONDS", help="between two pictures (default: %(default)s)"
+    )
     add_token_arguments(command(token, "make a JSON Web Token"))
     revoking = command(token_revoke, "accept tokens or a credential no longer: at the running gateway, else in its store")
     add_revoke_arguments(revoking)
@@ -410,7 +440,7 @@ def parser() -> argparse.ArgumentParser:
     importing.add_argument("--yes", action="store_true", help="do not ask")
     importing.add_argument("--dry-run", action="store_true", help="only show what would change")
     importing.add_argument("-q", "--quiet", action="store_true", help="show counts instead of the differences")
-    for each in (exporting, importing, revoking):
+    for each in (exporting, importing, revoking, watching):
         where = "Admin API of the running gateway: host:port or unix:/path (default: admin.listen of the config)"
         each.add_argument("--admin", type=argument(address), metavar="ADDRESS", help=where)
         each.add_argument("config", type=Path, help="JSON, YAML or TOML file that the gateway runs on")
@@ -420,7 +450,7 @@ def parser() -> argparse.ArgumentParser:
     rotating = keys.add_parser("rotate", help=summary, description=summary)
     rotating.add_argument("--drop-old", action="store_true", help="remove the keys that nothing needs any more")
     rotating.add_argument("config", type=Path, help="JSON, YAML or TOML file, for its data_dir")
-    return top
+    return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -30,7 +30,7 @@ from fastgw.schema.formats import parse_address
 from fastgw.schema.kinds import KINDS
 from fastgw.store import Edits, Store, StoreError, View
 
-__all__ = ["Layer", "Place", "PlaceError", "RefusedError", "open_place"]
+__all__ = ["Layer", "Place", "PlaceError", "RefusedError", "Running", "open_place", "running"]
 
 Object = dict[str, Any]
 Key = tuple[str, str]
@@ -110,6 +110,9 @@ class Running:
 
     def put(self, kind: str, id: str, value: Object) -> None:
         self._ask("PUT", f"{ADMIN}/{kind}/{id}", value)
+
+    def get(self, place: str) -> Object:
+        return self._ask("GET", f"{ADMIN}/{place}")[0]
 
     def _ask(
         self, method: str, target: str, data: Object | None = None, more: Mapping[str, str] | None = None
@@ -222,7 +225,7 @@ def open_place(config: Config, admin: str | None, *, write: bool) -> Iterator[Pl
     """Where the objects of this configuration's gateway are. write: and no gateway may start meanwhile."""
     data_dir = Path(config.settings.data_dir)
     if admin is not None or in_use(data_dir):
-        yield Running(admin or _admin_address(config), _admin_key(config, data_dir))
+        yield running(config, admin)
         return
     with ExitStack() as stack:
         if write:
@@ -236,6 +239,14 @@ def open_place(config: Config, admin: str | None, *, write: bool) -> Iterator[Pl
             store.bounds = {revocations.KIND: config.settings.shared_memory.revocations}
             store.index(INDEXES)  # nothing is written where a gateway has done so before
         yield Stopped(store, config.objects)
+
+
+def running(config: Config, admin: str | None) -> Running:
+    """The Admin API of this configuration's gateway, which must run."""
+    data_dir = Path(config.settings.data_dir)
+    if admin is None and not in_use(data_dir):
+        raise PlaceError(f"no gateway runs on {data_dir}; data_dir is relative to the working directory")
+    return Running(admin or _admin_address(config), _admin_key(config, data_dir))
 
 
 def _admin_address(config: Config) -> str:

@@ -34,7 +34,7 @@ LADDER = [
     {"upstreams"},
     {"compile", "config"},
     {"tls", "health", "metrics", "logs", "datadir", "memory", "process", "resolve", "slots", "sockets"},
-    {"dataplane", "echo", "supervisor", "tokens", "revoke"},
+    {"dataplane", "echo", "supervisor", "tokens", "revoke", "top"},
     {"follow"},
     {"admin", "worker", "asgi", "wsgi"},
     {"family", "offline"},

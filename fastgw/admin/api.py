@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from fastgw import revocations
-from fastgw._core import Revocations
+from fastgw._core import Region, Revocations
 from fastgw.admin import configs, envelope, listing
 from fastgw.admin.audit import Actor, Audit
 from fastgw.admin.auth import Gate, Key
@@ -31,6 +31,7 @@ from fastgw.admin.plugins import Plugins
 from fastgw.admin.resource import MISSING, Call
 from fastgw.admin.schemas import Schemas
 from fastgw.admin.server import Admission, Request
+from fastgw.admin.stats import stats
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.parse import parse_json
 from fastgw.store import DeclaredInFile, Full, NotFound, Store, StoreError
@@ -44,6 +45,7 @@ WITH_BODY: Final = frozenset({"PUT", "POST", "PATCH"})
 EXPLAIN: Final = BASE + "/explain"
 AUDIT: Final = BASE + "/audit"
 LIMITS: Final = BASE + "/limits"
+STATS: Final = BASE + "/stats"
 READING: Final = frozenset({EXPLAIN})  # calls that change nothing, whatever their method
 EXPIRY: Final = Actor(None, None, None, "EXPIRE", "")  # nobody; the time of an object to go
 AUDIT_PAGE: Final = 100
@@ -74,7 +76,7 @@ class Api:
         audit: Audit,
         explain: Explain,
         limits: Limits,
-        revoked: Revocations,
+        region: Region,
     ) -> None:
         """source: the config file's name, for those who would delete what only it declares."""
         self._store = store
@@ -84,7 +86,8 @@ class Api:
         self._audit = audit
         self._explain = explain
         self._limits = limits
-        self._revoked = revoked
+        self._region = region
+        self._revoked = Revocations(region)
         self._thread = ThreadPoolExecutor(1, "store")  # SQLite waits for the disk; the loop must not
         self._sets = configs.Configs(store, self._in_thread)
         self._expiry: asyncio.TimerHandle | None = None
@@ -134,10 +137,13 @@ class Api:
         actor = _actor(request, key)
         if path == EXPLAIN and request.method == "POST":
             return await self._explain.answer(request)
+        if path == STATS and request.method == "GET":
+            return stats(self._region)
         if path == AUDIT and request.method == "GET":
             return await self._entries(key, dict(parse_qsl(query, keep_blank_values=True)))
         if path == LIMITS and request.method in ("GET", "DELETE"):
-            reply = await self._limits.answer(request.method, query, partial(self._note, actor))
+            told = partial(self._note, actor)
+            reply = await self._limits.answer(request.method, query, told, viewer=key.role != "admin")
         else:
             answer = self._configs if _is_configs(path) else self._route
             reply = await answer(request, key, actor, dict(parse_qsl(query, keep_blank_values=True)))

@@ -1,4 +1,4 @@
-"""/apisix/admin/limits: what limits have counted for a key, and making them forget it.
+"""/apisix/admin/limits: what limits have counted for a key, which keys are asked most, and making limits forget one.
 
 Owns: the calls' parameters and answers, the thread that is asked in. Must not know: how anything is counted, which
 configurations count. What requests hold at once is shown and cannot be taken from them: they give it back as they end.
@@ -7,7 +7,8 @@ configurations count. What requests hold at once is shown and cannot be taken fr
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -16,11 +17,14 @@ from urllib.parse import parse_qsl
 from fastgw import _core
 from fastgw.admin.counting import COUNTING, Counted, Counting
 from fastgw.admin.envelope import Failure, Reply, document, error, not_found, refusal
+from fastgw.admin.hot import Heat, hottest
 from fastgw.store import Store, StoreError
 
 __all__ = ["Limits"]
 
 MOST: Final = 1000  # limits in one answer
+MOST_HOT: Final = 100  # keys in the list of the hottest
+IDENTITY: Final = 96  # bytes of one that samples have
 CONCURRENT: Final = "concurrent"
 
 log = logging.getLogger("fastgw.admin")
@@ -44,17 +48,19 @@ class Limits:
         if self._store is not None:
             self._store.close()
 
-    async def answer(self, method: str, query: str, told: Told) -> Reply:
-        """Of GET and DELETE."""
+    async def answer(self, method: str, query: str, told: Told, *, viewer: bool = False) -> Reply:
+        """Of GET and DELETE. viewer: keys are shown to one who may not see secrets only where he named them."""
         # A key is bytes, which Latin-1 carries one by one.
         params = {name: text.encode("latin-1") for name, text in parse_qsl(query, keep_blank_values=True, encoding="latin-1")}
         owner, plugin = (params[name].decode(errors="replace") if name in params else None for name in ("owner", "plugin"))
         key = params.get("key")
         if plugin is not None and plugin not in COUNTING:
             return error(400, f"invalid argument plugin: expected one of {', '.join(COUNTING)}")
-        if key is None:
+        if key is None and method != "GET":
             return error(400, "missing argument key: expected the value that requests are counted by")
         try:
+            if key is None:
+                return document(await self._in_thread(lambda: self._hottest(owner, plugin, viewer)))
             found = await self._in_thread(lambda: self._find(key, owner, plugin))
             if method == "GET":
                 return _listing(found, key)
@@ -72,11 +78,28 @@ class Limits:
             return error(503, f"the store failed: {exc}")
 
     def _find(self, key: bytes, owner: str | None, plugin: str | None) -> Found:
+        looked = ((each, _core.limit_standing(each.step, self._region, key)) for each in self._counted(owner, plugin))
+        return [(each, standing) for each, standing in looked if standing is not None]
+
+    def _hottest(self, owner: str | None, plugin: str | None, viewer: bool) -> dict[str, Any]:
+        """What a limit that is gone was asked is left out."""
+        now_ms = time.monotonic_ns() // 1_000_000
+        limits = {each.step.identity[:IDENTITY]: each for each in self._counted(owner, plugin)}
+        known = [(limits[heat.identity], heat) for heat in hottest(self._region.samples(), now_ms) if heat.identity in limits]
+        return {"total": len(known), "list": [self._hot(each, heat, viewer) for each, heat in known[:MOST_HOT]]}
+
+    def _hot(self, each: Counted, heat: Heat, viewer: bool) -> dict[str, Any]:
+        """Of a key that is longer than what is known of it nothing can be asked."""
+        standing = None if heat.cut else _core.limit_standing(each.step, self._region, heat.key)
+        shown = None if viewer else _text(heat.key) + ("…" if heat.cut else "")
+        rates = {"hits_per_second": round(heat.hits, 2), "refused_per_second": round(heat.refused, 2)}
+        return {**_entry(each, standing, shown), **rates}
+
+    def _counted(self, owner: str | None, plugin: str | None) -> Iterator[Counted]:
         if self._store is None:
             self._store = Store(self._database)
             self._counting = Counting(self._store)
-        looked = ((each, _core.limit_standing(each.step, self._region, key)) for each in self._counting.find(owner, plugin))
-        return [(each, standing) for each, standing in looked if standing is not None]
+        return self._counting.find(owner, plugin)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -96,12 +119,18 @@ def _resettable(found: Found) -> Found:
 
 
 def _listing(found: Found, key: bytes) -> Reply:
-    shown = key.decode(errors="backslashreplace")
+    shown = _text(key)
     return document({"total": len(found), "list": [_entry(each, standing, shown) for each, standing in found[:MOST]]})
 
 
-def _entry(each: Counted, standing: _core.Standing, key: str) -> dict[str, Any]:
-    told: dict[str, Any] = {"owner": each.account, "plugin": each.plugin, "key": key, **standing._asdict()}
+def _text(key: bytes) -> str:
+    return key.decode(errors="backslashreplace")
+
+
+def _entry(each: Counted, standing: _core.Standing | None, key: str | None) -> dict[str, Any]:
+    """Without a standing: nothing that is known is counted."""
+    members = dict.fromkeys(_core.Standing._fields) if standing is None else standing._asdict()
+    told: dict[str, Any] = {"owner": each.account, "plugin": each.plugin, "key": key, **members}
     if each.rule:
         told["rule"] = each.rule
     for name in ("reset", "retry_after"):

@@ -25,6 +25,7 @@ from fastgw.admin.operations import (
 )
 from fastgw.admin.plugins import SUBSYSTEMS
 from fastgw.admin.schemas import BY_NAME
+from fastgw.admin.stats import COUNTERS
 from fastgw.objectset import LISTS
 from fastgw.plugins import order
 from fastgw.schema.kinds import KINDS
@@ -38,6 +39,7 @@ TAGS: Final = {
     "explain": "What a request would meet.",
     "audit": "Who changed what.",
     "limits": "What limits have counted.",
+    "stats": "What the gateway's processes have counted.",
     "openapi.json": "This document.",
     "probe": "Whether the Admin API answers.",
 }
@@ -282,12 +284,14 @@ def _questions() -> list[Operation]:
 
 def _limits() -> list[Operation]:
     seconds = _maybe({"type": "number", "minimum": 0})
-    counted = {"consumed": COUNT, "remaining": _maybe(COUNT), "reset": seconds, "retry_after": seconds}
-    who = {"owner": TEXT, "plugin": {"enum": list(COUNTING)}, "key": TEXT}
-    entry = record({**who, "algorithm": {"enum": list(ALGORITHMS)}, "limit": _maybe(COUNT), **counted}, {"rule": TEXT})
+    counts = ("limit", "consumed", "remaining")
+    numbers = {**{name: _maybe(COUNT) for name in counts}, "reset": seconds, "retry_after": seconds}
+    who = {"owner": TEXT, "plugin": {"enum": list(COUNTING)}, "key": _maybe(TEXT)}
+    rates = {name: {"type": "number", "minimum": 0} for name in ("hits_per_second", "refused_per_second")}
+    entry = record({**who, "algorithm": _maybe({"enum": list(ALGORITHMS)}), **numbers}, {"rule": TEXT, **rates})
     found = json_of(record({"total": COUNT, "list": {**list_of(entry), "maxItems": MOST}}))
+    key = "the value that requests are counted by"
     parameters = [
-        in_query("key", "the value that requests are counted by", required=True, example="192.0.2.1"),
         in_query("owner", "only of this object, or `group/<name>`", example="consumers/johndoe"),
         in_query("plugin", "only of this plugin", {"enum": list(COUNTING)}),
     ]
@@ -297,10 +301,10 @@ def _limits() -> list[Operation]:
             "/limits",
             "getLimits",
             "limits",
-            "Get what limits have counted for a key",
-            {200: answer("The limits that have counted something for it.", found)},
-            description="null: it depends on the request, or nobody can say.",
-            parameters=parameters,
+            "Get what limits have counted for a key, or the keys that are asked most",
+            {200: answer("The limits that have counted something for it; the hottest keys first.", found)},
+            description="null: it depends on the request, or nobody can say; keys that a viewer did not name.",
+            parameters=[in_query("key", f"{key}; the hottest when left out", example="192.0.2.1"), *parameters],
         ),
         Operation(
             "delete",
@@ -310,10 +314,25 @@ def _limits() -> list[Operation]:
             "Make limits forget what they have counted for a key",
             {200: answer("What they had counted.", found)},
             description="What requests hold of limit-conn cannot be reset: they give it back as they end.",
-            parameters=parameters,
+            parameters=[in_query("key", key, required=True, example="192.0.2.1"), *parameters],
             refusals=(404,),
         ),
+        Operation(
+            "get",
+            "/stats",
+            "getStats",
+            "stats",
+            "Get the processes of the gateway and what they have counted",
+            {200: answer("Their counts so far.", json_of(_stats()))},
+        ),
     ]
+
+
+def _stats() -> Json:
+    members = {"slot": COUNT, "pid": COUNT, "role": TEXT, "state": TEXT, "revision": COUNT}
+    process = record({**members, **dict.fromkeys(COUNTERS, COUNT)})
+    totals = {"type": "object", "additionalProperties": COUNT}
+    return record({"time": {"type": "number"}, "revision": COUNT, "processes": list_of(process), "totals": totals})
 
 
 def _maybe(schema: Json) -> Json:

@@ -15,7 +15,7 @@ from pathlib import Path
 import uvloop
 
 from fastgw import __version__, logs, revocations
-from fastgw._core import Region, Revocations
+from fastgw._core import Region
 from fastgw.admin.api import Api
 from fastgw.admin.audit import Audit
 from fastgw.admin.auth import Gate, Key
@@ -81,7 +81,7 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
     gate = Gate(setup.keys, setup.allow, Failures(wrong.count, wrong.total, wrong.window))
     explain = Explain(setup.database, setup.limits, region)
     limits = CountedLimits(setup.database, region)
-    api = Api(store, gate, live, setup.source, audit, explain, limits, Revocations(region))
+    api = Api(store, gate, live, setup.source, audit, explain, limits, region)
     software = f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX"
     server = Server(api, software, setup.body_bytes, api.admit)
     control = None if setup.control is None else Control(setup.database)

@@ -328,6 +328,7 @@ cdef struct Loop:
     LimTable* table             # limiter cells, shared by all processes
     const RevTable* revoked     # what is, shared too
     HoldLedger holds            # what this process holds of concurrency counts
+    HotRing hot                 # samples of what its limits are asked
     DelayQueue delays
     Listener* listeners
     void* net                   # in tests: the memory that stands for the network

@@ -77,6 +77,7 @@ cdef inline bint limited_key(Exchange* x, const LimitedConf* c, LimKey* out) noe
         buf_reset(value)
         buf_put(value, x.down.address, x.down.address_len)
     lim_key(x.loop.table, <const uint8_t*>c.identity, c.identity_len, <const uint8_t*>value.p, value.len, out)
+    hot_hit(&x.loop.hot, c, x.loop.now_ns, out, c.identity, c.identity_len, value.p, value.len)
     return found
 
 
@@ -93,6 +94,7 @@ cdef int limited_refuse(Exchange* x, const LimitedConf* c, uint64_t retry_ns, co
     buf_put(out, b"\r\n", 2)
     x.status = c.rejected_code
     x.refused = reason
+    hot_refused(&x.loop.hot, c)
     buf_reset(&x.reply_body)
     x.reply_type = NULL
     if c.rejected_len:

@@ -76,6 +76,7 @@ cdef class Reactor:
         core.table = region.limit_table()
         core.revoked = region.revoked_table()
         region.open_ledger(slot, &core.holds)
+        region.open_ring(slot, &core.hot)
         core.metrics = region.metrics_block(slot)
         loop_limits(&core.limits, limits or {})
         cidrs_set(&core.trusted, trusted)

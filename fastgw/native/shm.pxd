@@ -1,7 +1,7 @@
 # Shared memory: one region, mapped by every process. Drawn in docs/shared-memory.md; what changes here changes SHM_VERSION.
 
 cdef enum:
-    SHM_VERSION = 3
+    SHM_VERSION = 4
     SHM_PAGE = 4096             # the header
     SHM_SLOTS = 256             # processes: workers, old ones that drain, the admin process. 8 bits in holds.h
     SHM_SECTIONS_MAX = 32
@@ -15,6 +15,7 @@ cdef enum:                      # section kinds
     SECTION_REVOKED = 5         # the head; then the marks and the entries
     SECTION_MARKS = 6
     SECTION_REVOCATIONS = 7
+    SECTION_HOT = 8
 
 cdef enum:                      # SlotState
     SLOT_FREE = 0
@@ -62,6 +63,7 @@ cdef class Region:
     cdef LimTable table
     cdef HoldLedgers ledgers
     cdef RevTable revoked
+    cdef HotEntry* hot_first
     cdef uint64_t slots_n
     cdef int map(self, int fd) except -1
     cdef int lay_out(self, list layout, uint64_t revocations) except -1
@@ -70,6 +72,7 @@ cdef class Region:
     cdef int clear_other_boot(self) except -1
     cdef LimTable* limit_table(self)
     cdef const RevTable* revoked_table(self)
+    cdef int open_ring(self, int slot, HotRing* ring) except -1
     cdef int open_ledger(self, int slot, HoldLedger* ledger) except -1
     cdef MetricsBlock* metrics_block(self, int slot) except NULL
     cdef ShmSlot* slot_at(self, int i) except NULL

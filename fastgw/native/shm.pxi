@@ -25,6 +25,7 @@ _SECTIONS = {
     SECTION_REVOKED: ("revoked", sizeof(RevHead)),
     SECTION_MARKS: ("marks", sizeof(uint64_t)),
     SECTION_REVOCATIONS: ("revocations", sizeof(RevEntry)),
+    SECTION_HOT: ("hot", sizeof(HotEntry)),
 }
 
 
@@ -84,6 +85,8 @@ cdef void check_head(bytes raw, size_t size, where) except *:
     if counts[SECTION_HOLDS] != slots * hold_lines(cells):
         raise RegionError(
             f"{where}: section holds: expected {slots * hold_lines(cells)} entries, found {counts[SECTION_HOLDS]}")
+    if counts[SECTION_HOT] != slots * HOT_ENTRIES:
+        raise RegionError(f"{where}: section hot: expected {slots * HOT_ENTRIES} entries, found {counts[SECTION_HOT]}")
     if counts[SECTION_REVOKED] != 1:
         raise RegionError(f"{where}: section revoked: expected 1 entry, found {counts[SECTION_REVOKED]}")
     most, places = int(head.revocations), counts[SECTION_MARKS]
@@ -135,7 +138,8 @@ cdef class Region:
             cells *= 2
         layout = [(SECTION_SLOTS, slots), (SECTION_METRICS, slots), (SECTION_CELLS, cells),
                   (SECTION_HOLDS, slots * hold_lines(cells)), (SECTION_REVOKED, 1),
-                  (SECTION_MARKS, rev_places(revocations)), (SECTION_REVOCATIONS, rev_places(revocations))]
+                  (SECTION_MARKS, rev_places(revocations)), (SECTION_REVOCATIONS, rev_places(revocations)),
+                  (SECTION_HOT, slots * HOT_ENTRIES)]
         size = SHM_PAGE + sum(_SECTIONS[kind][1] * count for kind, count in layout)
         if path is None:
             fd = _os.memfd_create("fastgw", _os.MFD_CLOEXEC | _os.MFD_ALLOW_SEALING)
@@ -246,6 +250,7 @@ cdef class Region:
         self.ledgers.words = <uint64_t*>(self.base + self.find(SECTION_HOLDS).offset)
         self.ledgers.slots = <uint32_t>self.slots_n
         self.ledgers.per_slot = <uint32_t>(hold_lines(s.count) * HOLD_LINE)
+        self.hot_first = <HotEntry*>(self.base + self.find(SECTION_HOT).offset)
         self.revoked.head = <RevHead*>(self.base + self.find(SECTION_REVOKED).offset)
         s = self.find(SECTION_MARKS)
         self.revoked.marks = <uint64_t*>(self.base + s.offset)
@@ -282,6 +287,11 @@ cdef class Region:
 
     cdef const RevTable* revoked_table(self):
         return &self.revoked
+
+    cdef int open_ring(self, int slot, HotRing* ring) except -1:
+        self.slot_at(slot)
+        hot_ring_open(ring, &self.hot_first[slot * HOT_ENTRIES], <uint64_t>slot)
+        return 0
 
     cdef int open_ledger(self, int slot, HoldLedger* ledger) except -1:
         self.slot_at(slot)
@@ -380,6 +390,15 @@ cdef class Region:
             raise ValueError(f"counter: expected one of {', '.join(METRIC_NAMES)}, found {name!r}")
         self.slot_at(i)
         metric_count(&self.metrics_first[i], METRIC_NAMES.index(name), n)
+
+    def counters(self, int i) -> dict[str, int]:
+        """What the processes of one slot have counted, by name."""
+        self.slot_at(i)
+        return {name: at_load_relaxed(&self.metrics_first[i].counters[id]) for id, name in enumerate(METRIC_NAMES)}
+
+    def samples(self, unsigned long long since=0) -> list[Sample]:
+        """Hits on limits that were written down, no older than that many ms of CLOCK_MONOTONIC."""
+        return hot_samples(self, since)
 
     def metrics(self) -> dict[str, object]:
         """Totals over all slots: counters by name, and `latency_us`: [(upper bound in µs, count), …]."""

@@ -136,7 +136,7 @@ def test_what_it_tells_of_is_there_and_nothing_else_is(admin: Admin, document: A
 
 def test_every_place_of_the_api_is_in_it(document: Any) -> None:
     told = {path.split("/")[3] for path in document["paths"] if path.count("/") > 2}
-    assert told == {*api.PLACES, "configs", "explain", "audit", "limits"} - {"credentials"}
+    assert told == {*api.PLACES, "configs", "explain", "audit", "limits", "stats"} - {"credentials"}
     assert {f"/apisix/admin/{kind}" for kind in RESOURCES if kind != "credentials"} < document["paths"].keys()
 
 

@@ -32,7 +32,7 @@ def _spoil(path: Path, offset: int, data: bytes) -> None:
     ("offset", "data", "message"),
     [
         (0, b"NOTOURS!", "expected a fastgw region, found other content"),
-        (8, struct.pack("<I", 99), "expected layout version 3, found 99"),
+        (8, struct.pack("<I", 99), "expected layout version 4, found 99"),
         (12, struct.pack("<I", 1000), "expected at most 32 sections, found 1000"),
         (12, struct.pack("<I", 2), "section cells: expected one, found none"),
         (16, struct.pack("<Q", 12345), "expected 12345 bytes, found"),
@@ -59,8 +59,8 @@ def test_a_region_cut_short_is_refused(path: Path, size: int) -> None:
 
 
 def test_a_section_of_a_later_version_is_passed_over(path: Path) -> None:
-    _spoil(path, SECTIONS + 7 * 24, struct.pack("<IIQQ", 77, 32, 4096, 1))
-    _spoil(path, 12, struct.pack("<I", 8))
+    _spoil(path, SECTIONS + 8 * 24, struct.pack("<IIQQ", 77, 32, 4096, 1))
+    _spoil(path, 12, struct.pack("<I", 9))
     assert _core.Region.attach(path).slot_count == 4
 
 

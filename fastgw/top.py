@@ -1,0 +1,144 @@
+"""`fastgw top`: a gateway at work, as one looks at it in a terminal.
+
+Owns: the frame, as a function of what the Admin API said twice, and the loop that shows one after the other. Must not know: how
+the Admin API is reached, where its numbers come from. Text that clients chose is shown without its control bytes.
+"""
+
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+__all__ = ["Seen", "frame", "live", "look", "once"]
+
+Object = Mapping[str, Any]
+
+TOTALS: Final = (
+    ("requests", "requests"),
+    ("2xx", "responses_2xx"),
+    ("4xx", "responses_4xx"),
+    ("5xx", "responses_5xx"),
+    ("evicted", "limit_evictions"),
+)
+REFUSED: Final = (("auth", "refused_auth"), ("limit", "refused_limit"), ("framing", "refused_framing"))
+LIMIT_HEAD: Final = ("HITS/s", "REFUSED/s", "LIMIT", "USED", "LEFT", "RESET", "OF", "KEY")
+LIMIT_FORM: Final = "{:>9} {:>9} {:>8} {:>8} {:>8} {:>8}  {:<34} {}"
+WORKER_FORM: Final = "{:<8} {:>8} {:<9} {:>10} {:>8} {:>8} {:>10}"
+
+ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # the terminal's other screen, without a cursor
+HOME, TO_LINE_END, TO_SCREEN_END = "\x1b[H", "\x1b[K", "\x1b[J"
+
+
+class Seen(NamedTuple):
+    """What the Admin API says at one moment."""
+
+    stats: Object
+    hot: Sequence[Object]
+
+
+def look(ask: Callable[[str], Object]) -> Seen:
+    """ask: of a place below /apisix/admin."""
+    return Seen(ask("stats"), ask("limits")["list"])
+
+
+def frame(before: Seen, now: Seen, title: str, width: int = 120, height: int | None = None) -> list[str]:
+    """The lines of one picture; no longer than width, and no more than height."""
+    seconds = max(now.stats["time"] - before.stats["time"], 1e-9)
+    lines = [f"fastgw {plain(title)}  revision {now.stats['revision']}", _totals(before.stats, now.stats, seconds)]
+    refused = [f"{name} {_rate(before.stats, now.stats, member, seconds)}/s" for name, member in REFUSED]
+    lines += ["refused: " + "  ".join(refused), ""]
+    lines += [*_processes(before.stats, now.stats, seconds), ""]
+    lines.append(LIMIT_FORM.format(*LIMIT_HEAD))
+    lines += [_limit(each) for each in now.hot] or ["no limit was asked in the last ten seconds"]
+    return [line[:width].rstrip() for line in lines[:height]]
+
+
+def plain(text: str) -> str:
+    """Without what a terminal would obey: everything that is no printable character stands as its number."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def _totals(before: Object, now: Object, seconds: float) -> str:
+    per = [f"{name} {now['totals'][member]} ({_rate(before, now, member, seconds)}/s)" for name, member in TOTALS]
+    return "  ".join(per)
+
+
+def _rate(before: Object, now: Object, member: str, seconds: float) -> str:
+    return _number((now["totals"][member] - before["totals"][member]) / seconds)
+
+
+def _processes(before: Object, now: Object, seconds: float) -> Iterator[str]:
+    yield WORKER_FORM.format("PROCESS", "PID", "STATE", "REQUESTS/s", "4xx/s", "5xx/s", "REVISION")
+    known = {each["pid"]: each for each in before["processes"]}
+    for each in now["processes"]:
+        was = known.get(each["pid"], each)  # one that has just come: its slot's counts are another's
+        rates = [_number((each[name] - was[name]) / seconds) for name in ("requests", "responses_4xx", "responses_5xx")]
+        yield WORKER_FORM.format(each["role"], each["pid"], each["state"], *rates, each["revision"])
+
+
+def _limit(each: Object) -> str:
+    of = f"{each['owner']} {each['plugin']}" + (f" {each['rule']}" if "rule" in each else "")
+    numbers = [_number(each["hits_per_second"]), _number(each["refused_per_second"])]
+    numbers += ["-" if each[name] is None else str(each[name]) for name in ("limit", "consumed", "remaining")]
+    reset = "-" if each["reset"] is None else f"{each['reset']:.0f}s"
+    return LIMIT_FORM.format(*numbers, reset, plain(of), "-" if each["key"] is None else plain(each["key"]))
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+# -- the terminal --------------------------------------------------------------------------------------
+
+
+def live(ask: Callable[[str], Object], title: str, interval: float) -> None:
+    """Frames until q, or until it is interrupted."""
+    before = now = look(ask)
+    with _screen() as wants_out:
+        while True:
+            size = os.get_terminal_size(sys.stdout.fileno())
+            lines = frame(before, now, title, size.columns, size.lines - 1)
+            text = "".join(f"{line}{TO_LINE_END}\n" for line in lines)
+            sys.stdout.write(f"{HOME}{text}{TO_SCREEN_END}")
+            sys.stdout.flush()
+            if wants_out(interval):
+                return
+            before, now = now, look(ask)
+
+
+def once(ask: Callable[[str], Object], title: str, interval: float) -> list[str]:
+    """One frame, of that many seconds."""
+    before = look(ask)
+    time.sleep(interval)
+    return frame(before, look(ask), title)
+
+
+@contextmanager
+def _screen() -> Iterator[Callable[[float], bool]]:
+    """The terminal for frames; gives what waits so many seconds and says whether q was pressed."""
+    keys = sys.stdin.fileno() if sys.stdin.isatty() else None
+    kept = None if keys is None else termios.tcgetattr(keys)
+
+    def wants_out(seconds: float) -> bool:
+        if keys is None:
+            time.sleep(seconds)
+            return False
+        ready, _, _ = select.select([keys], [], [], seconds)
+        pressed = os.read(keys, 64) if ready else b"-"
+        return not pressed or not set(b"qQ").isdisjoint(pressed)
+
+    if keys is not None:
+        tty.setcbreak(keys)
+    sys.stdout.write(ENTER)
+    try:
+        yield wants_out
+    finally:
+        sys.stdout.write(LEAVE)
+        sys.stdout.flush()
+        if keys is not None and kept is not None:
+            termios.tcsetattr(keys, termios.TCSADRAIN, kept)

@@ -1,0 +1,63 @@
+"""The picture of `fastgw top`: what it shows is a function of what it was told, and nothing in it moves a terminal."""
+
+from typing import Any
+
+from fastgw.top import Seen, frame, plain
+
+NAMES = ("requests", "responses_2xx", "responses_4xx", "responses_5xx")
+TOTALS = (*NAMES, "limit_evictions", "refused_auth", "refused_limit", "refused_framing")
+
+
+def process(pid: int, requests: int, role: str = "worker", state: str = "serving") -> dict[str, Any]:
+    counted = dict.fromkeys(NAMES, 0) | {"requests": requests}
+    return {"slot": pid, "pid": pid, "role": role, "state": state, "revision": 7, **counted}
+
+
+def seen(time: float, *processes: dict[str, Any], hot: tuple[dict[str, Any], ...] = (), **totals: int) -> Seen:
+    stats = {"time": time, "revision": 7, "processes": processes, "totals": dict.fromkeys(TOTALS, 0) | totals}
+    return Seen(stats, hot)
+
+
+def limit(key: str | None, **members: Any) -> dict[str, Any]:
+    numbers = {"limit": 3, "consumed": 2, "remaining": 1, "reset": 41.5, "retry_after": 0.0}
+    rates = {"hits_per_second": 12.25, "refused_per_second": 0.5}
+    return {"owner": "routes/r", "plugin": "limit-count", "key": key, "algorithm": "fixed", **numbers, **rates, **members}
+
+
+def test_rates_are_differences_over_the_time_between() -> None:
+    before = seen(10.0, process(11, 100), process(12, 5), requests=1000, refused_limit=4)
+    now = seen(12.0, process(11, 300), process(13, 900), process(1, 0, "admin"), requests=1400, refused_limit=10)
+    lines = frame(before, now, "gateway")
+    assert lines[0] == "fastgw gateway  revision 7"
+    assert "requests 1400 (200/s)" in lines[1]
+    assert "limit 3.0/s" in lines[2]
+    rows = [line.split() for line in lines]
+    assert ["worker", "11", "serving", "100", "0.0", "0.0", "7"] in rows
+    assert ["worker", "13", "serving", "0.0", "0.0", "0.0", "7"] in rows  # it has just come: of what before it nothing is known
+    assert ["admin", "1", "serving", "0.0", "0.0", "0.0", "7"] in rows
+    assert not any("12" in row[1:2] for row in rows)
+
+
+def test_limits_and_what_nobody_knows() -> None:
+    unknown = dict.fromkeys(("limit", "consumed", "remaining", "reset", "retry_after"))
+    now = seen(2.0, hot=(limit("192.0.2.1"), limit(None, **unknown), limit("k", rule="$uri")))
+    rows = [line.split() for line in frame(seen(1.0), now, "g")]
+    assert ["12.2", "0.5", "3", "2", "1", "42s", "routes/r", "limit-count", "192.0.2.1"] in rows
+    assert ["12.2", "0.5", "-", "-", "-", "-", "routes/r", "limit-count", "-"] in rows
+    assert any(row[-3:] == ["limit-count", "$uri", "k"] for row in rows)
+    assert frame(seen(1.0), seen(2.0), "g")[-1] == "no limit was asked in the last ten seconds"
+
+
+def test_a_key_moves_no_terminal() -> None:
+    lines = frame(seen(1.0), seen(2.0, hot=(limit("a\x1b[2J\r\n\x9b\u202eb"),)), "g")
+    assert lines[-1].endswith(r"a\x1b[2J\r\n\x9b\u202eb")
+    assert all(line.isprintable() for line in lines)
+    assert plain("é€ ok") == "é€ ok"
+
+
+def test_a_picture_fits() -> None:
+    now = seen(2.0, hot=tuple(limit("k" * 300) for _ in range(100)))
+    lines = frame(seen(1.0), now, "g", width=80, height=20)
+    assert len(lines) == 20
+    assert max(map(len, lines)) == 80
+    assert frame(seen(1.0), seen(1.0), "g")  # two answers of one moment
