@@ -124,13 +124,14 @@ def echo(args: argparse.Namespace) -> int:
 
 
 def schema(args: argparse.Namespace) -> int:
+    from fastgw import config
+
+    config.take_plugins_in(args.config)
     if args.openapi:
         from fastgw.admin import openapi
 
         made = openapi.document()
     else:
-        from fastgw import config
-
         made = config.json_schema()
     print(json.dumps(made, indent=2))
     return 0
@@ -426,6 +427,8 @@ def parser() -> argparse.ArgumentParser:
     )
     showing = command(schema, "print the JSON Schema of the config file, or the OpenAPI document of the Admin API")
     showing.add_argument("--openapi", action="store_true", help="the OpenAPI 3.1 document, as GET /apisix/admin/openapi.json")
+    help_ = "file whose plugins_dir says which plugins there are besides those of packages"
+    showing.add_argument("config", type=Path, nargs="?", help=help_)
     exporting = command(export, "write all objects of the gateway as one set: of the running one, else of its store")
     exporting.add_argument("-o", "--output", type=Path, metavar="FILE", help="file to write, of mode 0600 (default: print it)")
     exporting.add_argument("--format", choices=("json", "yaml"), help="default: as the suffix of FILE says, else json")

@@ -21,7 +21,7 @@ from fastgw.parts import Key, Parts, Withdrawn
 from fastgw.plugins import labels, order
 from fastgw.plugins.check import disabled, pattern_of
 from fastgw.plugins.contract import Plugin
-from fastgw.plugins.steps import steps_of
+from fastgw.plugins.steps import asked, steps_of
 from fastgw.pools import Pools
 from fastgw.schema.consumer import CUSTOM_ID, Consumer, Credential
 from fastgw.schema.decode import faults_of
@@ -316,11 +316,11 @@ class Compiler:
                 numbers[name] = order.number(name)
                 if disabled(raw):
                     continue
-                conf = msgspec.convert(raw, plugin.conf)
+                conf = asked(plugin, msgspec.convert, raw, plugin.conf)
                 priority = plugin.priority if conf.meta.priority is None else within(conf.meta.priority)
                 watch = None if self._wrap is None else partial(_watched, self._wrap, name, owner, priority)
                 steps += [(numbers[name], priority, step) for step in steps_of(plugin, conf, _Env(self, owner), watch)]
-                if owned := plugin.own_headers(conf):
+                if owned := asked(plugin, plugin.own_headers, conf):
                     # Before any step that may look at them: of equal priorities the first in the list runs first.
                     steps.insert(0, (numbers[name], INT32, _core.StripStep(owned)))
         return _core.Steps(steps, list(numbers.values()))

@@ -16,7 +16,7 @@ import msgspec
 from fastgw import objectset
 from fastgw.errors import ROOT, ConfigError, Fault, Path
 from fastgw.objectset import Item
-from fastgw.plugins import order
+from fastgw.plugins import order, own
 from fastgw.plugins.check import Verdict, check_object
 from fastgw.schema import document
 from fastgw.schema.base import FromEnv
@@ -28,9 +28,10 @@ from fastgw.schema.links import Entry, link_faults
 from fastgw.schema.parse import SUFFIXES, parse
 from fastgw.schema.settings import Settings
 
-__all__ = ["ADMIN_KEY", "Config", "json_schema", "load", "loads", "resolve_env", "resolve_object"]
+__all__ = ["ADMIN_KEY", "Config", "json_schema", "load", "loads", "resolve_env", "resolve_object", "take_plugins_in"]
 
 ADMIN_KEY: Final = "FASTGW_ADMIN_KEY"
+_DIRECTORY: Final = "plugins_dir"
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,30 @@ class Config:
 
 def load(path: "str | os.PathLike[str]", environ: Mapping[str, str] | None = None) -> Config:
     """The configuration in a file; ConfigError with every fault of it, in the order of the file."""
+    return loads(*_read(path), os.fspath(path), environ)
+
+
+def take_plugins_in(path: "str | os.PathLike[str] | None") -> None:
+    """Makes plugins of users known: those of packages, and of the directory that a file names. `load` does so by itself."""
+    source = "plugins" if path is None else os.fspath(path)
+    data, faults = ({}, []) if path is None else parse(*_read(path))
+    if any(fault.code == "syntax" for fault in faults):
+        raise ConfigError(source, faults)
+    _take_plugins_in(data if isinstance(data, dict) else {}, source, os.environ)
+
+
+def _read(path: "str | os.PathLike[str]") -> tuple[bytes, str]:
+    """A file's content, and the suffix that says in which syntax."""
     source = os.fspath(path)
     suffix = FilePath(source).suffix.lower()
     if suffix not in SUFFIXES:
         message = f"expected a file that ends in one of {', '.join(SUFFIXES)}"
         raise ConfigError(source, [Fault(ROOT, message, "syntax")])
     try:
-        raw = FilePath(source).read_bytes()
+        return FilePath(source).read_bytes(), suffix
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(source, [Fault(ROOT, f"cannot be read: {reason}", "syntax")]) from None
-    return loads(raw, suffix, source, environ)
 
 
 def loads(raw: bytes, suffix: str, source: str, environ: Mapping[str, str] | None = None) -> Config:
@@ -68,6 +82,7 @@ def loads(raw: bytes, suffix: str, source: str, environ: Mapping[str, str] | Non
         faults.append(Fault(ROOT, f"expected dict, found {type_name(data)}", "type"))
     if not isinstance(data, dict):
         raise ConfigError(source, faults)
+    _take_plugins_in(data, source, known)
     reader = _Reader(data, known)
     at_fault = {fault.path for fault in faults}
     faults += [fault for fault in reader.faults if fault.path not in at_fault]
@@ -78,9 +93,20 @@ def loads(raw: bytes, suffix: str, source: str, environ: Mapping[str, str] | Non
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of the configuration file with all shipped plugins."""
-    plugins = [PluginTypes(plugin.name, plugin.conf, plugin.consumer_conf) for plugin in order.SHIPPED]
-    return document.json_schema(plugins)
+    """The JSON Schema of the configuration file with all plugins there are."""
+    plugins = [plugin for name in order.names() if (plugin := order.get(name)) is not None]
+    return document.json_schema(PluginTypes(each.name, each.conf, each.consumer_conf) for each in plugins)
+
+
+def _take_plugins_in(data: dict[str, Any], source: str, environ: Mapping[str, str]) -> None:
+    """What a file says of plugins can be judged only when all are known: so those of users come first."""
+    directory = resolve_env({_DIRECTORY: data.get(_DIRECTORY)}, environ)[0][_DIRECTORY]
+    usable = isinstance(directory, str) and directory and not directory.startswith("$")  # else a fault of the settings
+    found = own.take_in(directory if usable else None)
+    faults = [Fault(ROOT, line) for line in found.faults]
+    faults += [Fault(Path((_DIRECTORY,)), line) for line in found.faults_of_directory]
+    if faults:
+        raise ConfigError(source, faults)
 
 
 def _of_environment(fault: Fault) -> Fault:

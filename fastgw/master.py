@@ -32,6 +32,7 @@ from fastgw.config import Config
 from fastgw.dataplane import DataPlane
 from fastgw.errors import ConfigError
 from fastgw.family import Family, configure_log
+from fastgw.plugins import own
 from fastgw.schema.settings import Settings
 from fastgw.store import Store, StoreError
 from fastgw.supervisor import Role, Supervisor
@@ -105,6 +106,8 @@ class Master:
         if settings.tls.listen:
             raise ValueError("tls.listen: expected none, TLS listeners are not available in this release")
         configure_log("master", settings.error_log)
+        for source, plugin in own.loaded():
+            log.info("plugin %s: of %s", plugin, source)
         process.raise_descriptor_limit()
         self._count = self._workers_of(settings)
         self._family = Family(self._path, settings, self._count, self._make_reactor, self._make_compiler)

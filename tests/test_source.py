@@ -32,6 +32,8 @@ LADDER = [
     {"parts", "pools", "claims", "revocations", "redis_client"},
     {"parts", "pools", "claims", "revocations"},
     {"upstreams"},
+    {"plugin"},
+    {"parts", "pools", "claims", "revocations"},
     {"compile", "config"},
     {"tls", "health", "metrics", "logs", "datadir", "memory", "process", "resolve", "slots", "sockets"},
     {"dataplane", "echo", "supervisor", "tokens", "revoke", "top"},

@@ -78,7 +78,7 @@ def check_plugin(kind: str, name: str, conf: Any, path: Path = ROOT) -> tuple[li
         return [fault.under(path.to("_meta")) for fault in faults_of(conf["_meta"], Meta)[1]], []
     type_ = _conf_type(plugin, kind)
     doubts = list(_ignored(conf, type_, path))
-    faults = faults_of(conf, type_, path)[1]
+    faults = _judged(plugin, conf, type_, path)
     if not faults and plugin.members_field is not None:
         for index, member in enumerate(conf[plugin.members_field]):
             for own, inner in member.items():
@@ -137,6 +137,16 @@ def _may_be_asked_for(uri: str) -> bool:
     return True
 
 
+def _judged(plugin: Plugin, conf: Any, type_: type[PluginConf], path: Path) -> list[Fault]:
+    """The faults of a configuration. One that a user's own rules fail at is not fit for use."""
+    try:
+        return faults_of(conf, type_, path)[1]
+    except Exception as error:
+        if order.shipped(plugin):
+            raise
+        return [Fault(path, f"the plugin cannot judge it: {type(error).__name__}: {' '.join(str(error).split())}")]
+
+
 def _conf_type(plugin: Plugin, kind: str) -> type[PluginConf]:
     if kind in _CONSUMER_SIDE and plugin.consumer_conf is not None:
         return plugin.consumer_conf
@@ -161,7 +171,7 @@ def _metadata(value: dict[str, Any], path: Path, faults: list[Fault], warnings: 
     elif plugin.metadata_conf is None:
         faults.append(Fault(path.to("id"), f"plugin {shown(name)} has no metadata", "unsupported"))
     else:
-        faults += faults_of(value, plugin.metadata_conf, path)[1]
+        faults += _judged(plugin, value, plugin.metadata_conf, path)
         own = {member: item for member, item in value.items() if member != "id"}
         warnings += _ignored(own, plugin.metadata_conf, path)
 

@@ -109,7 +109,7 @@ class Plugin:
     """
 
     name: ClassVar[str]
-    version: ClassVar[float]
+    version: ClassVar[float] = 0.1
     priority: ClassVar[int]
     """Higher runs first within a phase. No two shipped plugins share one."""
     kind: ClassVar[Literal["auth", "other"]] = "other"

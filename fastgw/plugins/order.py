@@ -1,9 +1,10 @@
-"""The shipped plugins in running order, and the registry by name.
+"""The shipped plugins in running order, and the registry by name, into which those of users go once at the start.
 
 Owns the list. Must not know what any plugin does. Order follows APISIX's priorities; a test fails when an
 entry stands where its priority does not put it or shares one, and when a plugin's module is not listed.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from fastgw.plugins.acl import Acl
@@ -22,7 +23,7 @@ from fastgw.plugins.limit_req import LimitReq
 from fastgw.plugins.multi_auth import MultiAuth
 from fastgw.plugins.request_id import RequestId
 
-__all__ = ["SHIPPED", "get", "group_fields", "key_fields", "names", "number"]
+__all__ = ["MOST", "SHIPPED", "add", "get", "group_fields", "key_fields", "names", "number", "shipped"]
 
 SHIPPED: Final[tuple[type[Plugin], ...]] = (
     # What everything later may name: 12015. Before all that may answer, so that a refusal has it too.
@@ -48,7 +49,15 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     LimitReq,  # 1001
 )
 
-_BY_NAME: Final = {plugin.name: plugin() for plugin in SHIPPED}
+MOST: Final = 256  # numbers there are in a chain (native/plan)
+_BY_NAME: Final[dict[str, Plugin]] = {plugin.name: plugin() for plugin in SHIPPED}
+
+
+def add(own: Iterable[Plugin]) -> None:
+    """Puts plugins of users where their priorities put them, behind shipped ones of the same; once, before any has a number."""
+    running = sorted([*_BY_NAME.values(), *own], key=lambda plugin: -plugin.priority)
+    _BY_NAME.clear()
+    _BY_NAME.update((plugin.name, plugin) for plugin in running)
 
 
 def get(name: str) -> Plugin | None:
@@ -59,6 +68,11 @@ def get(name: str) -> Plugin | None:
 def number(name: str) -> int:
     """The plugin's number in the native chain, the same for all its configurations."""
     return tuple(_BY_NAME).index(name)
+
+
+def shipped(plugin: Plugin) -> bool:
+    """Whether it came with the gateway."""
+    return type(plugin) in SHIPPED
 
 
 def names() -> tuple[str, ...]:

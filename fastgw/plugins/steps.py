@@ -4,7 +4,7 @@ Owns: the order in which steps are wrapped. Must not know where configurations s
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -12,7 +12,9 @@ from fastgw import _core
 from fastgw.plugins.contract import Env, Plugin
 from fastgw.schema.expression import parsed
 
-__all__ = ["steps_of"]
+__all__ = ["asked", "steps_of"]
+
+T = TypeVar("T")
 
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -20,7 +22,9 @@ _TEXT: Final = "text/plain; charset=utf-8"
 
 def steps_of(plugin: Plugin, conf: Any, env: Env, watch: Callable[[_core.Step], _core.Step] | None = None) -> list[_core.Step]:
     """The steps of a decoded configuration. watch: what is to take the place of each; it sees only what a filter lets run."""
-    made = plugin.provision(conf, env)
+    made = asked(plugin, plugin.provision, conf, env)
+    if not isinstance(made, list) or not all(isinstance(step, _core.Step) for step in made):
+        raise TypeError(f"plugin {plugin.name}: provision: expected a list of steps")
     body = conf.meta.error_response
     if body is not None:
         made = [_core.ErrorBodyStep(*_error(body), step) for step in made]
@@ -30,6 +34,16 @@ def steps_of(plugin: Plugin, conf: Any, env: Env, watch: Callable[[_core.Step], 
         expression = _core.Expression(parsed(conf.meta.filter))
         made = [_core.FilteredStep(expression, step) for step in made]
     return made
+
+
+def asked(plugin: Plugin, call: Callable[..., T], *args: Any) -> T:
+    """What a plugin's method gives. Whatever it raises is a fault of the object it stands in, and of no other."""
+    try:
+        return call(*args)
+    except (ValueError, LookupError, TypeError, OverflowError, msgspec.ValidationError):
+        raise  # a fault of the object as it is
+    except Exception as error:
+        raise ValueError(f"plugin {plugin.name}: {call.__name__}: {type(error).__name__}: {error}") from error
 
 
 def _error(body: str | dict[str, Any]) -> tuple[bytes, str]:

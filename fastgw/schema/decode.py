@@ -21,7 +21,7 @@ from fastgw.errors import Fault, Path
 from fastgw.schema.base import FromEnv, Schema
 from fastgw.schema.formats import FORMATS
 
-__all__ = ["faults_of", "nearest", "shown", "type_name"]
+__all__ = ["faults_of", "nearest", "shown", "type_name", "unreadable"]
 
 T = TypeVar("T")
 
@@ -41,6 +41,27 @@ def faults_of(value: Any, type_: type[T], path: "Path | str" = "") -> tuple[T | 
         return msgspec.convert(value, type_), []
     except (msgspec.ValidationError, RecursionError, UnicodeEncodeError) as error:  # the last: a name of half a surrogate
         return None, [Fault(at, str(error), "type")]
+
+
+def unreadable(struct: type[msgspec.Struct]) -> Iterator[str]:
+    """The members of a Struct, and of those inside it, whose values this cannot judge: JSON does not say them."""
+    waiting: list[tuple[str, mi.Type]] = [("", _info(struct))]
+    seen: list[type] = []
+    while waiting:
+        name, info = waiting.pop(0)
+        if isinstance(info, mi.StructType) and info.cls not in seen:
+            seen.append(info.cls)
+            waiting += [(f"{name}.{each.encode_name}".lstrip("."), _without_null(each.type)) for each in info.fields]
+        elif isinstance(info, mi.Metadata):
+            waiting.append((name, info.type))
+        elif isinstance(info, mi.UnionType):
+            waiting += [(name, each) for each in info.types]
+        elif isinstance(info, mi.ListType | mi.VarTupleType):
+            waiting.append((name, info.item_type))
+        elif isinstance(info, mi.DictType):
+            waiting += [(name, info.key_type), (name, info.value_type)]
+        elif not any(isinstance(info, kinds) for kinds, _, _ in _KINDS):
+            yield name
 
 
 _info: Callable[[Any], mi.Type] = cache(mi.type_info)

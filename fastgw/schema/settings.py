@@ -240,6 +240,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     trusted_addresses: peers whose X-Forwarded headers are believed
     server_tokens: whether answers of the data plane carry the Server header
     token_cache: how many verified tokens each worker remembers; 0: none
+    plugins_dir: where plugins of one's own are, each a file; relative to the working directory; none when left out
     """
 
     listen: Annotated[tuple[Address, ...], Meta(min_length=1), unique] = ("127.0.0.1:9080",)
@@ -260,3 +261,4 @@ class Settings(Strict, frozen=True, kw_only=True):
     server_tokens: bool = True
     # About 2 KiB each in every worker, taken as they are needed.
     token_cache: Annotated[int, Meta(ge=0, le=2**20)] = 4096
+    plugins_dir: Text | None = None
