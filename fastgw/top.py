@@ -25,7 +25,6 @@ TOTALS: Final = (
     ("5xx", "responses_5xx"),
     ("evicted", "limit_evictions"),
 )
-REFUSED: Final = (("auth", "refused_auth"), ("limit", "refused_limit"), ("framing", "refused_framing"))
 LIMIT_HEAD: Final = ("HITS/s", "REFUSED/s", "LIMIT", "USED", "LEFT", "RESET", "OF", "KEY")
 LIMIT_FORM: Final = "{:>9} {:>9} {:>8} {:>8} {:>8} {:>8}  {:<34} {}"
 WORKER_FORM: Final = "{:<8} {:>8} {:<9} {:>10} {:>8} {:>8} {:>10}"
@@ -49,9 +48,7 @@ def look(ask: Callable[[str], Object]) -> Seen:
 def frame(before: Seen, now: Seen, title: str, width: int = 120, height: int | None = None) -> list[str]:
     """The lines of one picture; no longer than width, and no more than height."""
     seconds = max(now.stats["time"] - before.stats["time"], 1e-9)
-    lines = [f"fastgw {plain(title)}  revision {now.stats['revision']}", _totals(before.stats, now.stats, seconds)]
-    refused = [f"{name} {_rate(before.stats, now.stats, member, seconds)}/s" for name, member in REFUSED]
-    lines += ["refused: " + "  ".join(refused), ""]
+    lines = [f"fastgw {plain(title)}  revision {now.stats['revision']}", _totals(before.stats, now.stats, seconds), ""]
     lines += [*_processes(before.stats, now.stats, seconds), ""]
     lines.append(LIMIT_FORM.format(*LIMIT_HEAD))
     lines += [_limit(each) for each in now.hot] or ["no limit was asked in the last ten seconds"]

@@ -5,7 +5,7 @@ from typing import Any
 from fastgw.top import Seen, frame, plain
 
 NAMES = ("requests", "responses_2xx", "responses_4xx", "responses_5xx")
-TOTALS = (*NAMES, "limit_evictions", "refused_auth", "refused_limit", "refused_framing")
+TOTALS = (*NAMES, "limit_evictions")
 
 
 def process(pid: int, requests: int, role: str = "worker", state: str = "serving") -> dict[str, Any]:
@@ -25,12 +25,12 @@ def limit(key: str | None, **members: Any) -> dict[str, Any]:
 
 
 def test_rates_are_differences_over_the_time_between() -> None:
-    before = seen(10.0, process(11, 100), process(12, 5), requests=1000, refused_limit=4)
-    now = seen(12.0, process(11, 300), process(13, 900), process(1, 0, "admin"), requests=1400, refused_limit=10)
+    before = seen(10.0, process(11, 100), process(12, 5), requests=1000, limit_evictions=4)
+    now = seen(12.0, process(11, 300), process(13, 900), process(1, 0, "admin"), requests=1400, limit_evictions=10)
     lines = frame(before, now, "gateway")
     assert lines[0] == "fastgw gateway  revision 7"
     assert "requests 1400 (200/s)" in lines[1]
-    assert "limit 3.0/s" in lines[2]
+    assert "evicted 10 (3.0/s)" in lines[1]
     rows = [line.split() for line in lines]
     assert ["worker", "11", "serving", "100", "0.0", "0.0", "7"] in rows
     assert ["worker", "13", "serving", "0.0", "0.0", "0.0", "7"] in rows  # it has just come: of what before it nothing is known
