@@ -25,9 +25,11 @@ cdef struct Conn
 cdef struct Up
 cdef struct Verifiers
 cdef struct ExprC
+cdef struct RemoteC
 
 include "native/cells.pxd"
 include "native/limits.pxd"
+include "native/shares.pxd"
 include "native/holds.pxd"
 include "native/revoked.pxd"
 include "native/hot.pxd"
@@ -41,3 +43,4 @@ include "native/expr.pxd"
 include "native/index.pxd"
 include "native/exchange.pxd"
 include "native/verify.pxd"
+include "native/remote.pxd"

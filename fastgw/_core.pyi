@@ -1,4 +1,4 @@
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, Future
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, NamedTuple, final
@@ -523,6 +523,21 @@ class RequestIdStep(Step):
 class LimitedStep(Step):
     identity: bytes
 
+class RemoteStore:
+    away: bool
+    def send(self, batch: RemoteBatch) -> Future[None]: ...
+    def share(self, rank: int, nodes: int) -> None: ...
+    @property
+    def node(self) -> bytes: ...
+    def minded(self) -> int: ...
+    def mind(self, everything: bool = False) -> RemoteBatch | None: ...
+
+@final
+class RemoteBatch:
+    def __len__(self) -> int: ...
+    def questions(self) -> list[tuple[int, bytes, bytes]]: ...
+    def tell(self, indices: Sequence[int], answers: Sequence[object]) -> None: ...
+
 @final
 class LimitCountStep(LimitedStep):
     def __init__(
@@ -539,6 +554,8 @@ class LimitCountStep(LimitedStep):
         pass_on_failure: bool = False,
         quota_headers: bool = True,
         header_names: tuple[str, str, str] = ...,
+        store: RemoteStore | None = None,
+        sync: float = 0,
     ) -> None: ...
 
 @final

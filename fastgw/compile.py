@@ -21,6 +21,7 @@ from fastgw.parts import Key, Parts, Withdrawn
 from fastgw.plugins import labels, order
 from fastgw.plugins.check import disabled, pattern_of
 from fastgw.plugins.contract import Plugin
+from fastgw.plugins.redis_fields import RedisSettings
 from fastgw.plugins.steps import asked, steps_of
 from fastgw.pools import Pools
 from fastgw.schema.consumer import CUSTOM_ID, Consumer, Credential
@@ -85,6 +86,15 @@ Wrap = Callable[[_core.Step, str, str, int], _core.Step]
 """What is to take the place of a step, by its plugin's name, the object that it stands in, and its priority there."""
 
 
+Stores = Callable[[RedisSettings], _core.RemoteStore]
+"""The store of counts behind these settings."""
+
+
+def _nowhere(_: RedisSettings) -> _core.RemoteStore:
+    """For those who serve nobody: a store that is never asked."""
+    return _core.RemoteStore()
+
+
 class _Env:
     """What a plugin's `provision` may ask for; see contract.Env."""
 
@@ -97,6 +107,9 @@ class _Env:
 
     def metadata(self, plugin: Plugin) -> Any:
         return self._compiler.metadata(plugin)
+
+    def store(self, settings: RedisSettings) -> _core.RemoteStore:
+        return self._compiler.stores(settings)
 
 
 def _watched(wrap: Wrap, name: str, owner: str, priority: int, step: _core.Step) -> _core.Step:
@@ -133,9 +146,10 @@ def _plugin(name: str) -> Plugin:
 class Compiler:
     """Follows the change feed and gives a Snapshot per state of it. One per worker."""
 
-    def __init__(self, wrap: Wrap | None = None) -> None:
+    def __init__(self, wrap: Wrap | None = None, stores: Stores = _nowhere) -> None:
         """wrap: for those who want to see steps at work."""
         self._wrap = wrap
+        self.stores = stores
         self._pools = Pools()
         self._makers: dict[str, Callable[[str], Any]] = {
             "routes": self._route,

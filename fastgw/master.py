@@ -26,13 +26,14 @@ from typing import Final
 import msgspec
 
 from fastgw import config, logs, process, revocations
-from fastgw._core import Revocations
+from fastgw._core import RemoteStore, Revocations
 from fastgw.compile import Compiler
 from fastgw.config import Config
 from fastgw.dataplane import DataPlane
 from fastgw.errors import ConfigError
 from fastgw.family import Family, configure_log
 from fastgw.plugins import own
+from fastgw.plugins.redis_fields import RedisSettings
 from fastgw.schema.settings import Settings
 from fastgw.store import Store, StoreError
 from fastgw.supervisor import Role, Supervisor
@@ -61,6 +62,13 @@ def run(path: Path, workers: int | None = None) -> int:
     return Master(path, workers).run()
 
 
+def _store(settings: RedisSettings) -> RemoteStore:
+    """Of the worker that calls it. Only a configuration with such a store pays for what it imports."""
+    from fastgw.redis_limits.store import store_of
+
+    return store_of(settings)
+
+
 class Master:
     """One gateway, from its config file to its exit code."""
 
@@ -69,7 +77,7 @@ class Master:
         path: Path,
         workers: int | None = None,
         make_reactor: MakeReactor = DataPlane,
-        make_compiler: Callable[[], Compiler] = Compiler,
+        make_compiler: Callable[[], Compiler] = lambda: Compiler(stores=_store),
     ) -> None:
         self._path = path
         self._workers_wanted = workers

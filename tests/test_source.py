@@ -30,7 +30,7 @@ LADDER = [
     {"core"},
     {"plugins"},
     {"parts", "pools", "claims", "plugin", "revocations", "redis_client"},
-    {"upstreams"},
+    {"upstreams", "redis_limits"},
     {"compile", "config"},
     {"tls", "health", "metrics", "logs", "datadir", "memory", "process", "resolve", "slots", "sockets"},
     {"dataplane", "echo", "supervisor", "tokens", "revoke", "top"},

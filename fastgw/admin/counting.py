@@ -14,6 +14,7 @@ from fastgw.compile import FAILURES
 from fastgw.plugins import order
 from fastgw.plugins.check import disabled
 from fastgw.plugins.contract import Plugin
+from fastgw.plugins.redis_fields import RedisSettings
 from fastgw.schema.env import resolve_object
 from fastgw.store import Change, Feed, Store
 
@@ -59,6 +60,9 @@ class _Env:
 
     def metadata(self, plugin: Plugin) -> Any:
         return msgspec.convert({}, plugin.metadata_conf)
+
+    def store(self, settings: RedisSettings) -> _core.RemoteStore:
+        return _core.RemoteStore()
 
 
 class Counting:

@@ -330,6 +330,8 @@ cdef struct Loop:
     HoldLedger holds            # what this process holds of concurrency counts
     HotRing hot                 # samples of what its limits are asked
     DelayQueue delays
+    RemoteC* remotes            # stores with something to send, see remote.pxi
+    uint8_t sends               # there is an event loop that sends it
     Listener* listeners
     void* net                   # in tests: the memory that stands for the network
     PyObject* reactor           # borrowed: the Reactor that owns this

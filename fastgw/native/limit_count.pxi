@@ -25,6 +25,7 @@ cdef struct LimitCountConf:
     uint64_t count
     uint64_t burst
     uint64_t window_ns
+    RemoteLimit remote          # store NULL: counts lie in this machine's memory
     const QuotaNamesC* quota    # NULL: the client is not told
 
 
@@ -49,16 +50,23 @@ cdef class LimitCountStep(LimitedStep):
     """limit-count for one owner. `window` in seconds."""
     cdef LimitCountConf conf
     cdef _QuotaNames names
+    cdef RemoteStore store
 
     def __init__(self, bytes identity not None, Template key not None, *, unsigned long long count, double window,
                  str algorithm="fixed", burst=None, int rejected_code=503, bytes rejected_body=b"",
                  bint pass_on_failure=False, bint quota_headers=True,
-                 header_names=("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")):
+                 header_names=("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+                 RemoteStore store=None, double sync=0):
         self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body, pass_on_failure)
         self.conf.algorithm = ("fixed", "token-bucket", "sliding").index(algorithm)
         self.conf.count = count
         self.conf.burst = count if burst is None else burst
         self.conf.window_ns = <uint64_t>(window * 1e9)
+        self.store = store
+        if store is not None:
+            self.conf.remote.store = &store.c
+            self.conf.remote.sync_ns = <uint64_t>(sync * 1e9)
+            self.conf.remote.open_without = pass_on_failure
         self.names = _quota_names(*header_names)
         if quota_headers:
             self.conf.quota = &self.names.c
@@ -122,11 +130,30 @@ cdef int limit_count_judge(Exchange* x, const LimitCountConf* c, const Quota* q,
     return limited_refuse(x, &c.who, r.retry_after_ns, "limit-count.exceeded")
 
 
+cdef int limit_count_told(Exchange* x, const void* conf, const RemoteHit* hit, const LimResult* r) noexcept nogil:
+    cdef Quota q
+    q.key, q.count, q.burst, q.window_ns = hit.key, hit.count, hit.burst, hit.window_ns
+    return limit_count_judge(x, <const LimitCountConf*>conf, &q, r)
+
+
+cdef int limit_count_ask(Exchange* x, const LimitCountConf* c, const Quota* q) noexcept nogil:
+    cdef RemoteHit hit
+    cdef LimResult r
+    cdef int verdict
+    hit.key, hit.algorithm, hit.count, hit.burst, hit.window_ns, hit.cost = q.key, c.algorithm, q.count, q.burst, q.window_ns, 1
+    verdict = remote_count(x, &c.remote, &c.who, &hit, limit_count_told, c, &r)
+    if verdict == REMOTE_LATER:
+        return STEP_WAIT
+    return limit_count_judge(x, c, q, &r) if verdict == REMOTE_KNOWN else STEP_NEXT
+
+
 cdef int step_limit_count(Exchange* x, void* p) noexcept nogil:
     cdef const LimitCountConf* c = <const LimitCountConf*>p
     cdef Quota q
     cdef LimResult r
     if not limit_count_evaluate(x, c, &q):
         return limit_count_fail(x, c)
+    if c.remote.store != NULL:
+        return limit_count_ask(x, c, &q)
     limit_count_take(x.loop, c, &q, &r)
     return limit_count_judge(x, c, &q, &r)

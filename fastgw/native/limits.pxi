@@ -10,6 +10,8 @@ cdef enum:
     LIM_SALT_HOLD = 2
     LIM_SALT_SLIDE = 3          # and above: one number per window
 
+cdef uint64_t LIM_SALT_SHARE = <uint64_t>1 << 60    # and above: one number per ShareCell
+
 
 cdef inline void lim_say(LimResult* out, bint allowed, uint64_t remaining, uint64_t reset_ns, uint64_t retry_ns) noexcept nogil:
     out.allowed = allowed

@@ -132,8 +132,7 @@ def _password_told(PasswordHash hashed not None, Reactor reactor not None, bytes
         password_error(&reactor.core, future.exception())
     for request, conf, credential in hashed.waiting.pop((user, digest)):
         password_resume(request, <void*><uintptr_t>conf, <void*><uintptr_t>credential, answer)
-    if reactor.core.ready != NULL:
-        reactor.drain()
+    reactor.resumed()
 
 
 cdef void password_resume(Request request, void* conf, void* credential, int answer) noexcept:

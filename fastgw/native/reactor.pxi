@@ -27,6 +27,7 @@ cdef class Reactor:
     cdef list debris            # shards of snapshots that are gone
     cdef set tasks
     cdef PasswordDesk passwords      # who judges them
+    cdef object stores          # RemoteStores that were asked, weakly
     cdef object error_sink
     cdef bint scheduled
 
@@ -39,6 +40,8 @@ cdef class Reactor:
         self.debris = []
         self.tasks = set()
         self.passwords = PasswordDesk()
+        self.stores = _WeakSet()
+        core.sends = loop is not None
         self.error_sink = on_error
         core.reactor = <PyObject*>self
         core.io.recv = sock_recv
@@ -97,8 +100,27 @@ cdef class Reactor:
         self.core.wait_ms = wait_ms
         with nogil:
             more = loop_drain(&self.core)
+        self.send()
         if more:
             self.drain_soon()
+        return 0
+
+    cdef int send(self) except -1:
+        # What exchanges want to ask of stores.
+        cdef RemoteC* store
+        while self.core.remotes != NULL:
+            store = self.core.remotes
+            self.core.remotes = store.next_pending
+            store.pending = False
+            (<RemoteStore>store.owner).fly(self)
+        return 0
+
+    cdef int resumed(self) except -1:
+        # After exchanges were resumed outside any drain.
+        conn_bury(&self.core)
+        if self.core.ready != NULL:
+            self.drain()
+        self.send()
         return 0
 
     cdef int drain_soon(self) except -1:
@@ -122,9 +144,7 @@ cdef class Reactor:
             self.resume_listeners()
             if self.core.log_on:
                 log_flush(&self.core)
-            conn_bury(&self.core)
-        if self.core.ready != NULL:
-            self.drain()
+        self.resumed()
         self.release()
 
     def call_on(self, int fd) -> None:
@@ -281,8 +301,7 @@ cdef class Reactor:
         def done(task):
             self.tasks.discard(task)
             python_resume(request, step, task)
-            if self.core.ready != NULL:
-                self.drain()
+            self.resumed()
 
         task.add_done_callback(done)
         return 0
@@ -301,6 +320,10 @@ cdef class Reactor:
             self.core.ready = self.core.ready_tail = NULL
             delay_close(&self.core)
             verify_close(&self.core)
+        self.core.remotes = NULL
+        for store in self.stores:
+            (<RemoteStore>store).give_up()
+        with nogil:
             conn_bury_all(&self.core)
             pipe_drop_all(&self.core)
             if self.core.log_on:

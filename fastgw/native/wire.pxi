@@ -213,6 +213,7 @@ cdef class Wire:
         cdef Conn* c = self.line(i).conn
         with nogil:
             mem_event(&self.reactor.core, c, events)
+        self.reactor.send()
         return 0
 
     def open(self, str address="192.0.2.1", bint trusted=False) -> int:

@@ -7,7 +7,7 @@ to the chain that runs them.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -16,6 +16,9 @@ from fastgw.errors import Fault, Path
 from fastgw.schema.base import Schema
 from fastgw.schema.expression import expression_faults
 from fastgw.schema.rules import unsupported
+
+if TYPE_CHECKING:
+    from fastgw.plugins.redis_fields import RedisSettings
 
 __all__ = ["PHASES", "Env", "Key", "Meta", "Plugin", "PluginConf"]
 
@@ -68,6 +71,9 @@ class Env(Protocol):
 
     def metadata(self, plugin: "Plugin") -> Any:
         """The plugin's `metadata_conf`, as stored or with its defaults."""
+
+    def store(self, settings: "RedisSettings") -> _core.RemoteStore:
+        """Where counts lie that several gateways share."""
 
 
 class Key(NamedTuple):

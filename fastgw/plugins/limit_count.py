@@ -12,6 +12,7 @@ from fastgw import _core
 from fastgw.errors import Fault
 from fastgw.plugins.contract import Env, Plugin, PluginConf
 from fastgw.plugins.limited import MOST, key_template, rejected_body
+from fastgw.plugins.redis_fields import RedisCountConf
 from fastgw.schema.base import HeaderName, Text
 from fastgw.schema.rules import broken, unsupported
 
@@ -20,7 +21,7 @@ __all__ = ["Conf", "LimitCount", "Metadata"]
 _MAX_WINDOW = 2**31 - 1  # seconds, 68 years: in nanoseconds it fits 64 bits
 
 
-class Conf(PluginConf, frozen=True, kw_only=True):
+class Conf(RedisCountConf, frozen=True, kw_only=True):
     """limit-count: how many requests, in how many seconds, counted by what.
 
     count: how many requests are admitted in one window
@@ -32,7 +33,7 @@ class Conf(PluginConf, frozen=True, kw_only=True):
     group: objects that share the value share one count
     rejected_code: the status of a refused request
     rejected_msg: the message of a refused request
-    policy: where counts are kept; local: in the shared memory of this gateway
+    policy: where counts are kept; local: in the shared memory of this gateway; others: in a Redis, for many gateways
     allow_degradation: whether requests pass when the limiter fails
     show_limit_quota_header: whether answers carry X-RateLimit-Limit, -Remaining and -Reset
     """
@@ -46,7 +47,7 @@ class Conf(PluginConf, frozen=True, kw_only=True):
     group: Text | None = None
     rejected_code: Annotated[int, Meta(ge=200, le=599)] = 503
     rejected_msg: Text | None = None
-    policy: Literal["local"] = "local"
+    policy: Literal["local", "redis", "redis-cluster", "redis-sentinel"] = "local"
     allow_degradation: bool = False
     show_limit_quota_header: bool = True
 
@@ -55,6 +56,7 @@ class Conf(PluginConf, frozen=True, kw_only=True):
         """A burst belongs to a bucket; several rules at once are not supported."""
         if "burst" in good and good.get("window_type") != "token-bucket":
             yield broken("burst", 'expected only with window_type "token-bucket"')
+        yield from super().rules(good, present)
         yield from unsupported(present, rules="give count and time_window")
 
 
@@ -86,6 +88,7 @@ class LimitCount(Plugin):
     def provision(self, conf: Conf, env: Env) -> list[_core.Step]:
         """One native step. What is counted belongs to the owner (or the group), never to a version of either."""
         names: Metadata = env.metadata(self)
+        redis = conf.redis_settings()
         step = _core.LimitCountStep(
             (f"group/{conf.group}" if conf.group else env.owner).encode() + b"/limit-count",
             key_template(conf.key, conf.key_type),
@@ -98,5 +101,7 @@ class LimitCount(Plugin):
             pass_on_failure=conf.allow_degradation,
             quota_headers=conf.show_limit_quota_header,
             header_names=(names.limit_header, names.remaining_header, names.reset_header),
+            store=None if redis is None else env.store(redis),
+            sync=max(conf.sync_interval, 0),
         )
         return [step]
