@@ -10,11 +10,12 @@ when one of them cannot be reached, so that one dead node would stop every count
 
 import asyncio
 import random
+import ssl
 from collections.abc import Awaitable, Iterable, Sequence
 from hashlib import sha1
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from redis.asyncio import Redis, Sentinel
+from redis.asyncio import ConnectionPool, Redis, Sentinel, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
@@ -74,43 +75,60 @@ class Client(Protocol):
 
 def connect(settings: RedisSettings) -> Client:
     """A client. It connects when it is first asked."""
-    return _Cluster(settings) if settings.kind == "redis-cluster" else _Server(settings, _redis(settings))
-
-
-def _options(settings: RedisSettings) -> dict[str, Any]:
-    """What every connection is made with."""
-    return {
-        "db": settings.database,
-        "username": settings.username or None,
-        "password": settings.password or None,
-        "socket_connect_timeout": settings.connect_timeout,
-        "socket_timeout": settings.read_timeout,
-        "ssl": settings.tls,
-        **_trust(settings),
-        **_PLAIN,
-    }
+    if settings.kind == "redis-cluster":
+        return _Cluster(settings)
+    one = settings.kind == "redis"
+    return _Server(settings, _redis(settings.addresses[0], _options(settings)) if one else _master(settings))
 
 
 _PLAIN: Final[dict[str, Any]] = {"protocol": 2, "driver_info": None, "retry": Retry(NoBackoff(), 0)}
 """Connections that say nothing of themselves when they open, which would be a round trip more, and try nothing again."""
 
 
-def _trust(settings: RedisSettings) -> dict[str, Any]:
-    if not settings.tls:
-        return {}
-    return {"ssl_cert_reqs": "required" if settings.verify else "none", "ssl_check_hostname": settings.verify}
+def _options(settings: RedisSettings) -> dict[str, Any]:
+    """What every connection is made with."""
+    return {
+        "max_connections": settings.connections,
+        "db": settings.database,
+        "username": settings.username or None,
+        "password": settings.password or None,
+        "socket_connect_timeout": settings.connect_timeout,
+        "socket_timeout": settings.read_timeout,
+        **_PLAIN,
+        **({"connection_class": _TlsConnection, "context": _trust(settings.verify)} if settings.tls else {}),
+    }
 
 
-def _redis(settings: RedisSettings) -> "Redis":
-    """The server, or whichever is the master when a connection is made."""
-    if settings.kind == "redis":
-        ((host, port),) = settings.addresses
-        return Redis(host=host, port=port, max_connections=settings.connections, **_options(settings))
+def _trust(verify: bool) -> ssl.SSLContext:
+    """Whom connections believe. To read the system's authorities takes some 70 ms."""
+    if verify:
+        return ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class _TlsConnection(SSLConnection):
+    """One whose context is that of all: redis-py would make one for each connection."""
+
+    def __init__(self, context: ssl.SSLContext, **more: Any) -> None:
+        super().__init__(**more)
+        self.ssl_context.context = context
+
+
+def _redis(address: Address, options: dict[str, Any]) -> "Redis":
+    host, port = address
+    return Redis.from_pool(ConnectionPool(host=host, port=port, **options))
+
+
+def _master(settings: RedisSettings) -> "Redis":
+    """Whichever server is the master when a connection is made."""
     least = settings.connect_timeout / (len(settings.addresses) + 1)  # one that hangs leaves time to ask the others
     asked = {"socket_connect_timeout": least, "socket_timeout": least, **_PLAIN}
     user = {"username": settings.sentinel_username or None, "password": settings.sentinel_password or None}
     sentinel = Sentinel(settings.addresses, sentinel_kwargs={**asked, **user}, **_options(settings))  # type: ignore[no-untyped-call]
-    master: Redis = sentinel.master_for(settings.name, max_connections=settings.connections)
+    master: Redis = sentinel.master_for(settings.name)
     return master
 
 
@@ -206,6 +224,7 @@ class _Cluster:
     def __init__(self, settings: RedisSettings) -> None:
         self.label = settings.label
         self._settings = settings
+        self._options = _options(settings)
         self._nodes: dict[Address, _Server] = {}
         self._slots: list[Address | None] = []  # by slot; empty until a node was asked
         self._looking: asyncio.Task[RedisDownError | None] | None = None
@@ -269,9 +288,8 @@ class _Cluster:
     def _node(self, address: Address) -> _Server:
         server = self._nodes.get(address)
         if server is None:
-            host, port = address
-            redis = Redis(host=host, port=port, max_connections=self._settings.connections, **_options(self._settings))
-            server = self._nodes[address] = _Server(self._settings, redis, f"redis-cluster {self._settings.name} {host}:{port}")
+            label = f"redis-cluster {self._settings.name} {address[0]}:{address[1]}"
+            server = self._nodes[address] = _Server(self._settings, _redis(address, self._options), label)
         return server
 
     def _look_soon(self) -> "asyncio.Task[RedisDownError | None]":

@@ -1,6 +1,7 @@
 """Scripts on real Redis: one server, a cluster, sentinels; with passwords and TLS; and when servers die, hang, forget or move."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -198,6 +199,26 @@ def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert asked(replace(encrypted, verify=True), calls(1)) == [2]
         elsewhere = replace(encrypted, verify=True, addresses=(("localhost", server.address.port),))
         assert "CERTIFICATE_VERIFY_FAILED" in why(elsewhere)
+
+
+def test_authorities_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many connections there are: it takes as long as a thousand requests."""
+    pem, key = certificate(address="127.0.0.1")
+    files = tmp_path / "server.pem", tmp_path / "server.key"
+    files[0].write_text(pem)
+    files[1].write_text(key)
+    monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
+    made: list[ssl.SSLContext] = []
+    whole = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", lambda *rest: made.append(whole(*rest)) or made[-1])
+    with Server(tmp_path, tls=files) as server:
+
+        async def use(client: Client) -> None:
+            await asyncio.gather(*(client.run(calls(1)) for _ in range(5)))
+            assert _clients(server) > 1
+
+        using(one(server, tls=True, verify=True), use)
+    assert len(made) == 1
 
 
 # -- when it is not there ------------------------------------------------------------------------------
