@@ -620,6 +620,14 @@ class Standing(NamedTuple):
 def limit_standing(step: LimitedStep, region: Region, key: bytes, *, now_ns: int | None = None) -> Standing | None: ...
 def limit_forget(step: LimitedStep, region: Region, key: bytes, *, now_ns: int | None = None) -> bool: ...
 
+@final
+class WorkflowReturnStep(Step):
+    def __init__(self, status: int) -> None: ...
+
+@final
+class WorkflowStep(Step):
+    def __init__(self, rules: Sequence[tuple[Expression | None, int | None, Sequence[Step]]]) -> None: ...
+
 # -- Python plugins --------------------------------------------------------------------------------
 
 class PluginError(Exception): ...
@@ -764,6 +772,7 @@ class Seen(NamedTuple):
     status: int
     reason: str
     text: bytes
+    rule: int | None
 
 @final
 class Watch:

@@ -96,8 +96,9 @@ def as_text(answer: Object) -> str:
         lines.append(("", route["why"]))
     for each in answer["plugins"]:
         not_reached = "" if each["reached"] else ", not reached"
+        rule = f", rule {each['rule']}: {each['action']}" if "rule" in each else ""
         lines.append(
-            ("plugin", f"{each['name']} in {each['phase']}, of {each['from']}, priority {each['priority']}{not_reached}")
+            ("plugin", f"{each['name']} in {each['phase']}, of {each['from']}, priority {each['priority']}{rule}{not_reached}")
         )
     who = answer["consumer"]
     if who:

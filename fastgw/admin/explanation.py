@@ -19,6 +19,7 @@ from fastgw.admin.question import Question
 from fastgw.admin.redact import plugin_conf
 from fastgw.compile import ChangeLike, Compiler, places_of, upstream_source
 from fastgw.plugins.check import pattern_of
+from fastgw.plugins.workflow import rule_owner
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.route import Route
 from fastgw.schema.service import Service
@@ -209,23 +210,28 @@ def _layer(source: _Source) -> str:
 
 def _plugin(each: _core.Seen, find: Find) -> Object:
     source: _Source = each.source
+    conf = _conf(source, find)
+    rule = {} if each.rule is None else {"rule": each.rule, "action": conf["rules"][each.rule]["actions"][0][0]}
     return {
         "name": source.plugin,
+        **rule,
         "phase": each.phase,
         "layer": _layer(source),
         "from": source.owner,
         "priority": source.priority,
         "reached": each.reached,
-        "conf": _conf(source, find),
+        "conf": conf,
     }
 
 
 def _limit(each: _core.Seen, find: Find) -> Object:
     """By what a limit counts the request, and on whose account."""
     source: _Source = each.source
-    group = _conf(source, find).get("group")
-    account = f"group/{group}" if group is not None else source.owner
-    return {"plugin": source.plugin, "from": source.owner, "account": account, "value": each.text.decode("latin-1")}
+    conf, plugin = _conf(source, find), source.plugin
+    account = f"group/{conf['group']}" if "group" in conf else source.owner
+    if each.rule is not None:
+        plugin, account = conf["rules"][each.rule]["actions"][0][0], rule_owner(source.owner, each.rule)
+    return {"plugin": plugin, "from": source.owner, "account": account, "value": each.text.decode("latin-1")}
 
 
 def _consumer(logged: Object, find: Find) -> Object | None:

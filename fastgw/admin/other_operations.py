@@ -349,7 +349,8 @@ def _explanation() -> Json:
             "priority": {"type": "integer"},
             "reached": {"type": "boolean"},
             "conf": {"type": "object"},
-        }
+        },
+        {"rule": COUNT, "action": TEXT},
     )
     upstream = record(
         {

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import inspect as mi
 
+from fastgw.errors import Path
 from fastgw.plugins import order
 from fastgw.schema.kinds import KINDS
 
@@ -35,7 +36,21 @@ def plugin_conf(kind: str, name: str, conf: Any) -> Any:
     if plugin is None:
         return {}
     on_consumer = kind in CONSUMER_SIDE and plugin.consumer_conf is not None
-    return _open(_info(plugin.consumer_conf if on_consumer else plugin.conf), conf)
+    shown = _open(_info(plugin.consumer_conf if on_consumer else plugin.conf), conf)
+    for at, member, own in plugin.members(conf) if isinstance(conf, dict) and not on_consumer else ():
+        shown = _put(shown, at, plugin_conf(kind, member, own))
+    return shown
+
+
+def _put(whole: Any, at: Path, value: Any) -> Any:
+    """The whole with the value at that place, if there is still one."""
+    if not at:
+        return value
+    if isinstance(whole, dict) and at[0] in whole:
+        return {**whole, at[0]: _put(whole[str(at[0])], Path(at[1:]), value)}
+    if isinstance(whole, list) and isinstance(at[0], int) and at[0] < len(whole):
+        return [_put(each, Path(at[1:]), value) if index == at[0] else each for index, each in enumerate(whole)]
+    return whole
 
 
 @cache

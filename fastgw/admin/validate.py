@@ -50,17 +50,18 @@ def _message(kind: str, value: dict[str, Any], fault: Fault) -> str:
     elif rest[:2] == ("_meta", "filter"):
         text = f"failed to validate the 'vars' expression: {fault.message}"
     else:
-        why = _of_member(str(name), fault, rest) or fault.apisix or reason(fault._replace(path=rest))
+        why = _of_member(str(name), value["plugins"][name], fault, rest) or fault.apisix or reason(fault._replace(path=rest))
         text = f"failed to check the configuration of plugin {name} err: {why}"
     return f"invalid plugins configuration: {text}" if kind in CONSUMER_SIDE else text
 
 
-def _of_member(name: str, fault: Fault, path: Path) -> str:
+def _of_member(name: str, conf: dict[str, Any], fault: Fault, path: Path) -> str:
     """What is said of a fault in the configuration of a plugin that is a member of another's."""
     plugin = order.get(name)
-    if plugin is None or plugin.members_field is None or path[:1] != (plugin.members_field,) or len(path) < 3:
-        return ""
-    if len(path) == 3 and fault.apisix:
-        return ""  # of the member itself: it cannot be one
-    why = fault.apisix or reason(fault._replace(path=Path(path[3:])))
-    return f"plugin {path[2]} check schema failed: {why}"
+    for at, member, _ in plugin.members(conf) if plugin is not None else ():
+        if path[: len(at)] == at:
+            if path == at and fault.apisix:
+                return ""  # of the member itself: it cannot be one
+            why = fault.apisix or reason(fault._replace(path=Path(path[len(at) :])))
+            return plugin.member_refusal.format(name=member, why=why) if plugin is not None else why
+    return ""

@@ -2,18 +2,35 @@
 # steps are merged as two sorted lists are; a plugin that the consumer carries replaces the route's, also in a phase for which
 # the consumer's configuration has no step, as a disabled one has none at all. A step may suspend (STEP_WAIT, STEP_AGAIN); the
 # cursor stays in the exchange and exchange_resume goes on behind the step, or with it. A step may be made of steps: it leaves
-# word of itself in x.composite while one of them waits, is told that one's result, and gives its own.
+# word of itself in x.composite while one of them waits, is told that one's result, and gives its own. One may have done the work
+# of another plugin, whose steps are then passed over.
 
 
 cdef inline bint pluginset_has(const PluginSet* s, uint16_t plugin) noexcept nogil:
     return (s.bits[plugin >> 6] >> (plugin & 63)) & 1
 
 
+cdef void chain_pass_over(Exchange* x, uint16_t plugin) noexcept nogil:
+    # From now on no step of this plugin runs for the request: another step has done its work.
+    if not x.passes_over:
+        memset(&x.passed_over, 0, sizeof(PluginSet))
+        x.passes_over = 1
+    x.passed_over.bits[plugin >> 6] |= <uint64_t>1 << (plugin & 63)
+
+
+cdef inline bint chain_passes_over(const Exchange* x, uint16_t plugin) noexcept nogil:
+    return x.passes_over and pluginset_has(&x.passed_over, plugin)
+
+
 cdef int chain_plain(Exchange* x, const Chain* chain, int phase) noexcept nogil:
+    cdef const StepC* s
     cdef int r
     while x.at < chain.n[phase]:
+        s = &chain.steps[phase][x.at]
         x.at += 1
-        r = chain.steps[phase][x.at - 1].fn(x, chain.steps[phase][x.at - 1].conf)
+        if chain_passes_over(x, s.plugin):
+            continue
+        r = s.fn(x, s.conf)
         if r != STEP_NEXT:
             if r == STEP_AGAIN:     # after STEP_WAIT the exchange may be gone
                 x.at -= 1
@@ -51,7 +68,7 @@ cdef int chain_merged(Exchange* x, int phase) noexcept nogil:
     own = &x.consumer.chain
     while True:
         a = &route.steps[phase][x.at] if x.at < route.n[phase] else NULL
-        if a != NULL and pluginset_has(&own.plugins, a.plugin):
+        if a != NULL and (pluginset_has(&own.plugins, a.plugin) or chain_passes_over(x, a.plugin)):
             x.at += 1
             continue
         b = &own.steps[phase][x.at_consumer] if x.at_consumer < own.n[phase] else NULL
@@ -66,6 +83,8 @@ cdef int chain_merged(Exchange* x, int phase) noexcept nogil:
                 return r
         else:
             x.at_consumer += 1
+            if chain_passes_over(x, b.plugin):
+                continue
             r = b.fn(x, b.conf)
             if r != STEP_NEXT:
                 if r == STEP_AGAIN:

@@ -152,6 +152,7 @@ cdef struct Exchange:
     uint8_t n_member_refused
     uint8_t n_holds             # concurrency slots that this request holds, see holds.pxi
     uint16_t n_judged           # conditions of plugins that it has met, see meta.pxi
+    uint8_t passes_over         # whether there are plugins whose steps are passed over: those in `passed_over`
     uint16_t at                 # cursor in the plan's (or global) steps
     uint16_t at_consumer        # cursor in the consumer's steps
     resume_fn composite         # of the step that waits for a step of its own: exchange_resume asks it first
@@ -213,8 +214,9 @@ cdef struct Exchange:
     ChunkDecoder answer_chunks
     const char* piece_p         # the piece a body_filter step looks at
     size_t piece_n
+    PluginSet passed_over       # where passes_over says so
+    uint16_t member             # of a step made of steps, the one that is next
     # multi-auth
-    uint16_t member             # which one is tried next
     uint32_t members_from       # length of down_extra before the first one
     uint32_t member_from        # and before the last one that was tried
     const char* member_refused[MEMBERS_LOGGED]  # their reasons

@@ -9,6 +9,7 @@ cdef struct Sight:              # one step that was asked
     uint8_t reached             # nothing had refused the request before
     uint8_t limited             # text is the value that a limit counts by
     uint16_t status             # of the refusal; 0: none
+    int32_t rule                # of a workflow, the one that holds; -1: none, or it is no workflow
     const char* reason
     uint32_t text               # offset in the watch's texts
     uint32_t text_len
@@ -23,10 +24,12 @@ cdef struct WatchedConf:
     PyObject* step
     const StepC* inner          # NULL: not to be run
     const LimitedConf* limited
+    const WorkflowConf* workflow
 
 
 class Seen(_NamedTuple):
-    """A step that was asked. `text`: of a limit the value it counts by, of a refusal the answer's body."""
+    """A step that was asked. `text`: of a limit the value it counts by, of a refusal the answer's body. `rule`: of a workflow the
+    number of the rule that holds, from 0; a limit is then that of its action."""
     source: object
     phase: str
     reached: bool
@@ -34,6 +37,7 @@ class Seen(_NamedTuple):
     status: int
     reason: str
     text: bytes
+    rule: int | None
 
 
 cdef class Watch:
@@ -50,7 +54,9 @@ cdef class Watch:
             text = self.c.texts.p[s[i].text:s[i].text + s[i].text_len] if s[i].text_len else b""
             reason = s[i].reason.decode() if s[i].reason != NULL else ""
             step = <WatchedStep>s[i].step
-            found.append(Seen(step.source, PHASES[step.phase], bool(s[i].reached), bool(s[i].limited), s[i].status, reason, text))
+            rule = s[i].rule if s[i].rule >= 0 else None
+            found.append(Seen(step.source, PHASES[step.phase], bool(s[i].reached), bool(s[i].limited), s[i].status, reason, text,
+                              rule))
         buf_reset(&self.c.sights)
         buf_reset(&self.c.texts)
         self.c.refused = False
@@ -77,6 +83,9 @@ cdef class WatchedStep(Step):
         bare = (<ErrorBodyStep>inner).inner if isinstance(inner, ErrorBodyStep) else inner
         if isinstance(bare, LimitedStep):
             self.conf.limited = (<LimitedStep>bare).who
+        elif isinstance(bare, WorkflowStep):
+            self.conf.workflow = &(<WorkflowStep>bare).conf
+            self.conf.inner = &inner.c
         elif not isinstance(bare, PythonStep):
             self.conf.inner = &inner.c
         self.bind(step_watched, &self.conf, PHASES[inner.phase])
@@ -103,22 +112,49 @@ cdef void watch_key(Exchange* x, const LimitedConf* c, Buf* out) noexcept nogil:
         buf_put(out, x.down.address, x.down.address_len)
 
 
-cdef int step_watched(Exchange* x, void* p) noexcept nogil:
-    cdef WatchedConf* c = <WatchedConf*>p
+cdef void watch_tell(WatchedConf* c, Exchange* x, const StepC* step, const LimitedConf* limited, int32_t rule) noexcept nogil:
+    # One sight: of a limit, which is not run; of a step that is; or of one that is not to be (NULL).
     cdef WatchC* w = c.watch
     cdef Sight s
     memset(&s, 0, sizeof(s))
     s.step = c.step
+    s.rule = rule
     s.reached = not w.refused
     s.text = w.texts.len
-    if c.limited != NULL:
+    if limited != NULL:
         s.limited = True
-        watch_key(x, c.limited, &w.texts)
-    elif c.inner != NULL and s.reached and c.inner.fn(x, c.inner.conf) == STEP_REPLY:
+        watch_key(x, limited, &w.texts)
+    elif step != NULL and s.reached and step.fn(x, step.conf) == STEP_REPLY:
         w.refused = True
         s.status = x.status
         s.reason = x.refused
         buf_put(&w.texts, x.reply_body.p, x.reply_body.len)
     s.text_len = w.texts.len - s.text
     buf_put(&w.sights, &s, sizeof(s))
+
+
+cdef void watch_workflow(WatchedConf* c, Exchange* x) noexcept nogil:
+    # The rule that holds; the limits of its action, each by itself.
+    cdef const WorkflowRule* rule = workflow_rule(x, c.workflow)
+    cdef int32_t number
+    cdef uint32_t i
+    if rule == NULL or c.watch.refused:
+        watch_tell(c, x, NULL, NULL, -1)
+        return
+    number = <int32_t>(rule - c.workflow.rules)
+    if not rule.limits:
+        watch_tell(c, x, c.inner, NULL, number)
+        return
+    if rule.plugin != WORKFLOW_NOBODY:
+        chain_pass_over(x, rule.plugin)
+    for i in range(rule.n):
+        watch_tell(c, x, NULL, <const LimitedConf*>rule.members[i].conf, number)
+
+
+cdef int step_watched(Exchange* x, void* p) noexcept nogil:
+    cdef WatchedConf* c = <WatchedConf*>p
+    if c.workflow != NULL:
+        watch_workflow(c, x)
+    else:
+        watch_tell(c, x, c.inner, c.limited, -1)
     return STEP_NEXT

@@ -79,10 +79,8 @@ def check_plugin(kind: str, name: str, conf: Any, path: Path = ROOT) -> tuple[li
     type_ = _conf_type(plugin, kind)
     doubts = list(_ignored(conf, type_, path))
     faults = _judged(plugin, conf, type_, path)
-    if not faults and plugin.members_field is not None:
-        for index, member in enumerate(conf[plugin.members_field]):
-            for own, inner in member.items():
-                doubts += check_plugin("routes", own, inner, path.to(plugin.members_field, index, own))[1]
+    for at, own, inner in plugin.members(conf) if not faults else ():
+        doubts += check_plugin("routes", own, inner, path.to(*at))[1]
     return faults, doubts
 
 
@@ -112,7 +110,11 @@ def _unmet(kind: str, value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
     for name, conf in confs.items() if isinstance(confs, dict) else ():
         rules, at = conf.get("_meta", {}).get("filter"), path.to("plugins", name, "_meta", "filter")
         plugin = order.get(name)
-        if not rules or disabled(conf) or plugin is None:
+        if disabled(conf) or plugin is None:
+            continue
+        for place, own in plugin.conditions(conf):
+            yield from _unknown_variables(own, path.to("plugins", name, *place))
+        if not rules:
             continue
         if kind in _CONSUMER_SIDE and plugin.consumer_conf is not None:
             message = f"a credential has no condition; put it on the route's {name}"

@@ -130,14 +130,14 @@ class Plugin:
     key_field: ClassVar[str | None] = None
     """The member of `consumer_conf` by which a consumer is found. No two credentials may share a value."""
 
-    members_field: ClassVar[str | None] = None
-    """The member of `conf` that lists configurations of other plugins, each as an object with the plugin's name."""
-
     group_field: ClassVar[str | None] = None
     """The member of `conf` by which configurations share state. Those of one value must be equal."""
 
     counts: ClassVar[bool] = False
     """Whether its steps count by a key, in the shared memory: then the Admin API tells what is counted."""
+
+    member_refusal: ClassVar[str] = ""
+    """What APISIX says of a fault (`why`) in a configuration among `members` (`name`)."""
 
     def provision(self, conf: Any, env: Env) -> list[_core.Step]:
         """The steps of one configuration, made once per snapshot: by default one per phase method."""
@@ -146,6 +146,14 @@ class Plugin:
     def counting(self, conf: Any, env: Env) -> list[_core.LimitedStep]:
         """Of a plugin that `counts`, the steps that do, as `provision` makes them: for those who ask what is counted."""
         return [step for step in self.provision(conf, env) if isinstance(step, _core.LimitedStep)]
+
+    def members(self, conf: Mapping[str, Any]) -> Iterator[tuple[Path, str, Any]]:
+        """Configurations of other plugins in a raw one, which need not be sound: each with its place and the plugin's name."""
+        yield from ()
+
+    def conditions(self, conf: Mapping[str, Any]) -> Iterator[tuple[Path, list[Any]]]:
+        """Expressions over the request in a raw, sound configuration, beside `_meta.filter`, each with its place."""
+        yield from ()
 
     def own_headers(self, conf: Any) -> Collection[str]:
         """Headers of the request that only this plugin may set. Where it is configured no client's copy crosses, also when it

@@ -18,7 +18,7 @@ __all__ = ["faults_of_plugin"]
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NUMBER: Final = 2**31 - 1
 _SUSPENDS: Final = ("rewrite", "access")
-_CLOSED: Final = ("consumer_conf", "key_field", "members_field", "group_field")
+_CLOSED: Final = ("consumer_conf", "key_field", "group_field", "member_refusal", "members", "conditions")
 _SIGNATURES: Final = dict.fromkeys(PHASES, ("conf", "request")) | {"body_filter": ("conf", "request", "piece", "last")}
 
 
@@ -34,7 +34,7 @@ def faults_of_plugin(plugin: type[Plugin]) -> Iterator[str]:
         yield f"priority: expected int of 32 bits, found {shown(plugin.priority)}"
     if type(plugin.version) not in (int, float):
         yield f"version: expected number, found {type_name(plugin.version)}"
-    if plugin.kind != "other" or any(getattr(plugin, name) is not None for name in _CLOSED):
+    if plugin.kind != "other" or any(getattr(plugin, name) is not getattr(Plugin, name) for name in _CLOSED):
         yield f"kind, {', '.join(_CLOSED)}: not open to plugins of one's own"
     yield from _confs_of(plugin)
     yield from _phases_of(plugin)

@@ -86,7 +86,7 @@ class MultiAuth(Plugin):
     kind = "auth"
     phases = ("rewrite",)
     conf = Conf
-    members_field = "auth_plugins"
+    member_refusal = "plugin {name} check schema failed: {why}"
 
     def provision(self, conf: Conf, env: Env) -> list[_core.Step]:
         """One native step made of those of the members; a member that is disabled is none."""
@@ -96,6 +96,13 @@ class MultiAuth(Plugin):
                 (step,) = plugin.provision(own, env)
                 steps.append(step)
         return [_core.MultiAuthStep(steps)]
+
+    def members(self, conf: Mapping[str, Any]) -> Iterator[tuple[Path, str, Any]]:
+        """Each way in."""
+        members = conf.get("auth_plugins")
+        for index, member in enumerate(members) if isinstance(members, list) else ():
+            for name, own in member.items() if isinstance(member, dict) else ():
+                yield Path(("auth_plugins", index, name)), name, own
 
     def own_headers(self, conf: Conf) -> Collection[str]:
         """Those of the members, disabled ones too."""

@@ -22,6 +22,7 @@ from fastgw.plugins.limit_count import LimitCount
 from fastgw.plugins.limit_req import LimitReq
 from fastgw.plugins.multi_auth import MultiAuth
 from fastgw.plugins.request_id import RequestId
+from fastgw.plugins.workflow import Workflow
 
 __all__ = ["MOST", "SHIPPED", "add", "get", "group_fields", "key_fields", "names", "number", "shipped"]
 
@@ -41,6 +42,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     ConsumerRestriction,  # 2400
     # Does somebody else let it in: 2002, in `access`.
     ForwardAuth,  # 2002
+    # What is to be done with it: 1006. Before the plugins whose work it may do.
+    Workflow,  # 1006
     # Is the upstream well enough: 1005, in `access` and `log`.
     ApiBreaker,  # 1005
     # How much may they: 1003 to 1001. After every check that may refuse, as a refused request must not count.

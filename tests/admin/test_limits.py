@@ -212,7 +212,11 @@ def test_a_viewer_looks_and_does_not_reset(gateway: Gateway) -> None:
     ("method", "query", "text"),
     [
         ("DELETE", "", "missing argument key: expected the value that requests are counted by"),
-        ("GET", "?key=a&plugin=jwt-auth", "invalid argument plugin: expected one of limit-conn, limit-count, limit-req"),
+        (
+            "GET",
+            "?key=a&plugin=jwt-auth",
+            "invalid argument plugin: expected one of workflow, limit-conn, limit-count, limit-req",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(gateway: Gateway, method: str, query: str, text: str) -> None:

@@ -56,7 +56,7 @@ BAD: dict[str, tuple[str, list[str]]] = {
             "name: expected letters a to z, digits, '-' and '_', at most 64, found \"\\u00c4h\"",
             "priority: expected int of 32 bits, found true",
             "version: expected number, found str",
-            "kind, consumer_conf, key_field, members_field, group_field: not open to plugins of one's own",
+            "kind, consumer_conf, key_field, group_field, member_refusal, members, conditions: not open to plugins of one's own",
             "conf: expected a class derived from PluginConf",
             'phases: expected a tuple such as ("access",), found "log"',
         ],

@@ -21,6 +21,7 @@ ROOMS = {
     "jwt-auth": "jwt",
     "multi-auth": "multi",
     "api-breaker": "api-breaker",
+    "workflow": "workflow",
 }
 NAMED = {"jwt-auth": "jwt"}  # rooms that have the reasons of a plugin whose own room has another name
 UNSAID = {"jwt.ok", "jwt.unknown"}  # no refusals

@@ -160,6 +160,7 @@ CASES: dict[str, bytes] = {
     "ip-restriction.refused": get("ip"),
     "limit-count.exceeded": get("count"),
     "limit-req.exceeded": get("req"),
+    "workflow.rejected": get("workflow"),
     "limit-conn.exceeded": get("conn", b"X-Most: 1"),
     "limit-conn.failed": get("conn", b"X-Most: many"),
 }
@@ -188,6 +189,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "ip": {"ip-restriction": {"blacklist": ["127.0.0.0/8"], "response_code": 404}},
     "count": {"limit-count": {"count": 1, "time_window": 3600, "rejected_code": CODE}},
     "req": {"limit-req": {"rate": 0.001, "burst": 0, "key": "remote_addr", "rejected_code": CODE}},
+    "workflow": {"workflow": {"rules": [{"actions": [["return", {"code": CODE}]]}]}},
     "conn": {
         "limit-conn": {"conn": "$http_x_most", "burst": 0, "default_conn_delay": 0.1, "key": "remote_addr", "rejected_code": CODE}
     },

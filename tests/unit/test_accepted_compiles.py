@@ -19,6 +19,7 @@ NODES: Final = {"192.0.2.10:80": 1}
 UPSTREAM: Final = {"nodes": NODES, "timeout": {"connect": 1, "send": 1, "read": 1}, "keepalive_pool": {}}
 CONFS: Final[dict[str, Object]] = {
     "limit-count": {"count": 1, "time_window": 60},
+    "workflow": {"rules": [{"actions": [["return", {"code": 403}]]}]},
     "api-breaker": {"break_response_code": 502},
     "limit-req": {"rate": 1, "burst": 1, "key": "remote_addr"},
     "limit-conn": {"conn": 1, "burst": 1, "default_conn_delay": 1, "key": "remote_addr"},

@@ -65,6 +65,15 @@ UPSTREAM = {"type": "roundrobin", "nodes": {"127.0.0.1:81": 1}}
 LIMIT = {"count": 100, "time_window": 30}
 AUTH = {"key-auth": {}, "basic-auth": {}}
 OTHERS = {"limit-count": LIMIT, "limit-req": {"rate": 10, "burst": 5, "key": "remote_addr"}, "request-id": {}}
+CASES = [
+    {"case": [["uri", "==", "/a"]], "actions": [["limit-count", LIMIT]]},
+    {
+        "case": [["uri", "==", "/a/b"]],
+        "actions": [["limit-conn", {"conn": 9, "burst": 0, "default_conn_delay": 1, "key": "host"}]],
+    },
+    {"case": [["request_method", "==", "DELETE"]], "actions": [["return", {"code": 405}]]},
+]
+OTHERS |= {"workflow": {"rules": CASES}, "api-breaker": {"break_response_code": 503}}
 JOHN = {"key-auth": {"key": SECRETS[0]}}
 DENY = {"ip-restriction": {"blacklist": ["10.0.0.0/8"]}}
 
@@ -199,6 +208,26 @@ def test_each_plugin_is_told_with_its_layer_in_running_order() -> None:
         ("limit-count", "consumers/john", "127.0.0.1"),
         ("limit-req", "services/s", "127.0.0.1"),
     ]
+
+
+def test_of_a_workflow_the_rule_is_told_and_what_it_does() -> None:
+    layers = {**LAYERS, ("routes", "r"): {**LAYERS["routes", "r"], "plugins": plugins(workflow={"rules": CASES})}}
+
+    def told(**members: Any) -> tuple[list[Any], list[Any]]:
+        question = msgspec.convert({"host": "a.test", "headers": {"apikey": SECRETS[0]}, **members}, Question)
+        said = explained(layers, question)
+        found = [(each.get("rule"), each.get("action")) for each in said["plugins"] if each["name"] == "workflow"]
+        return found, [(each["plugin"], each["from"], each["account"], each["value"]) for each in said["limits"]]
+
+    others = [
+        ("limit-conn", "consumer_groups/g", "consumer_groups/g", "a.test"),
+        ("limit-req", "services/s", "services/s", "127.0.0.1"),
+    ]
+    johns = ("limit-count", "consumers/john", "consumers/john", "127.0.0.1")
+    own = ("limit-count", "routes/r", "routes/r/workflow/0", "127.0.0.1")
+    assert told(uri="/a") == ([(0, "limit-count")], [own, *others])  # which john's is not asked beside
+    assert told(uri="/b/x") == ([(None, None)], [others[0], johns, others[1]])
+    assert told(uri="/b/x", method="DELETE") == ([(2, "return")], [])
 
 
 def test_where_a_request_would_go() -> None:

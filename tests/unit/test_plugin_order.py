@@ -29,9 +29,8 @@ def test_every_plugin_keeps_the_contract() -> None:
         assert plugin.__doc__ != Plugin.__doc__
         assert list(plugin.phases) == [phase for phase in PHASES if phase in plugin.phases]
         assert issubclass(plugin.conf, PluginConf)
-        if plugin.members_field:
-            assert plugin.members_field in plugin.conf.__struct_fields__
-        elif plugin.kind == "auth":
+        assert bool(plugin.member_refusal) == (type(plugin).members is not Plugin.members)
+        if plugin.kind == "auth" and not plugin.member_refusal:
             assert plugin.consumer_conf is not None
             assert plugin.key_field in plugin.consumer_conf.__struct_fields__
         if plugin.group_field:
