@@ -53,5 +53,6 @@ core = Extension(
     define_macros=[("FASTGW_BUILD", f'"{BUILD}"')],
     extra_compile_args=["-std=gnu11", "-fvisibility=hidden", *WARNINGS, *compile_args],
     extra_link_args=link_args,
+    libraries=["dl"],  # dlopen, which glibc has in itself only since 2.34
 )
 setup(ext_modules=cythonize([core], compiler_directives={"language_level": "3str"}))

@@ -1,7 +1,7 @@
 # cython: language_level=3str, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, embedsignature=False, binding=False
-# The root of the one extension. The include list is the table of contents, in dependency order: a room may
-# use only the rooms above it, but for the forward calls that down, up and relay make to each other (docs/native.md).
+# The root of the one extension. The include list is the table of contents, in dependency order: a room may use only the rooms
+# above it, but for the forward calls that down, up and relay, and conn and tls, make to each other (docs/native.md).
 # No logic here.
 
 __version__ = "0.1.0"
@@ -64,6 +64,7 @@ include "native/route_hooks.pxi"
 # one request
 include "native/splice.pxi"
 include "native/conn.pxi"
+include "native/tls.pxi"
 include "native/serialise.pxi"
 include "native/reply.pxi"
 include "native/chain.pxi"
@@ -103,7 +104,9 @@ include "native/up.pxi"
 include "native/relay.pxi"
 include "native/gather.pxi"
 include "native/accesslog.pxi"
+include "native/down_tls.pxi"
 include "native/down.pxi"
+include "native/tls_context.pxi"
 # where bytes come from
 include "native/io.pxi"
 include "native/reactor.pxi"

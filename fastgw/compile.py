@@ -31,6 +31,9 @@ from fastgw.schema.expression import parsed
 from fastgw.schema.kinds import FETCHED, KINDS
 from fastgw.schema.route import Route
 from fastgw.schema.service import Service
+from fastgw.schema.settings import Tls
+from fastgw.schema.ssl import Ssl
+from fastgw.tls import ServerNames, Shown, shown_of
 from fastgw.upstreams import INT32, built, within
 
 __all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault", "Wrap", "places_of", "upstream_source"]
@@ -161,7 +164,9 @@ class Compiler:
             "global_rules": self._global_rule,
             "globals": self._globals,
             "plugin_metadata": self._plugin_metadata,
+            "ssls": self._ssl,
         }
+        self._tls = Tls()
         self.reset()
 
     def reset(self) -> None:
@@ -172,6 +177,7 @@ class Compiler:
         self._unread: dict[Key, ObjectFault] = {}
         self._parts = Parts(self._make, self._changed, FAILURES)
         self._claims = Claims()
+        self._server_names = ServerNames()
         self._edit = _core.Edit()
         self._edit.set_globals(_core.Steps([]))
 
@@ -192,6 +198,7 @@ class Compiler:
             yield
         yield from self._parts.refresh()
         yield from self._claims.settle(self._edit)
+        yield from self._server_names.settle(self._edit)
         snapshot = self._edit.finish()
         self._edit = _core.Edit(snapshot)
         self.build = Build(snapshot, tuple(self._faults()), self._pools.names())
@@ -208,6 +215,10 @@ class Compiler:
         for entry in self._parts.get(("routes", route)) or ():
             edit.drop_route(*entry)
         return edit.finish()
+
+    def use_tls(self, settings: Tls) -> None:
+        """What holds for certificates that do not say otherwise. Before anything is compiled."""
+        self._tls = settings
 
     def set_addresses(self, name: str, addresses: Collection[str]) -> None:
         """What a node's host name stands for, from now on."""
@@ -300,6 +311,8 @@ class Compiler:
             self._claims.replace(id_, before or (), after or ())
         elif kind == "globals":
             self._edit.set_globals(after)
+        elif kind == "ssls":
+            self._server_names.replace(id_, after)
 
     def _linked(self, kind: str, id_: Any) -> Any:
         if id_ is None:
@@ -413,6 +426,15 @@ class Compiler:
             found.append((key.kind, credential))
         return found
 
+    # -- certificates ------------------------------------------------------------------------------
+
+    def _ssl(self, id_: str) -> Shown | None:
+        """What clients are shown by server name; None of a certificate that is not for clients."""
+        ssl: Ssl = self._objects["ssls"][id_]
+        if ssl.type != "server" or ssl.status == 0:
+            return None
+        return shown_of(ssl, self._created["ssls", id_], ssl.ssl_protocols or self._tls.protocols)
+
     # -- routes ------------------------------------------------------------------------------------
 
     def _route(self, id_: str) -> list[Entry]:
@@ -447,9 +469,9 @@ class Compiler:
         source = upstream_source(id_, route, service)
         if source is None:
             return None
-        return (
-            built(route.upstream, self._pools) if route.upstream is not None and source[0] == "routes" else self._shared(*source)
-        )
+        if route.upstream is not None and source[0] == "routes":
+            return built(route.upstream, self._pools)
+        return self._shared(*source)
 
     def _shared(self, kind: str, id_: Any) -> _core.Upstream:
         """The one upstream of all routes that lead to it by this object."""

@@ -32,6 +32,7 @@ class DataPlane:
         self._settings = settings
         self._compiler = compiler
         self._log_fd = -1
+        compiler.use_tls(settings.tls)
         self._reactor = _core.Reactor(
             loop=asyncio.get_running_loop(),
             region=region,
@@ -55,6 +56,10 @@ class DataPlane:
         self.install = self._reactor.install
         self.close = self._reactor.close
         self.reopen_logs()
+
+    def listen_tls(self, fd: int) -> None:
+        """Accepts connections on which TLS is spoken."""
+        self._reactor.listen(fd, _core.TlsListener((self._settings.tls.fallback_sni or "").encode()))
 
     def set_addresses(self, name: str, addresses: Collection[str]) -> None:
         """What a node's name stands for, from now on."""

@@ -52,7 +52,9 @@ class Family:
         self.data_dir = DataDir(Path(settings.data_dir))
         self.inherit_not(self.data_dir.let_go)
         try:
-            self.listeners = [self._open(address, workers) for address in settings.listen]
+            self.plain = [self._open(address, workers) for address in settings.listen]
+            self.tls = [self._open(address, workers) for address in settings.tls.listen]
+            self.listeners = [*self.plain, *self.tls]
             self.admin_listener = self._open(settings.admin.listen, 1, int(settings.admin.socket_mode, 8))
             self._echo = [] if settings.echo is None else [self._open(settings.echo, 1)]
             self._control = None if settings.control is None else self._open(settings.control, 1)
@@ -114,11 +116,12 @@ class Family:
 
     def _run_worker(self, number: int, slot: int) -> int:
         self._begin(f"worker {number + 1}", dict.fromkeys(self.listeners, number))
-        listeners = [each.socket(number).detach() for each in self.listeners]
+        plain, tls = ([each.socket(number).detach() for each in group] for group in (self.plain, self.tls))
         setup = worker.Setup(
             self.slots,
             slot,
-            listeners,
+            plain,
+            tls,
             self.data_dir.database,
             self.settings,
             self._make_reactor,

@@ -26,7 +26,7 @@ from typing import Final
 import msgspec
 
 from fastgw import config, logs, process, revocations
-from fastgw._core import RemoteStore, Revocations
+from fastgw._core import RemoteStore, Revocations, tls_load
 from fastgw.compile import Compiler
 from fastgw.config import Config
 from fastgw.dataplane import DataPlane
@@ -112,7 +112,7 @@ class Master:
         """Everything that can fail for reasons the user can mend."""
         settings = loaded.settings
         if settings.tls.listen:
-            raise ValueError("tls.listen: expected none, TLS listeners are not available in this release")
+            tls_load()
         configure_log("master", settings.error_log)
         for source, plugin in own.loaded():
             log.info("plugin %s: of %s", plugin, source)
@@ -208,7 +208,8 @@ class Master:
         self._announced += os.eventfd_read(fd)
         if not self._ready and self._announced >= len(self._serving()) and self._all_serve():
             self._ready = True
-            listen = " ".join(each.text for each in self._family.listeners)
+            listen = " ".join(each.text for each in self._family.plain)
+            listen += "".join(f" tls {each.text}" for each in self._family.tls)
             admin, count = self._family.admin_listener.text, len(self._serving())
             line = f"fastgw: ready: listen {listen}, admin {admin}, workers {count}, pid {os.getpid()}"
             print(line, file=sys.stderr, flush=True)

@@ -63,6 +63,8 @@ class Reactor(Protocol):
 
     def listen(self, fd: int) -> None: ...
 
+    def listen_tls(self, fd: int) -> None: ...
+
     def stop_listening(self) -> None:
         """Takes what waits in the queues, then no more; from now on every answer closes its connection."""
 
@@ -95,6 +97,8 @@ class Setup:
     slot: int
     listeners: Sequence[int]
     """Descriptors of listening sockets; the worker closes its copies when it drains."""
+    tls_listeners: Sequence[int]
+    """The same, on which TLS is spoken."""
     database: Path
     settings: Settings
     make_reactor: MakeReactor
@@ -172,6 +176,8 @@ class _Worker:
             return
         for fd in self._setup.listeners:
             self._reactor.listen(fd)
+        for fd in self._setup.tls_listeners:
+            self._reactor.listen_tls(fd)
         self._serving = True
         log.info("serving", extra={"pid": os.getpid(), "revision": self._applied})
         self._slots.announce()
@@ -239,7 +245,7 @@ class _Worker:
         self._deadline = self._loop.time() + self._setup.settings.limits.drain_timeout
         self._slots.drain(self._slot)
         self._reactor.stop_listening()
-        for fd in self._setup.listeners:
+        for fd in (*self._setup.listeners, *self._setup.tls_listeners):
             os.close(fd)
         log.info("draining", extra={"connections": self._reactor.active()})
 

@@ -15,6 +15,8 @@ cdef void conn_close(Conn* c) noexcept nogil:
     cdef Loop* loop = c.loop
     if c.state == CONN_CLOSED:
         return
+    if c.tls != NULL:
+        tls_close(c)
     c.state = CONN_CLOSED
     timer_unlink(c)
     loop.io.close(c)
@@ -76,8 +78,25 @@ cdef inline bint conn_unsent(const Conn* c) noexcept nogil:
     return c.out.len != c.out.off or c.pipe != NULL
 
 
-cdef int conn_send(Conn* c, const void* head, size_t m, const void* body, size_t n) noexcept nogil:
-    # Takes all bytes: sends what the socket accepts, keeps the rest in c.out. -1 when the line is broken.
+cdef inline ssize_t conn_recv(Conn* c, void* buf, size_t n) noexcept nogil:
+    # As Io.recv.
+    if c.tls != NULL:
+        return tls_recv(c, buf, n)
+    return c.loop.io.recv(c, buf, n)
+
+
+cdef inline int conn_send(Conn* c, const void* head, size_t m, const void* body, size_t n) noexcept nogil:
+    # Takes all bytes. -1 when the line is broken.
+    if c.tls != NULL:
+        if tls_seal(c, head, m, body, n) < 0:
+            c.broken = 1
+            return -1
+        return conn_put(c, c.loop.sealed.p, c.loop.sealed.len, NULL, 0)
+    return conn_put(c, head, m, body, n)
+
+
+cdef int conn_put(Conn* c, const void* head, size_t m, const void* body, size_t n) noexcept nogil:
+    # Onto the line as they are: sends what the socket accepts, keeps the rest in c.out. -1 when the line is broken.
     cdef ssize_t done = 0
     if c.broken or c.state == CONN_CLOSED:
         return -1

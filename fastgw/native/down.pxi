@@ -126,6 +126,10 @@ cdef void exchange_begin(Exchange* x) noexcept nogil:
         reply_error(x, 503, NULL, "config.missing")
         reply_send(x)
         return
+    if d.c.tls != NULL and not tls_admits(x):
+        reply_error(x, 400, NULL, "tls.client")
+        reply_send(x)
+        return
     x.snapshot = loop.snapshot
     x.snapshot.inflight += 1
     x.plan = route_find(&x.snapshot.routes, x)
@@ -254,13 +258,15 @@ cdef void down_on_readable(Down* d) noexcept nogil:
     cdef size_t used
     cdef bint begin
     cdef int rounds = 0
+    if d.c.state == DOWN_SHAKING and not down_shake(d):
+        return
     down_process(d)
     while d.c.readable and down_listens(d):
         if rounds == IO_ROUNDS:
             conn_ready(&d.c)
             return
         rounds += 1
-        n = loop.io.recv(&d.c, loop.rbuf, IO_BYTES)
+        n = conn_recv(&d.c, loop.rbuf, IO_BYTES)
         if n <= 0:
             if n == -EAGAIN:
                 d.c.readable = 0
@@ -293,6 +299,8 @@ cdef void down_on_writable(Down* d) noexcept nogil:
     cdef int r = conn_flush(&d.c)
     if r < 0:
         down_broken(d)
+    elif d.c.state == DOWN_SHAKING:
+        return                  # one deadline for the whole handshake
     elif r == 0:
         timer_set(&d.c, d.c.loop.limits.send_ms)
     elif d.c.state == DOWN_LINGER:
@@ -379,6 +387,8 @@ cdef void exchange_abort(Exchange* x) noexcept nogil:
         up_close(u)
     d.c.x = NULL
     x.down = NULL
+    if x.answering:
+        d.c.broken = 1          # a cut answer must not look whole: no close_notify
     down_close(d)
     if x.delayed:
         delay_end(x)
@@ -388,6 +398,10 @@ cdef void exchange_abort(Exchange* x) noexcept nogil:
 
 cdef void down_linger_start(Down* d) noexcept nogil:
     # RFC 9112 section 9.6: FIN after the answer, then read on for a while, or unread input would reset the line and destroy it.
+    if d.c.tls != NULL:
+        tls_finish(&d.c)
+        if conn_unsent(&d.c):
+            return              # down_on_writable comes here again
     d.c.loop.io.finish(&d.c)
     buf_free(&d.input)
     timer_set(&d.c, LINGER_MS)
@@ -455,10 +469,15 @@ cdef Down* down_open(Loop* loop, int fd, Listener* listener) noexcept nogil:
     d.c.fd = fd
     d.c.state = DOWN_IDLE
     d.port = listener.port if listener != NULL else 0
+    if listener != NULL and listener.tls != NULL:
+        if tls_open(&d.c, listener.tls.ctx) < 0:
+            free(d)
+            return NULL
+        d.c.state = DOWN_SHAKING
     d.next = loop.downs
     if d.next != NULL:
         d.next.prev = d
     loop.downs = d
     loop.n_down += 1
-    timer_set(&d.c, loop.limits.idle_ms)
+    timer_set(&d.c, loop.limits.idle_ms if d.c.tls == NULL else loop.limits.head_ms)
     return d

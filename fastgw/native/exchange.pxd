@@ -38,6 +38,7 @@ cdef enum ConnState:
     DOWN_IDLE = 0               # between requests, nothing of the next head read
     DOWN_HEAD                   # part of a head read
     DOWN_EXCHANGE               # a request is being served
+    DOWN_SHAKING                # in its TLS handshake
     DOWN_LINGER                 # answered and FIN sent; input is drained, bounded, so that no reset destroys the answer
     UP_CONNECTING
     UP_ACTIVE                   # serves an exchange
@@ -60,8 +61,9 @@ cdef struct Conn:
     uint8_t broken              # error or full hang-up: nothing can be sent any more
     uint8_t queued              # on the loop's ready list
     Exchange* x
+    Tls* tls                    # NULL: its bytes are sent as they are
     Pipe* pipe                  # holds bytes for this connection, to be sent before `out`; NULL when there are none
-    Buf out                     # accepted for sending, not yet sent
+    Buf out                     # accepted for sending, not yet sent; of TLS its records
     Conn* ready_next
     Conn* timer_prev
     Conn* timer_next
@@ -76,6 +78,7 @@ cdef struct Listener:
     uint16_t port
     uint8_t paused              # out of the epoll set: no descriptors or connections left
     uint8_t unix_socket
+    const TlsListenerC* tls     # NULL: no TLS is spoken
 
 cdef struct Down:
     Conn c
@@ -288,6 +291,8 @@ cdef struct Loop:
     int64_t wall                # CLOCK_REALTIME, s
     char* rbuf                  # IO_BYTES, what recv fills
     Buf wbuf                    # what one send is built in
+    Buf sealed                  # its records, where TLS is spoken
+    Buf joined                  # what one of them is made of
     Pipe* pipes                 # empty ones
     uint32_t n_pipes            # how many those are
     uint64_t pipes_from_ms      # no new one before that time

@@ -51,7 +51,7 @@ cdef int body_pull(Exchange* x) noexcept nogil:
             return BODY_MORE
         else:
             rounds += 1
-            n = loop.io.recv(&d.c, loop.rbuf, IO_BYTES)
+            n = conn_recv(&d.c, loop.rbuf, IO_BYTES)
             if n == -EAGAIN:
                 d.c.readable = 0
                 continue

@@ -45,6 +45,7 @@ cdef class Snapshot:
     cdef _PathIndex any_host
     cdef dict lengths           # of suffixes -> how many have it
     cdef list credentials       # a _Map per kind
+    cdef _Map server_names
     cdef list replaced          # shards that are not in the snapshot derived from this one: freed piece by piece
     cdef int seal(self) except -1
 

@@ -24,6 +24,8 @@ cdef enum:                      # indexes of counters; METRIC_NAMES in metrics.p
     M_TOKEN_MISSES              # tokens looked at afresh while the cache is on
     M_JWKS_FETCHES              # key sets fetched, changed or not
     M_JWKS_FAILURES             # fetches that brought none
+    M_TLS_HANDSHAKES            # with clients
+    M_TLS_FAILURES              # handshakes with clients that failed
     M_COUNT
     METRICS_COUNTERS = 64
     METRICS_BUCKETS = 128       # of latency: exact below 16 µs, then four per power of two

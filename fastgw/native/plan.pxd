@@ -213,6 +213,7 @@ cdef struct RouteIndex:
 cdef struct SnapshotC:
     RouteIndex routes
     Map credentials[4]          # per credential index, see CredentialKind
+    Map server_names            # of TLS -> TlsServerC; "*.a.com" as it is written
     Chain globals
     uint64_t revision
     uint32_t inflight           # exchanges that run on it

@@ -30,6 +30,7 @@ cdef class Reactor:
     cdef object stores          # RemoteStores that were asked, weakly
     cdef object error_sink
     cdef bint scheduled
+    cdef list tls_listeners
 
     def __cinit__(self, *, loop, Region region not None, int slot, limits=None, trusted=(), bint server_tokens=True,
                   uint32_t token_cache=0, uint32_t verify_threads=0, on_error=None):
@@ -42,6 +43,7 @@ cdef class Reactor:
         self.passwords = PasswordDesk()
         self.stores = _WeakSet()
         core.sends = loop is not None
+        self.tls_listeners = []
         self.error_sink = on_error
         core.reactor = <PyObject*>self
         core.io.recv = sock_recv
@@ -161,8 +163,8 @@ cdef class Reactor:
         """Numbers of key sets that tokens name keys of, which are not among those known, go to this descriptor; -1: nowhere."""
         self.core.ask_fd = fd
 
-    def listen(self, int fd) -> None:
-        """Accepts connections from a listening, non-blocking socket. The descriptor stays the caller's."""
+    def listen(self, int fd, TlsListener tls=None) -> None:
+        """Accepts connections from a listening, non-blocking socket. The descriptor stays the caller's. `tls`: TLS is spoken."""
         cdef Listener* listener = <Listener*>conn_new(&self.core, sizeof(Listener), CONN_LISTENER)
         cdef sockaddr_storage a
         cdef socklen_t size = sizeof(a)
@@ -173,6 +175,9 @@ cdef class Reactor:
             free(listener)
             raise OSError(errno, "getsockname")
         listener.unix_socket = a.ss_family == AF_UNIX
+        if tls is not None:
+            self.tls_listeners.append(tls)
+            listener.tls = &tls.c
         if a.ss_family == AF_INET:
             listener.port = ntohs((<sockaddr_in*>&a).sin_port)
         elif a.ss_family == AF_INET6:
@@ -351,6 +356,8 @@ cdef class Reactor:
         token_cache_free(&self.core.tokens)
         free(self.core.trusted.list)
         buf_free(&self.core.wbuf)
+        buf_free(&self.core.sealed)
+        buf_free(&self.core.joined)
         buf_free(&self.core.log)
 
 

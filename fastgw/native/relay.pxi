@@ -109,11 +109,11 @@ cdef void request_relay(Exchange* x) noexcept nogil:
             rounds += 1
             p = loop.rbuf
             n = -ENOSYS
-            if x.body == BODY_LENGTH and x.body_left >= loop.splice_least:
+            if x.body == BODY_LENGTH and x.body_left >= loop.splice_least and d.c.tls == NULL and u.c.tls == NULL:
                 n = splice_move(&d.c, &u.c, x.body_left)
                 spliced = n > 0
             if n == -ENOSYS:
-                n = loop.io.recv(&d.c, loop.rbuf, IO_BYTES)
+                n = conn_recv(&d.c, loop.rbuf, IO_BYTES)
                 if 0 < n < IO_BYTES and not d.c.ended:
                     d.c.readable = 0
             if n <= 0:
@@ -155,7 +155,7 @@ cdef inline bint answer_splices(const Up* u) noexcept nogil:
     # Whether what comes next is so much of a body that goes on as it is.
     cdef const Exchange* x = u.c.x
     return (u.parser.done and x.answer_body == BODY_LENGTH and x.answer_left >= u.c.loop.splice_least
-            and not x.filtering)
+            and not x.filtering and u.c.tls == NULL and x.down.c.tls == NULL)
 
 
 cdef void answer_spliced(Exchange* x, size_t n) noexcept nogil:
@@ -192,7 +192,7 @@ cdef void answer_on_readable(Up* u) noexcept nogil:
                 spliced = False
         if not spliced:
             room = IO_BYTES if u.parser.done else FIRST_BYTES
-            n = loop.io.recv(&u.c, loop.rbuf, room)
+            n = conn_recv(&u.c, loop.rbuf, room)
         if n == -EAGAIN:
             u.c.readable = 0
             return

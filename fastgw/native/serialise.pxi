@@ -138,6 +138,8 @@ cdef void put_forwarded(Exchange* x, Buf* out) noexcept nogil:
     if d.trusted and h.first[FIELD_X_FORWARDED_PROTO]:
         buf_put(out, b"\r\nX-Forwarded-Proto: ", 21)
         put_field(out, h, base, FIELD_X_FORWARDED_PROTO)
+    elif d.c.tls != NULL:
+        buf_put(out, b"\r\nX-Forwarded-Proto: https\r\n", 28)
     else:
         buf_put(out, b"\r\nX-Forwarded-Proto: http\r\n", 27)
     if d.trusted and h.first[FIELD_X_FORWARDED_HOST]:

@@ -16,6 +16,7 @@ cdef class Snapshot:
         self.suffixes = _Map()
         self.lengths = {}
         self.credentials = [_Map() for _ in CREDENTIAL_KINDS]
+        self.server_names = _Map()
         self.replaced = []
 
     def __init__(self, routes, credentials, Steps globals not None, unsigned long long revision=0):
@@ -40,6 +41,7 @@ cdef class Snapshot:
         routes.n_suffix_lengths = len(self.lengths)
         for i in range(len(CREDENTIAL_KINDS)):
             self.c.credentials[i] = (<_Map>self.credentials[i]).c
+        self.c.server_names = self.server_names.c
         if self.globals is not None:
             self.c.globals = self.globals.chain
         return 0
@@ -78,6 +80,7 @@ cdef class Edit:
             self.next.any_host = base.any_host
             self.next.lengths = base.lengths.copy()
             self.next.credentials = base.credentials.copy()
+            self.next.server_names = base.server_names
             self.next.globals = base.globals
 
     cdef Snapshot open(self):
@@ -112,6 +115,18 @@ cdef class Edit:
             raise KeyError(f"expected a {kind} credential with the key {key!r} in the snapshot, found none")
         m.drop(self, key)
         self.next.credentials[i] = m
+
+    def put_server_name(self, bytes name not None, TlsServer server not None) -> None:
+        """Clients that ask for this name, "a.com", "*.a.com" or "*", are shown these certificates."""
+        cdef _Map m = map_own(self.open().server_names, self)
+        m.put(self, name, server, &server.c)
+        self.next.server_names = m
+
+    def drop_server_name(self, bytes name not None) -> None:
+        """No certificate is shown by this name."""
+        cdef _Map m = map_own(self.open().server_names, self)
+        m.drop(self, name)
+        self.next.server_names = m
 
     def set_globals(self, Steps steps not None) -> None:
         """The steps that every request takes."""

@@ -177,7 +177,7 @@ cdef void up_release(Up* u, Exchange* x) noexcept nogil:
             and not conn_unsent(&u.c) and u.requests < upstream.keep_requests
             and u.pool.n_idle < upstream.keep_size and not u.c.loop.draining):
         if u.c.readable:
-            if u.c.loop.io.recv(&u.c, u.c.loop.rbuf, 1) != -EAGAIN:
+            if conn_recv(&u.c, u.c.loop.rbuf, 1) != -EAGAIN:
                 up_close(u)     # bytes after the answer, or its end
                 return
             u.c.readable = 0
@@ -206,7 +206,7 @@ cdef void up_on_event(Up* u, uint32_t events) noexcept nogil:
     elif events & EPOLLOUT and conn_unsent(&u.c):
         up_on_writable(u)
     if u.c.state == UP_IDLE:
-        if u.c.readable and u.c.loop.io.recv(&u.c, u.c.loop.rbuf, 1) != -EAGAIN:
+        if u.c.readable and conn_recv(&u.c, u.c.loop.rbuf, 1) != -EAGAIN:
             up_close(u)
         else:
             u.c.readable = 0

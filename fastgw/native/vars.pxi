@@ -187,8 +187,8 @@ cdef bint var_value(const Exchange* x, const VarPart* part, Span* out) noexcept 
         out.p = x.bytes.p + x.query
         out.n = x.query_len
     elif part.id == VAR_SCHEME:
-        out.p = "http"
-        out.n = 4
+        out.p = "https"
+        out.n = 5 if x.down != NULL and x.down.c.tls != NULL else 4
     elif part.id == VAR_HTTP:
         return header_now(x, part.text, part.len, out)
     elif part.id == VAR_ARG:

@@ -160,6 +160,7 @@ cdef class Wire:
     cdef Reactor reactor
     cdef Region revoked
     cdef MemNet net
+    cdef list tls
 
     def __cinit__(self, Snapshot snapshot=None, *, limits=None, trusted=(), Region region=None, loop=None, uint32_t token_cache=0,
                   uint32_t verify_threads=0, on_error=None, long long splice_least=SPLICE_LEAST, Region revoked=None):
@@ -171,6 +172,7 @@ cdef class Wire:
         if revoked is not None:
             self.revoked = revoked
             self.reactor.core.revoked = revoked.revoked_table()
+        self.tls = []
         self.reactor.core.net = &self.net
         self.reactor.core.io.recv = mem_recv
         self.reactor.core.io.send = mem_send
@@ -216,11 +218,17 @@ cdef class Wire:
         self.reactor.send()
         return 0
 
-    def open(self, str address="192.0.2.1", bint trusted=False) -> int:
-        """A client connects; gives its line."""
-        cdef Down* d = down_open(&self.reactor.core, -1, NULL)
+    def open(self, str address="192.0.2.1", bint trusted=False, TlsListener tls=None) -> int:
+        """A client connects; gives its line. `tls`: it speaks TLS, as a client of Reactor.listen does."""
+        cdef Listener listener
+        cdef Down* d
         cdef bytes raw = address.encode()
         cdef Cidr own
+        memset(&listener, 0, sizeof(listener))
+        if tls is not None:
+            self.tls.append(tls)
+            listener.tls = &tls.c
+        d = down_open(&self.reactor.core, -1, &listener)
         if d == NULL or mem_add(&self.net, &d.c, False) != 0 or len(raw) >= <Py_ssize_t>sizeof(d.address):
             raise MemoryError
         memcpy(d.address, <const char*>raw, len(raw))

@@ -15,12 +15,12 @@ import re2
 
 from fastgw.errors import ROOT, Fault, Path
 
-__all__ = ["COMPARISONS", "LOGIC", "Comparison", "Group", "expression_faults", "parsed", "variables"]
+__all__ = ["COMPARISONS", "LOGIC", "MOST_RULES", "Comparison", "Group", "expression_faults", "parsed", "variables"]
 
 LOGIC = frozenset({"AND", "OR", "!AND", "!OR"})
 COMPARISONS = frozenset({"==", "~=", ">", ">=", "<", "<=", "~~", "~*", "in", "has", "ipmatch"})
 _MAX_DEPTH = 16
-_MAX_RULES = 256
+MOST_RULES = 256
 _PATTERN_MEMORY = 1 << 20  # bytes that one regular expression may take in a worker
 _NUMBER = re.compile(r"[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*", re.ASCII)
 _MOST_DIGITS = 100
@@ -119,8 +119,8 @@ def _group(rules: list[Any], path: Path, depth: int, faults: list[Fault]) -> Non
         if len(rules) < 3:
             message = f"expected at least 2 operands of {rules[0]}, found {len(rules) - 1}"
             faults.append(_fault(path, message, "rule too short"))
-    if depth > _MAX_DEPTH or len(rules) > _MAX_RULES:
-        message = f"expected at most {_MAX_RULES} rules, nested at most {_MAX_DEPTH} deep"
+    if depth > _MAX_DEPTH or len(rules) > MOST_RULES:
+        message = f"expected at most {MOST_RULES} rules, nested at most {_MAX_DEPTH} deep"
         faults.append(_fault(path, message, "invalid expression"))
         return
     for index in range(start, len(rules)):

@@ -24,6 +24,8 @@ def unserved(kind: str, value: Mapping[str, Any], path: Path = ROOT) -> Iterator
         yield from _route(value, path)
     if kind in ("routes", "services") and value.get("enable_websocket"):
         yield _fault(path.to("enable_websocket"), "connection upgrades are")
+    if kind == "ssls" and "TLSv1.1" in (value.get("ssl_protocols") or ()):
+        yield _fault(path.to("ssl_protocols"), "TLSv1.1 is")  # RFC 8996: it must not be spoken
     if kind == "upstreams":
         yield from _upstream(value, path)
     elif isinstance(value.get("upstream"), dict):

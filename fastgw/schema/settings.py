@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from fastgw.errors import Fault, Path
-from fastgw.schema.base import Address, IpRange, Positive, Schema, Text, secret, unique, whole
+from fastgw.schema.base import Address, Host, IpRange, Positive, Schema, Text, secret, unique, whole
 
 __all__ = [
     "AccessLog",
@@ -126,13 +126,17 @@ class Tls(Strict, frozen=True, kw_only=True):
 
     listen: where the gateway listens for TLS
     protocols: versions spoken where a certificate does not say
+    fallback_sni: the server name of clients that send none; they are refused when left out
+    trusted_certificate: a PEM file of those who may sign upstreams' certificates; those that the system trusts when left out
     """
 
     listen: Annotated[tuple[Address, ...], unique] = ()
-    protocols: Annotated[tuple[Literal["TLSv1.1", "TLSv1.2", "TLSv1.3"], ...], Meta(min_length=1), unique] = (
+    protocols: Annotated[tuple[Literal["TLSv1.2", "TLSv1.3"], ...], Meta(min_length=1), unique] = (
         "TLSv1.2",
         "TLSv1.3",
     )
+    fallback_sni: Host | None = None
+    trusted_certificate: Text | None = None
 
 
 class SharedMemory(Strict, frozen=True, kw_only=True):

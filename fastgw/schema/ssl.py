@@ -12,7 +12,8 @@ from msgspec import Meta
 
 from fastgw.errors import Fault, Path
 from fastgw.schema.base import Desc, Host, Labels, Nested, Object, secret, unique
-from fastgw.schema.pem import belong_together, load_certificate, load_private_key
+from fastgw.schema.expression import MOST_RULES, expression_faults
+from fastgw.schema.pem import belong_together, load_certificate, load_private_key, unfit
 from fastgw.schema.rules import exactly_one
 
 __all__ = ["Ssl", "SslClient"]
@@ -32,7 +33,21 @@ class SslClient(Nested, frozen=True, kw_only=True):
 
     ca: Cert
     depth: Annotated[int, Meta(ge=0)] = 1
-    skip_mtls_uri_regex: Annotated[tuple[str, ...], Meta(min_length=1), unique] | None = None
+    skip_mtls_uri_regex: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MOST_RULES), unique] | None = None
+
+    @classmethod
+    def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
+        """The certificates and the regular expressions can be read."""
+        if "ca" in good:
+            try:
+                load_certificate(good["ca"])
+            except ValueError as error:
+                reason = f"failed to validate client_cert: failed to parse cert: not {error}"
+                yield Fault(Path(("ca",)), f"expected {error}", "format", apisix=reason)
+        patterns = [["uri", "~~", pattern] for pattern in good.get("skip_mtls_uri_regex", ())]
+        for index, pattern in enumerate(patterns):
+            for fault in expression_faults([pattern]):
+                yield Fault(Path(("skip_mtls_uri_regex", index)), fault.message, fault.code)
 
 
 class Ssl(Object, frozen=True, kw_only=True):
@@ -91,6 +106,8 @@ def _pair(cert_at: Path, cert: str | None, key_at: Path, key: str | None, reason
         private = load_private_key(key) if key else None
     except ValueError as error:
         yield Fault(key_at, f"expected {error}", "format", apisix=f"{reason} key: not {error}")
+    if private and (weak := unfit(private)):
+        yield Fault(key_at, f"expected {weak}", apisix=f"{reason} key: not {weak}")
     if certificate and private and not belong_together(certificate, private):
         message = f"expected the key of {cert_at}, found another"
         yield Fault(key_at, message, apisix=f"{reason} key: it does not belong to the certificate")

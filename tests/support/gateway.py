@@ -82,6 +82,13 @@ class Gateway:
             raise AssertionError(f"the gateway did not start: {failure}\n{self.log()}") from failure
         self.data, self.admin = (Address(host, int(port)) for host, port in (ready.group(1, 2), ready.group(3, 4)))
 
+    @property
+    def tls(self) -> Address:
+        """Where it listens for TLS."""
+        found = re.search(r"fastgw: ready: listen .* tls ([\d.]+):(\d+)", self.log())
+        assert found, self.log()
+        return Address(found[1], int(found[2]))
+
     def stop(self) -> int:
         return self.process.stop()
 

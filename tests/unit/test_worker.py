@@ -57,7 +57,7 @@ def test_no_drain_waits_in_vain_while_a_change_waits_for_the_event_loop(tmp_path
 
     changes = threading.Thread(target=change)
     changes.start()
-    setup = Setup(slots, 0, [], path, Settings(), lambda *_: reactor, Compiler)
+    setup = Setup(slots, 0, [], [], path, Settings(), lambda *_: reactor, Compiler)
     assert run(setup) == 0
     changes.join()
     assert len(reactor.drains) >= WRITES

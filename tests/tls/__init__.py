@@ -1,0 +1,1 @@
+"""TLS from outside: listeners with Python's ssl and openssl, upstreams that speak it."""
