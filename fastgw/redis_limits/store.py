@@ -101,7 +101,7 @@ class Store(_core.RemoteStore):
 
     # -- who shares the counts ---------------------------------------------------------------------
 
-    async def _beat(self) -> None:
+    async def _beat(self, learns: bool = True) -> None:
         """Says that this node is there, and learns who else is."""
         node = self.node
         try:
@@ -112,7 +112,7 @@ class Store(_core.RemoteStore):
             self._lost(self._client.place(NODES), NODES, error)
             return
         names = sorted(found)
-        if node in names:
+        if learns and node in names:
             self.share(names.index(node), len(names))
 
     # -- away and back -----------------------------------------------------------------------------
@@ -136,7 +136,8 @@ class Store(_core.RemoteStore):
         return not isinstance(answer, RedisDownError)
 
     async def tell_all(self) -> None:
-        """Tells what was taken of the counts that this worker minds."""
+        """Tells that this node is there, and what was taken of the counts that this worker minds."""
+        await self._beat(learns=False)  # as long as others have not said so too, shares would grow
         batch = self.mind(everything=True)
         if batch is not None:
             calls = [Call(COUNTING[algorithm], key, (self.node, numbers)) for algorithm, key, numbers in batch.questions()]

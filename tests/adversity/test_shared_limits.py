@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.gateway import Gateway, one_route
 from tests.support.load import Load
-from tests.support.redis import Server
+from tests.support.redis import MASTER, Cluster, Sentinels, Server
 from tests.support.waiting import until
 from tests.support.wire import Address
 
@@ -112,6 +112,36 @@ def test_killed_workers_lose_no_count(directory: Path, redis: Server, echo: Addr
         passed = sum(load.statuses[200] for load in loads)
         assert passed <= 1000 <= passed + loads[0].lost
         assert {status for load in loads for status in load.statuses} == {200, 429}
+
+
+def test_a_cluster_counts_as_one_server_does(directory: Path, echo: Address) -> None:
+    """Each key where it belongs; a node that dies leaves those of the others exact, and its own to the gateway's share."""
+    with Cluster(directory) as cluster:
+        place = {"policy": "redis-cluster", "redis_cluster_nodes": cluster.addresses, "redis_cluster_name": "limits"}
+        limit = {"count": 3, "time_window": 3600, "key": "arg_k", "rejected_code": 429, **place}
+        with gateways(directory, 2, one_route(echo, plugins={"limit-count": limit})) as (one, two):
+            for key in range(12):
+                answers = [gateway.get(f"/get?k={key}").status for gateway in (one, two, one, two)]
+                assert answers == [200, 200, 200, 429]
+            cluster.of("fastgw:limit:v1:routes/r/limit-count:0").kill()
+            for key in range(12):
+                assert one.get(f"/get?k={key}").status == 429
+            assert away(one) == 1
+
+
+def test_sentinels_tell_where_the_count_is(directory: Path, echo: Address) -> None:
+    """Also after they have made another server the master, which has a copy of the count."""
+    with Sentinels(directory) as sentinels:
+        known = [{"host": str(each.host), "port": each.port} for each in sentinels.addresses]
+        place = {"policy": "redis-sentinel", "redis_sentinels": known, "redis_master_name": MASTER}
+        limit = {"count": 4, "time_window": 3600, "key_type": "constant", "key": "all", "rejected_code": 429, **place}
+        with gateways(directory, 2, one_route(echo, plugins={"limit-count": limit})) as (one, two):
+            assert [gateway.get("/get").status for gateway in (one, two, one)] == [200, 200, 200]
+            sentinels.fail_over()
+            two.get("/get")
+            until(lambda: all(back(each) == away(each) for each in (one, two)), "the new master is asked")
+            assert one.get("/get").status == 429
+            assert two.get("/get").status == 429
 
 
 @pytest.mark.parametrize("kind", ["sliding", "token-bucket"])
