@@ -26,6 +26,5 @@ cdef struct HotRing:            # a process's own view; it alone writes the entr
     uint32_t at                 # where the next sample goes
     uint32_t left               # hits until it
     uint32_t gap                # what that was at first
-    uint32_t every              # the mean of it
     uint32_t random
     const void* who             # the limit that the last one is of

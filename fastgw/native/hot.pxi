@@ -11,9 +11,26 @@ cdef void hot_ring_open(HotRing* r, HotEntry* entries, uint64_t seed) noexcept n
     r.at = 0
     r.left = 1
     r.gap = 1
-    r.every = 1
     r.random = <uint32_t>((seed * 2 + 1) * <uint64_t>2654435761)    # never 0
     r.who = NULL
+
+
+cdef inline uint32_t hot_every(const HotRing* r, uint64_t now_ms) noexcept nogil:
+    # The mean gap: so many hits as there were lately in the time that samples are to be apart.
+    cdef uint64_t hits = 0
+    cdef int i
+    for i in range(HOT_LOOK_BACK):
+        hits += r.entries[(r.at + HOT_ENTRIES - <uint32_t>i) % HOT_ENTRIES].hits
+    now_ms -= r.entries[(r.at + HOT_ENTRIES - HOT_LOOK_BACK) % HOT_ENTRIES].time_ms
+    return <uint32_t>max(min(hits * HOT_SPACING_MS // max(now_ms, <uint64_t>1), <uint64_t>HOT_EVERY), <uint64_t>1)
+
+
+cdef inline uint32_t hot_random(HotRing* r) noexcept nogil:
+    # xorshift. Gaps that do not vary would show only one of two limits that each request meets.
+    r.random ^= r.random << 13
+    r.random ^= r.random >> 17
+    r.random ^= r.random << 5
+    return r.random
 
 
 cdef void hot_sample(HotRing* r, const void* who, uint64_t now_ns, const LimKey* k, const char* identity, size_t n,
@@ -33,16 +50,8 @@ cdef void hot_sample(HotRing* r, const void* who, uint64_t now_ns, const LimKey*
     if e.key_len:
         memcpy(e.key, key, e.key_len)
     at_store(&e.turn, turn + 1)
-    # Gaps are random (xorshift), or of two limits that each request meets one would never be seen.
-    e = &r.entries[(r.at + HOT_ENTRIES - HOT_LOOK_BACK) % HOT_ENTRIES]
-    if now_ms - e.time_ms < HOT_LOOK_BACK * HOT_SPACING_MS:
-        r.every = min(r.every * 2, HOT_EVERY)
-    elif r.every > 1:
-        r.every //= 2
-    r.random ^= r.random << 13
-    r.random ^= r.random >> 17
-    r.random ^= r.random << 5
-    r.gap = r.left = 1 + r.random % (2 * r.every - 1)
+    r.gap = 1 + hot_random(r) % (2 * hot_every(r, now_ms) - 1)
+    r.left = r.gap
     r.at = (r.at + 1) % HOT_ENTRIES
     r.who = who
 

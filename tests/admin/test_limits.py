@@ -233,9 +233,9 @@ def test_other_methods_have_no_such_place(gateway: Gateway) -> None:
 
 
 def test_without_a_key_the_hottest_are_told(gateway: Gateway) -> None:
-    ask(gateway, "/fixed", 240, x_key="hot")
-    ask(gateway, "/fixed", 60, x_key="wa\trm")
-    ask(gateway, "/fixed", 60, x_key="x" * 100)
+    ask(gateway, "/fixed", 360, x_key="hot")
+    ask(gateway, "/fixed", 120, x_key="wa\trm")
+    ask(gateway, "/fixed", 120, x_key="x" * 100)
     answer = gateway.api("GET", "limits?owner=routes/fixed")
     assert answer.status == 200
     entries = {each["key"]: each for each in answer.json()["list"]}
