@@ -290,6 +290,7 @@ class Upstream:
         slow_start: float = 0,
         retry_timeout: float = 0,
         budget: tuple[float, float] | None = None,
+        service: object = None,
     ) -> None: ...
     def _test_down(self, *indices: int) -> None: ...
 

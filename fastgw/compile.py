@@ -23,7 +23,7 @@ from fastgw.plugins.check import disabled, pattern_of
 from fastgw.plugins.contract import Plugin
 from fastgw.plugins.redis_fields import RedisSettings
 from fastgw.plugins.steps import asked, steps_of
-from fastgw.pools import Pools
+from fastgw.pools import Followed, Pools, ServiceName
 from fastgw.schema.consumer import CUSTOM_ID, Consumer, Credential
 from fastgw.schema.decode import faults_of
 from fastgw.schema.env import resolve_object
@@ -33,6 +33,7 @@ from fastgw.schema.route import Route
 from fastgw.schema.service import Service
 from fastgw.schema.settings import Tls
 from fastgw.schema.ssl import Ssl
+from fastgw.schema.upstream import Upstream
 from fastgw.tls import ServerNames, Shown, shown_of
 from fastgw.upstreams import INT32, built, within
 
@@ -41,6 +42,7 @@ __all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault", "Wrap", "places_of"
 # OverflowError: a number that the schema admits and no C integer holds.
 FAILURES: Final = (ValueError, LookupError, TypeError, OverflowError, msgspec.ValidationError)
 GLOBALS: Final = ("globals", "")
+SERVICE: Final = "service"  # the kind of what stands for a service in a part's dependencies
 
 Entry = tuple[_core.Plan, bytes, bytes]
 """A plan, and a host and a path pattern that it takes."""
@@ -81,8 +83,8 @@ class Build(NamedTuple):
     snapshot: _core.Snapshot
     faults: tuple[ObjectFault, ...]
     """Objects that do not compile; their previous version, if any, is in the snapshot."""
-    names: Collection[str]
-    """Host names of upstream nodes: somebody must resolve them and say so by `set_addresses`."""
+    names: Collection[Followed]
+    """Host names of upstream nodes, and services: somebody must look them up and say so by `set_found`."""
 
 
 Wrap = Callable[[_core.Step, str, str, int], _core.Step]
@@ -154,6 +156,8 @@ class Compiler:
         self._wrap = wrap
         self.stores = stores
         self._pools = Pools()
+        self._found: dict[ServiceName, None] = {}
+        """Services whose nodes are others since the last work."""
         self._makers: dict[str, Callable[[str], Any]] = {
             "routes": self._route,
             "services": self._service_upstream,
@@ -196,6 +200,8 @@ class Compiler:
         for change in changes:
             yield from self._take(change)
             yield
+        while self._found:
+            yield from self._parts.touch((SERVICE, self._found.popitem()[0].name))
         yield from self._parts.refresh()
         yield from self._claims.settle(self._edit)
         yield from self._server_names.settle(self._edit)
@@ -220,9 +226,18 @@ class Compiler:
         """What holds for certificates that do not say otherwise. Before anything is compiled."""
         self._tls = settings
 
-    def set_addresses(self, name: str, addresses: Collection[str]) -> None:
-        """What a node's host name stands for, from now on."""
-        self._pools.set_addresses(name, addresses)
+    def set_found(self, name: Followed, found: Collection[Any]) -> None:
+        """What a node's host name or a service stands for, from now on. A service's nodes serve after the next `work`."""
+        if isinstance(name, ServiceName):
+            self._pools.set_nodes(name, found)
+            self._found[name] = None
+        else:
+            self._pools.set_addresses(name, found)
+
+    @property
+    def behind(self) -> bool:
+        """Whether a service has nodes that do not serve yet."""
+        return bool(self._found)
 
     def anonymous(self, username: str) -> _core.Credential | None:
         """The stand-in credential of a fallback consumer; None when there is no such consumer."""
@@ -470,7 +485,7 @@ class Compiler:
         if source is None:
             return None
         if route.upstream is not None and source[0] == "routes":
-            return built(route.upstream, self._pools)
+            return self._built(route.upstream)
         return self._shared(*source)
 
     def _shared(self, kind: str, id_: Any) -> _core.Upstream:
@@ -482,11 +497,16 @@ class Compiler:
         return upstream
 
     def _upstream(self, id_: str) -> _core.Upstream:
-        return built(self._objects["upstreams"][id_], self._pools)
+        return self._built(self._objects["upstreams"][id_])
 
     def _service_upstream(self, id_: str) -> _core.Upstream | None:
         upstream = self._objects["services"][id_].upstream
-        return None if upstream is None else built(upstream, self._pools)
+        return None if upstream is None else self._built(upstream)
+
+    def _built(self, upstream: Upstream) -> _core.Upstream:
+        if upstream.service_name is not None:
+            self._parts.read((SERVICE, upstream.service_name))
+        return built(upstream, self._pools)
 
 
 def _proves(kind: str, fault: Fault) -> bool:

@@ -7,7 +7,6 @@ comes from, processes, signals.
 import asyncio
 import logging
 import os
-from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -60,10 +59,6 @@ class DataPlane:
     def listen_tls(self, fd: int) -> None:
         """Accepts connections on which TLS is spoken."""
         self._reactor.listen(fd, _core.TlsListener((self._settings.tls.fallback_sni or "").encode()))
-
-    def set_addresses(self, name: str, addresses: Collection[str]) -> None:
-        """What a node's name stands for, from now on."""
-        self._compiler.set_addresses(name, addresses)
 
     def reopen_logs(self) -> None:
         """Opens the access log anew, after it was moved away."""

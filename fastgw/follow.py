@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Any, Final
 
 from fastgw.compile import Build, Compiler, ObjectFault
+from fastgw.pools import Followed
 from fastgw.store import Feed, Store, StoreError
 
 __all__ = ["Follower"]
@@ -35,7 +36,7 @@ class Follower:
         self,
         store: Store,
         compiler: Compiler,
-        resolve: Callable[[Collection[str]], Awaitable[None]],
+        resolve: Callable[[Collection[Followed]], Awaitable[None]],
         install: Callable[[Any], None],
     ) -> None:
         self._store = store
@@ -44,7 +45,7 @@ class Follower:
         self._install = install
         self._read = 0
         self._steps = 0
-        self._names: Collection[str] = ()
+        self._names: Collection[Followed] = ()
         self._faults: tuple[ObjectFault, ...] = ()
         self._started = False
 
@@ -72,9 +73,12 @@ class Follower:
         return feed.revision
 
     async def _take(self, build: Build) -> None:
-        if build.names is not self._names:
-            await self._resolve(build.names)
+        while build.names is not self._names:
             self._names = build.names
+            await self._resolve(build.names)
+            if self._compiler.behind:  # a new service: it has nodes by now, whose names may be new in turn
+                await self._in_slices(self._compiler.work(()))
+                build = self._compiler.build
         self._install(build.snapshot)
         if build.faults != self._faults:
             for fault in set(build.faults).difference(self._faults):

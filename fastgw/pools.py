@@ -1,18 +1,33 @@
 """The worker's connection pools, one per upstream address, shared by all snapshots that name it, so that idle connections
 outlive the snapshot that opened them. They go with the last upstream that names them.
 
-Owns: the pools, which host names they stand for, what is known of these names. Must not know who resolves names, upstreams.
+Owns: the pools, which host names they stand for, which services upstreams name, what is known of both. Must not know who finds
+that out, upstreams.
 """
 
 import ipaddress
 import weakref
 from collections.abc import Collection
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastgw import _core
+from fastgw.schema.upstream import Node
 
-__all__ = ["Pools"]
+__all__ = ["Followed", "Pools", "ServiceName"]
+
+
+class ServiceName(NamedTuple):
+    """A service that DNS knows the nodes of, by its name, with a port or without."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"service {self.name}"
+
+
+Followed = str | ServiceName
+"""What DNS is asked about: a host name or a service."""
 
 
 def _is_name(host: str) -> bool:
@@ -30,7 +45,9 @@ class Pools:
         self._pools: dict[tuple[str, int], weakref.ref[_core.Pool]] = {}
         self._named: dict[str, set[int]] = {}
         self._addresses: dict[str, tuple[str, ...]] = {}
-        self._names: frozenset[str] | None = frozenset()
+        self._users: dict[ServiceName, weakref.ref[ServiceUse]] = {}
+        self._nodes: dict[ServiceName, tuple[Node, ...]] = {}
+        self._names: frozenset[Followed] | None = frozenset()
 
     def at(self, host: str, port: int) -> _core.Pool:
         """The pool of this address; an IPv6 address comes without brackets."""
@@ -60,11 +77,25 @@ class Pools:
         self._pools[host, port] = weakref.ref(pool, partial(self._gone, host, port))
         return pool, True
 
-    def names(self) -> frozenset[str]:
-        """The host names among the pools' addresses; the same object as before when they are the same."""
+    def service(self, service: ServiceName) -> tuple["ServiceUse", tuple[Node, ...]]:
+        """The nodes of a service, as far as they are known. It is followed while somebody holds the use."""
+        known = self._users.get(service)
+        use = known() if known is not None else None
+        if use is None:
+            use = ServiceUse()
+            self._users[service] = weakref.ref(use, partial(self._unused, service))
+            self._names = None
+        return use, self._nodes.get(service, ())
+
+    def names(self) -> frozenset[Followed]:
+        """The host names among the pools' addresses, and the services; the same object as before when they are the same."""
         if self._names is None:
-            self._names = frozenset(self._named)
+            self._names = frozenset((*self._named, *self._users))
         return self._names
+
+    def set_nodes(self, service: ServiceName, nodes: Collection[Node]) -> None:
+        """What a service stands for, for upstreams that are made from now on."""
+        self._nodes[service] = tuple(nodes)
 
     def set_addresses(self, name: str, addresses: Collection[str]) -> None:
         """What a host name stands for, from now on."""
@@ -90,3 +121,12 @@ class Pools:
             if not ports:
                 del self._named[host]
                 self._names = None
+
+    def _unused(self, service: ServiceName, ref: Any) -> None:
+        if self._users.get(service) is ref:
+            del self._users[service]
+            self._names = None
+
+
+class ServiceUse:
+    """Held by who uses a service."""

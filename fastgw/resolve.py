@@ -1,25 +1,25 @@
-"""Names of upstream nodes to addresses, in the background: a request never waits for DNS.
+"""Names of upstream nodes to addresses, and services to nodes, in the background: a request never waits for DNS.
 
-Owns: which names are followed, when each is asked again, the last good answer. Must not know: upstreams,
-who uses the addresses. The system's resolver tells no time to live, so every answer is good for `ttl`
-seconds; a name that fails keeps its last good addresses for as long as it fails (one transient DNS fault must
-not become lasting 503s), and is asked again after 1 s, 2 s, 4 s … up to `ttl`.
+Owns: what is followed, when each is asked again, the last good answer. Must not know: upstreams, who uses the answers, how one is
+found. An answer is good for as long as it says; a name that fails keeps its last good answer for as long as it fails (one
+transient DNS fault must not become lasting 503s, known-pains 6.5), and is asked again after 1 s, 2 s, 4 s … up to 30 s.
 """
 
 import asyncio
 import logging
 import random
-import socket
 from collections.abc import Awaitable, Callable, Collection
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["Addresses", "Resolver"]
+from fastgw.dns_client import Answer
+from fastgw.pools import Followed
 
-Addresses = tuple[str, ...]
-"""IP addresses of one name, IPv4 first, each family sorted, so that equal answers compare equal."""
+__all__ = ["Resolver"]
 
-TTL_S: Final = 30.0
+MOST_PAUSE_S: Final = 30.0  # between two attempts that fail
 RETRY_S: Final = 1.0
+LEAST_TTL_S: Final = 1.0  # a name that says 0 is not to be asked about for each request
+MOST_TTL_S: Final = 3600.0  # nor never again
 JITTER: Final = 0.1  # of the interval, so that workers and names do not ask in step
 
 log = logging.getLogger("fastgw.resolve")
@@ -30,23 +30,24 @@ class Resolver:
 
     def __init__(
         self,
-        on_change: Callable[[str, Addresses], None],
-        ttl: float = TTL_S,
-        lookup: Callable[[str], Awaitable[Addresses]] | None = None,
+        on_change: Callable[[Any, tuple[Any, ...]], None],
+        look_up: Callable[[Any], Awaitable[Answer]],
+        valid: float | None = None,
     ) -> None:
-        """on_change: called with a name whose addresses are known for the first time or are new."""
+        """on_change: called with what is known for the first time or has changed. valid: for how many seconds every answer holds,
+        whatever it says."""
         self._on_change = on_change
-        self._ttl = ttl
-        self._lookup = lookup or _lookup
-        self._known: dict[str, Addresses] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._asked: dict[str, asyncio.Event] = {}
+        self._look_up = look_up
+        self._valid = valid
+        self._known: dict[Followed, tuple[Any, ...]] = {}
+        self._tasks: dict[Followed, asyncio.Task[None]] = {}
+        self._asked: dict[Followed, asyncio.Event] = {}
 
-    def addresses(self, name: str) -> Addresses:
+    def known(self, name: Followed) -> tuple[Any, ...]:
         """The last good answer; empty if there was none yet."""
         return self._known.get(name, ())
 
-    async def follow(self, names: Collection[str], patience: float) -> None:
+    async def follow(self, names: Collection[Followed], patience: float) -> None:
         """Follows exactly these names from now on; waits until each was asked once, or patience (s) ends."""
         for gone in self._tasks.keys() - set(names):
             self._tasks.pop(gone).cancel()
@@ -66,29 +67,23 @@ class Resolver:
         for task in self._tasks.values():
             task.cancel()
 
-    async def _keep(self, name: str, asked: asyncio.Event) -> None:
+    async def _keep(self, name: Followed, asked: asyncio.Event) -> None:
         failures = 0
         while True:
             try:
-                found = await self._lookup(name)
-            except (OSError, UnicodeError) as exc:  # UnicodeError: no such name can exist (IDNA)
+                answer = await self._look_up(name)
+            except (OSError, ValueError) as exc:  # ValueError: no such name can exist
                 if failures == 0:
-                    kept = ",".join(self.addresses(name)) or "none"
+                    kept = ",".join(map(str, self.known(name))) or "none"
                     log.warning("cannot resolve %s: %s", name, exc, extra={"kept": kept})
-                pause = min(RETRY_S * 2**failures, self._ttl)
+                pause = min(RETRY_S * 2**failures, MOST_PAUSE_S)
                 failures = min(failures + 1, 16)
             else:
                 if failures:
                     log.info("%s resolves again", name)
-                failures, pause = 0, self._ttl
-                if found != self._known.get(name):
-                    self._known[name] = found
-                    self._on_change(name, found)
+                failures, pause = 0, self._valid or min(max(answer.ttl, LEAST_TTL_S), MOST_TTL_S)
+                if answer.found != self._known.get(name):
+                    self._known[name] = answer.found
+                    self._on_change(name, answer.found)
             asked.set()
             await asyncio.sleep(pause * (1 + random.uniform(-JITTER, JITTER)))  # noqa: S311 (no secret)
-
-
-async def _lookup(name: str) -> Addresses:
-    found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    seen = {(family != socket.AF_INET, str(target[0])) for family, _, _, _, target in found}
-    return tuple(address for _, address in sorted(seen))

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from fastgw import _core
-from fastgw.pools import Pools
+from fastgw.pools import Pools, ServiceName
+from fastgw.schema.served import MOST_NODES
 from fastgw.schema.upstream import Node, RetryBudget, Upstream, nodes_of
 
 __all__ = ["INT32", "TIMEOUT_S", "built", "within"]
@@ -29,7 +30,10 @@ def within(number: int) -> int:
 
 def built(upstream: Upstream, pools: Pools) -> _core.Upstream:
     """The core's upstream; its nodes' connections are those of `pools`."""
-    known = nodes_of(upstream)
+    known, use = nodes_of(upstream), None
+    if upstream.service_name is not None:
+        use, known = pools.service(ServiceName(upstream.service_name))
+        known = known[:MOST_NODES]
     nodes = [
         (*_place(node, DEFAULT_PORTS[upstream.scheme], pools), weight, within(node.priority))
         for node, weight in zip(known, _weights(known), strict=True)
@@ -52,6 +56,7 @@ def built(upstream: Upstream, pools: Pools) -> _core.Upstream:
         slow_start=upstream.slow_start,
         retry_timeout=upstream.retry_timeout,
         budget=(budget.ratio, budget.per_second),
+        service=use,
     )
 
 

@@ -23,8 +23,10 @@ import uvloop
 from fastgw import logs
 from fastgw._core import Region
 from fastgw.compile import Compiler
+from fastgw.dns_client import Client
 from fastgw.follow import Follower
-from fastgw.resolve import Addresses, Resolver
+from fastgw.pools import Followed
+from fastgw.resolve import Resolver
 from fastgw.schema.settings import Settings
 from fastgw.slots import Kind, Slots
 from fastgw.store import Store, StoreError
@@ -76,9 +78,6 @@ class Reactor(Protocol):
 
     def install(self, snapshot: Any) -> None: ...
 
-    def set_addresses(self, name: str, addresses: Addresses) -> None:
-        """What a node's name stands for, from now on."""
-
     def reopen_logs(self) -> None: ...
 
     def close(self) -> None:
@@ -123,7 +122,9 @@ class _Worker:
         self._compiler = setup.make_compiler()
         self._reactor = setup.make_reactor(setup.slots.region, setup.slot, setup.settings, self._compiler)
         self._reactor.ask_by(setup.slots.asks[1])
-        self._resolver = Resolver(self._reactor.set_addresses)
+        settings = setup.settings
+        client = Client(settings.dns_resolver)
+        self._resolver = Resolver(self._on_found, client.look_up, settings.dns_resolver_valid)
         self._applied = 0
         self._idle_until = self._deadline = 0.0
         self._serving = self._draining = False
@@ -212,8 +213,13 @@ class _Worker:
         self._applied = await self._follower.catch_up()
         self._slots.applied(self._slot, self._applied)
 
-    async def _resolve(self, names: Collection[str]) -> None:
+    async def _resolve(self, names: Collection[Followed]) -> None:
         await self._resolver.follow(names, DNS_PATIENCE_S)
+
+    def _on_found(self, name: Followed, found: Collection[Any]) -> None:
+        self._compiler.set_found(name, found)
+        if self._compiler.behind:
+            self._woken.set()
 
     # ---- time and signals ----
 

@@ -20,11 +20,12 @@ from fastgw.admin.redact import plugin_conf
 from fastgw.compile import ChangeLike, Compiler, places_of, upstream_source
 from fastgw.plugins.check import pattern_of
 from fastgw.plugins.workflow import rule_owner
+from fastgw.pools import ServiceName
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.route import Route
 from fastgw.schema.service import Service
 from fastgw.schema.settings import Limits
-from fastgw.schema.upstream import Upstream, nodes_of
+from fastgw.schema.upstream import Node, Upstream, nodes_of
 from fastgw.upstreams import TIMEOUT_S
 
 __all__ = ["Explainer", "Find"]
@@ -70,7 +71,9 @@ class Explainer:
         """Takes in what has changed."""
         build = self._compiler.apply(changes)
         for name in build.names:
-            self._compiler.set_addresses(name, (SOMEWHERE,))
+            self._compiler.set_found(name, (Node(SOMEWHERE, None, 1, 0),) if isinstance(name, ServiceName) else (SOMEWHERE,))
+        if self._compiler.behind:
+            self._compiler.apply(())
 
     def explain(self, question: Question, find: Find) -> Object:
         """The answer, as JSON has it; find must know what was followed."""

@@ -251,6 +251,7 @@ cdef class Upstream:
     cdef list held
     cdef bytes host
     cdef Template key
+    cdef object service
     cdef int put_nodes(self, int least) except -1
 
 cdef class Consumer:

@@ -149,12 +149,14 @@ cdef class Upstream:
 
     `nodes`: sequence of (Pool, weight, priority, host header bytes). `pass_host`: "pass", "node" or "rewrite" (then `host`).
     `balance`: "roundrobin", "chash" (then `key`, a Template), "least_conn" or "ewma". Times in seconds; `retries` None means
-    every other node once. `budget`: retries per request and per second that the nodes bear, or None for no bound.
+    every other node once. `budget`: retries per request and per second that the nodes bear, or None for no bound. `service` is
+    held for as long as the upstream is there.
     """
 
     def __cinit__(self, nodes, str pass_host="pass", bytes host=b"", retries=None, double connect=60, double send=60,
                   double read=60, int keepalive_size=320, double keepalive_idle=60, int keepalive_requests=1000,
-                  str balance="roundrobin", Template key=None, double slow_start=0, double retry_timeout=0, budget=None):
+                  str balance="roundrobin", Template key=None, double slow_start=0, double retry_timeout=0, budget=None,
+                  service=None):
         if len(nodes) > NODES_MAX:
             raise ValueError(f"nodes: expected at most {NODES_MAX}, found {len(nodes)}")
         self.c.balance = ("roundrobin", "chash", "least_conn", "ewma").index(balance)
@@ -162,6 +164,7 @@ cdef class Upstream:
         self.c.groups = <GroupC*>calloc(len(nodes) or 1, sizeof(GroupC))
         if self.c.nodes == NULL or self.c.groups == NULL:
             raise MemoryError
+        self.service = service
         self.key = key
         if key is not None:
             self.c.key = key.parts

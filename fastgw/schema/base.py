@@ -17,6 +17,7 @@ __all__ = [
     "Address",
     "Cookie",
     "Desc",
+    "DnsServer",
     "FromEnv",
     "HeaderName",
     "Host",
@@ -83,6 +84,7 @@ Host = Annotated[
 ]
 IpRange = Annotated[str, text_format("ip-range", "an IPv4 or IPv6 address, or a CIDR range of them")]
 Address = Annotated[str, text_format("address", "'host:port', '[ipv6]:port' or 'unix:/path'")]
+DnsServer = Annotated[str, text_format("dns-server", "an IP address, with or without a port")]
 HeaderName = Annotated[str, text_format("header-name", "a header name")]
 Cookie = Annotated[str, text_format("header-name", "a cookie name")]
 Realm = Annotated[

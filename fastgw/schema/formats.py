@@ -112,6 +112,14 @@ def _node_host(text: str) -> Wrong | None:
     return wrong
 
 
+def _dns_server(text: str) -> Wrong | None:
+    try:
+        ipaddress.ip_address(parse_node(text)[0])
+    except ValueError:
+        return Wrong("an IP address, with or without a port")
+    return None
+
+
 def _ip_range(text: str) -> Wrong | None:
     try:
         if _RANGE.fullmatch(text) and ipaddress.ip_network(text, strict=False):
@@ -127,6 +135,7 @@ def _header_name(text: str) -> Wrong | None:
 
 FORMATS: dict[str, Callable[[str], Wrong | None]] = {
     "address": _address,
+    "dns-server": _dns_server,
     "header-name": _header_name,
     "ip-range": _ip_range,
     "node": _node,

@@ -49,11 +49,11 @@ def _upstream(value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
     for member, what in (
         ("checks", "health checks are"),
         ("tls", "TLS to upstreams is"),
-        ("service_name", "service discovery is"),
-        ("discovery_type", "service discovery is"),
     ):
         if value.get(member):
             yield _fault(path.to(member), what)
+    if value.get("discovery_type", "dns") != "dns":
+        yield _fault(path.to("discovery_type"), "service discovery other than dns is")
     nodes = value.get("nodes")
     if nodes is not None and len(nodes) > MOST_NODES:
         yield _fault(path.to("nodes"), f"an upstream of more than {MOST_NODES} nodes is")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from fastgw.errors import Fault, Path
-from fastgw.schema.base import Address, Host, IpRange, Positive, Schema, Text, secret, unique, whole
+from fastgw.schema.base import Address, DnsServer, Host, IpRange, Positive, Schema, Text, secret, unique, whole
 
 __all__ = [
     "AccessLog",
@@ -245,6 +245,8 @@ class Settings(Strict, frozen=True, kw_only=True):
     server_tokens: whether answers of the data plane carry the Server header
     token_cache: how many verified tokens each worker remembers; 0: none
     plugins_dir: where plugins of one's own are, each a file; relative to the working directory; none when left out
+    dns_resolver: DNS servers, each an IP address with or without a port; those of the system when left out
+    dns_resolver_valid: seconds for which an answer of DNS holds, whatever it says itself
     """
 
     listen: Annotated[tuple[Address, ...], Meta(min_length=1), unique] = ("127.0.0.1:9080",)
@@ -266,3 +268,5 @@ class Settings(Strict, frozen=True, kw_only=True):
     # About 2 KiB each in every worker, taken as they are needed.
     token_cache: Annotated[int, Meta(ge=0, le=2**20)] = 4096
     plugins_dir: Text | None = None
+    dns_resolver: Annotated[tuple[DnsServer, ...], unique] = ()
+    dns_resolver_valid: Annotated[float, Meta(ge=1, le=86400)] | None = None

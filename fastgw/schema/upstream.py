@@ -154,11 +154,21 @@ class Upstream(Described, frozen=True, kw_only=True):
         yield from exactly_one(present, "nodes", "service_name")
         if "service_name" in present:
             yield from required(present, "discovery_type", "service_name needs it", 'property "discovery_type" is required')
+            if good.get("discovery_type") == "dns":
+                yield from _service_name(good.get("service_name"))
         if good.get("type") == "chash":
             yield from _hash_key(good, present)
         if good.get("pass_host") == "rewrite":
             reason = "`upstream_host` can't be empty when `pass_host` is `rewrite`"
             yield from required(present, "upstream_host", 'pass_host "rewrite" needs it', reason)
+
+
+def _service_name(name: str | None) -> Iterator[Fault]:
+    try:
+        if name is not None and parse_node(name)[0].startswith("unix:"):
+            raise ValueError("a host name")
+    except ValueError as error:
+        yield broken("service_name", f"expected {error}, found {shown(name)}")
 
 
 def _hash_key(good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:

@@ -8,6 +8,7 @@ import pytest
 from tests.proxying.nodes import asked, named, saying, to
 from tests.support.gateway import Gateway
 from tests.support.upstreams import Answering
+from tests.support.waiting import until
 
 FORMS = [
     lambda path: {f"unix:{path}": 1},
@@ -32,7 +33,7 @@ def test_a_socket_beside_a_port_and_gone(tmp_path: Path) -> None:
             assert {asked(gateway) for _ in range(4)} == {"port"}  # nothing is there: the next one
             with Answering(saying("socket"), path):
                 assert {asked(gateway) for _ in range(4)} == {"port", "socket"}
-        assert '"upstream":"unix:' in gateway.log()
+                until(lambda: f'"upstream":"unix:{path}"' in gateway.log(), "the log has the socket")
 
 
 def test_what_is_no_path_is_refused_by_the_admin_api(tmp_path: Path) -> None:

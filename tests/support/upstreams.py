@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from fastgw.echo import BLOCK_BYTES, block
 from tests.support.wire import TIMEOUT, Address
@@ -24,15 +25,15 @@ class Upstream:
     is raised again when the context ends, so that a broken upstream fails its test.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        """path: a unix socket, instead of a port of the system's choice, which `address` is."""
+    def __init__(self, path: Path | None = None, host: str = "127.0.0.1", port: int = 0) -> None:
+        """path: a unix socket, instead of a port, which is in `address`."""
         self.received: list[bytearray] = []
         self.failures: list[BaseException] = []
         self.closing = threading.Event()
         self._arrived = threading.Condition()
         self._open: list[socket.socket] = []
         if path is None:
-            self._listener = socket.create_server(("127.0.0.1", 0))
+            self._listener = socket.create_server((host, port))
             self.address = Address(*self._listener.getsockname())
         else:
             self._listener = socket.socket(socket.AF_UNIX)
@@ -149,8 +150,8 @@ class Scripted(Upstream):
 class Answering(Upstream):
     """Answers each request with what `respond` makes of it, on kept connections."""
 
-    def __init__(self, respond: Callable[[bytes], bytes] = lambda request: OK, path: Path | None = None) -> None:
-        super().__init__(path)
+    def __init__(self, respond: Callable[[bytes], bytes] = lambda request: OK, *where: Any, **named: Any) -> None:
+        super().__init__(*where, **named)
         self.respond = respond
 
     def talk(self, sock: socket.socket, index: int) -> None:

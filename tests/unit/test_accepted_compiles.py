@@ -76,8 +76,20 @@ TEXTS: Final = st.one_of(
     st.integers(1, 5000).map("a".__mul__),
 )
 FORMATS: Final[dict[str, tuple[str, ...]]] = {
-    "node": ("a", "a.test:8080", "[::1]:80", "192.0.2.1", f"{'a' * 63}.test", "a_b", "a.", ":80", "a..b", "1.2"),
-    "node-host": ("a", "[::1]", "192.0.2.1", "a_b."),
+    "node": (
+        "a",
+        "unix:/run/a.sock",
+        "a.test:8080",
+        "[::1]:80",
+        "192.0.2.1",
+        f"{'a' * 63}.test",
+        "a_b",
+        "a.",
+        ":80",
+        "a..b",
+        "1.2",
+    ),
+    "node-host": ("a", "unix:/run/a.sock", "[::1]", "192.0.2.1", "a_b."),
     "header-name": (
         "x",
         "Host",

@@ -205,7 +205,7 @@ def test_names_are_resolved_by_others_and_addresses_at_once() -> None:
     build = compiler.apply([Change("routes", "r", {"id": "r", "uri": "/", "upstream": named})])
     assert build.names == {"name.test"}
     assert ask(build)[0] == 503
-    compiler.set_addresses("name.test", ("192.0.2.7",))
+    compiler.set_found("name.test", ("192.0.2.7",))
     assert ask(build)[0] == 200
 
 

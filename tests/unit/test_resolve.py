@@ -5,7 +5,10 @@ import socket
 
 import pytest
 
-from fastgw.resolve import Addresses, Resolver
+from fastgw.dns_client import Answer
+from fastgw.resolve import Resolver
+
+Addresses = tuple[str, ...]
 
 
 class Names:
@@ -17,19 +20,20 @@ class Names:
         self.told: list[tuple[str, Addresses]] = []
         self.changed = asyncio.Event()
 
-    async def lookup(self, name: str) -> Addresses:
+    async def look_up(self, name: str) -> Answer:
         self.asked.append(name)
         await asyncio.sleep(0)
         if name not in self.known:
             raise socket.gaierror(socket.EAI_NONAME, "unknown")
-        return self.known[name]
+        return Answer(self.known[name], self.ttl)
 
     def on_change(self, name: str, addresses: Addresses) -> None:
         self.told.append((name, addresses))
         self.changed.set()
 
-    def resolver(self, ttl: float = 30.0) -> Resolver:
-        return Resolver(self.on_change, ttl, self.lookup)
+    def resolver(self, ttl: float = 30.0, valid: float | None = None) -> Resolver:
+        self.ttl = ttl
+        return Resolver(self.on_change, self.look_up, valid)
 
 
 def test_names_are_known_when_follow_returns() -> None:
@@ -38,9 +42,9 @@ def test_names_are_known_when_follow_returns() -> None:
         resolver = names.resolver()
         await resolver.follow(["a", "b"], 20)
         assert sorted(names.told) == [("a", ("192.0.2.1",)), ("b", ("192.0.2.2", "2001:db8::2"))]
-        assert resolver.addresses("b") == ("192.0.2.2", "2001:db8::2")
+        assert resolver.known("b") == ("192.0.2.2", "2001:db8::2")
         await resolver.follow(["b"], 20)
-        assert resolver.addresses("a") == ()
+        assert resolver.known("a") == ()
         assert names.asked == ["a", "b"]
         resolver.stop()
 
@@ -50,7 +54,7 @@ def test_names_are_known_when_follow_returns() -> None:
 def test_changes_are_told_and_equal_answers_are_not() -> None:
     async def main() -> None:
         names = Names(a=("192.0.2.1",))
-        resolver = names.resolver(ttl=0.001)
+        resolver = names.resolver(valid=0.001)
         await resolver.follow(["a"], 20)
         while len(names.asked) < 5:
             await asyncio.sleep(0)
@@ -67,13 +71,13 @@ def test_changes_are_told_and_equal_answers_are_not() -> None:
 def test_a_failure_keeps_the_last_good_answer_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         names = Names(a=("192.0.2.1",))
-        resolver = names.resolver(ttl=0.001)
+        resolver = names.resolver(valid=0.001)
         await resolver.follow(["a"], 20)
         del names.known["a"]
         before = len(names.asked)
         while len(names.asked) < before + 5:
             await asyncio.sleep(0)
-        assert resolver.addresses("a") == ("192.0.2.1",)
+        assert resolver.known("a") == ("192.0.2.1",)
         assert len(names.told) == 1
         resolver.stop()
 
@@ -85,26 +89,39 @@ def test_a_failure_keeps_the_last_good_answer_and_is_logged_once(caplog: pytest.
 
 def test_an_unknown_name_delays_nobody() -> None:
     async def main() -> None:
-        async def never(_: str) -> Addresses:
+        async def never(_: str) -> Answer:
             await asyncio.Event().wait()
-            return ()
+            return Answer((), 0)
 
-        resolver = Resolver(lambda *_: None, 30, never)
+        resolver = Resolver(lambda *_: None, never)
         await resolver.follow(["a"], 0.01)
-        assert resolver.addresses("a") == ()
+        assert resolver.known("a") == ()
         resolver.stop()
 
     asyncio.run(main())
 
 
-def test_the_systems_resolver() -> None:
+def test_an_answer_holds_as_long_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = list[float]()
+
     async def main() -> None:
-        told: list[tuple[str, Addresses]] = []
-        resolver = Resolver(lambda name, addresses: told.append((name, addresses)))
-        await resolver.follow(["localhost"], 20)
+        sleep = asyncio.sleep
+
+        async def slept(seconds: float) -> None:
+            if seconds:
+                pauses.append(seconds)
+                names.ttl = ttls.pop() if ttls else 30
+            await sleep(0)
+
+        names, ttls = Names(a=("192.0.2.1",)), [86400.0, 0.0]
+        resolver = names.resolver(ttl=100)
+        monkeypatch.setattr("fastgw.resolve.asyncio.sleep", slept)
+        await resolver.follow(["a"], 20)
+        while len(pauses) < 3:
+            await sleep(0)
         resolver.stop()
-        ((name, addresses),) = told
-        assert name == "localhost"
-        assert set(addresses) <= {"127.0.0.1", "::1"}
 
     asyncio.run(main())
+    assert [round(pause / said, 1) for pause, said in zip(pauses, (100, 1, 3600), strict=False)] == pytest.approx(
+        [1.0] * 3, abs=0.11
+    )
