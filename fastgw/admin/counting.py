@@ -18,7 +18,7 @@ from fastgw.plugins.redis_fields import RedisSettings
 from fastgw.schema.env import resolve_object
 from fastgw.store import Change, Feed, Store
 
-__all__ = ["ALGORITHMS", "COUNTING", "Counted", "Counting"]
+__all__ = ["ALGORITHMS", "COUNTING", "LOCAL", "Counted", "Counting"]
 
 ALGORITHMS: Final = ("fixed", "sliding", "token-bucket", "leaky-bucket", "concurrent")  # of _core.Standing
 
@@ -27,12 +27,16 @@ COUNTING: Final[dict[str, Plugin]] = {
 }
 
 
+LOCAL: Final = "local"  # the policy of what is counted in the shared memory
+
+
 class Counted(NamedTuple):
     """One step that counts, the plugin and the object that its configuration stands in."""
 
     owner: str
     plugin: str
     step: _core.LimitedStep
+    policy: str = LOCAL
 
     @property
     def identity(self) -> str:
@@ -111,8 +115,9 @@ def _counted(change: Change) -> Iterator[Counted]:
         if plugin is None or disabled(raw):
             continue
         try:
-            steps = plugin.counting(msgspec.convert(raw, plugin.conf), _Env(owner))
+            conf = msgspec.convert(raw, plugin.conf)
+            steps = plugin.counting(conf, _Env(owner))
         except FAILURES:
             continue
         for step in steps:
-            yield Counted(owner, name, step)
+            yield Counted(owner, name, step, getattr(conf, "policy", LOCAL))

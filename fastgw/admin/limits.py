@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 from fastgw import _core
-from fastgw.admin.counting import COUNTING, Counted, Counting
+from fastgw.admin.counting import COUNTING, LOCAL, Counted, Counting
 from fastgw.admin.envelope import Failure, Reply, document, error, not_found, refusal
 from fastgw.admin.hot import Heat, hottest
 from fastgw.store import Store, StoreError
@@ -31,7 +31,8 @@ log = logging.getLogger("fastgw.admin")
 T = TypeVar("T")
 Told = Callable[[str, list[dict[str, Any]]], Awaitable[None]]
 """Tells the audit log of a reset, before it is made: of what, and what changes."""
-Found = list[tuple[Counted, _core.Standing]]
+Found = list[tuple[Counted, _core.Standing | None]]
+"""None: of a policy other than local, whose counts only its store knows."""
 
 
 class Limits:
@@ -65,7 +66,11 @@ class Limits:
             if method == "GET":
                 return _listing(found, key)
             resets = _resettable(found)
-            changes = [{"object": each.identity, "path": "consumed", "before": was.consumed, "after": 0} for each, was in resets]
+            changes = [
+                {"object": each.identity, "path": "consumed", "before": was.consumed, "after": 0}
+                for each, was in resets
+                if was is not None
+            ]
             await told(owner or "*", changes)
             await self._in_thread(lambda: [_core.limit_forget(each.step, self._region, key) for each, _ in resets])
             return _listing(resets, key)
@@ -79,7 +84,8 @@ class Limits:
 
     def _find(self, key: bytes, owner: str | None, plugin: str | None) -> Found:
         looked = ((each, _core.limit_standing(each.step, self._region, key)) for each in self._counted(owner, plugin))
-        return [(each, standing) for each, standing in looked if standing is not None]
+        # What a store has counted is not known here: such a limit is named to who asks for its owner.
+        return [(each, was) for each, was in looked if was is not None or (owner is not None and each.policy != LOCAL)]
 
     def _hottest(self, owner: str | None, plugin: str | None, viewer: bool) -> dict[str, Any]:
         """What a limit that is gone was asked is left out."""
@@ -110,9 +116,11 @@ class _NothingThere(Exception):  # noqa: N818
 
 
 def _resettable(found: Found) -> Found:
-    resets = [(each, was) for each, was in found if was.algorithm != CONCURRENT]
+    resets: Found = [(each, was) for each, was in found if was is not None and was.algorithm != CONCURRENT]
     if not resets and found:
-        raise Failure(400, f"{found[0][0].plugin}: what requests hold cannot be reset; they give it back as they end")
+        each, was = found[0]
+        held = "what requests hold cannot be reset; they give it back as they end"
+        raise Failure(400, f"{each.plugin}: {held if was else f'what policy {each.policy} counts is to be reset in its store'}")
     if not resets:
         raise _NothingThere
     return resets
@@ -130,7 +138,7 @@ def _text(key: bytes) -> str:
 def _entry(each: Counted, standing: _core.Standing | None, key: str | None) -> dict[str, Any]:
     """Without a standing: nothing that is known is counted."""
     members = dict.fromkeys(_core.Standing._fields) if standing is None else standing._asdict()
-    told: dict[str, Any] = {"owner": each.account, "plugin": each.plugin, "key": key, **members}
+    told: dict[str, Any] = {"owner": each.account, "plugin": each.plugin, "policy": each.policy, "key": key, **members}
     if each.rule:
         told["rule"] = each.rule
     for name in ("reset", "retry_after"):

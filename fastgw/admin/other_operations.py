@@ -286,7 +286,7 @@ def _limits() -> list[Operation]:
     seconds = _maybe({"type": "number", "minimum": 0})
     counts = ("limit", "consumed", "remaining")
     numbers = {**{name: _maybe(COUNT) for name in counts}, "reset": seconds, "retry_after": seconds}
-    who = {"owner": TEXT, "plugin": {"enum": list(COUNTING)}, "key": _maybe(TEXT)}
+    who = {"owner": TEXT, "plugin": {"enum": list(COUNTING)}, "policy": TEXT, "key": _maybe(TEXT)}
     rates = {name: {"type": "number", "minimum": 0} for name in ("hits_per_second", "refused_per_second")}
     entry = record({**who, "algorithm": _maybe({"enum": list(ALGORITHMS)}), **numbers}, {"rule": TEXT, **rates})
     found = json_of(record({"total": COUNT, "list": {**list_of(entry), "maxItems": MOST}}))

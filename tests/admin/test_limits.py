@@ -79,6 +79,7 @@ def test_a_fixed_window(gateway: Gateway) -> None:
     assert entry == {
         "owner": "routes/fixed",
         "plugin": "limit-count",
+        "policy": "local",
         "key": "fixed-key",
         "algorithm": "fixed",
         "limit": 3,
@@ -152,7 +153,14 @@ def test_what_requests_hold(directory: Path) -> None:
             until(lambda: counted(gw, "k"), "it is held")
             (entry,) = counted(gw, "k")
             unknown = {"reset": None, "retry_after": None}
-            told = {"owner": "routes/r", "plugin": "limit-conn", "algorithm": "concurrent", "consumed": 1, **unknown}
+            told = {
+                "owner": "routes/r",
+                "plugin": "limit-conn",
+                "policy": "local",
+                "algorithm": "concurrent",
+                "consumed": 1,
+                **unknown,
+            }
             assert entry == {**told, "key": "k", "rule": "${http_x_key}", "limit": 3, "remaining": 2}
             (entry,) = counted(gw, "k/")
             assert entry == {**told, "key": "k/", "rule": "${http_x_key}${uri}", "limit": None, "remaining": None}
@@ -184,6 +192,18 @@ def test_a_reset_lets_the_whole_limit_in_again_and_is_in_the_audit_log(gateway: 
     assert call(gateway, "nobody", "DELETE").json() == {"message": "Key not found"}
     assert len(call(gateway, "reset-key", "DELETE").json()["list"]) == len(before) == 2
     assert counted(gateway, "reset-key") == []
+
+
+def test_what_a_store_counts_is_named_and_left_to_it(gateway: Gateway) -> None:
+    shared = limit(key="all", key_type="constant", policy="redis", redis_host="127.0.0.1", redis_port=1)
+    gateway.put("routes/shared", {**plugins(shared={"limit-count": shared})[0], "upstream_id": "u"})
+    assert [each["owner"] for each in counted(gateway, "all") if each["policy"] != "local"] == []
+    (entry,) = counted(gateway, "all", owner="routes/shared")
+    assert (entry["policy"], entry["consumed"], entry["limit"]) == ("redis", None, None)
+    refused = call(gateway, "all", "DELETE", owner="routes/shared")
+    assert refused.status == 400
+    assert refused.json()["error_msg"] == "limit-count: what policy redis counts is to be reset in its store"
+    assert gateway.api("DELETE", "routes/shared").status == 200
 
 
 def test_what_is_asked_of_follows_the_configuration(gateway: Gateway) -> None:
