@@ -17,6 +17,7 @@ import msgspec
 from fastgw import _core
 from fastgw.claims import Claims
 from fastgw.errors import Fault
+from fastgw.inherited import places_of, upstream_source
 from fastgw.parts import Key, Parts, Withdrawn
 from fastgw.plugins import labels, order
 from fastgw.plugins.check import disabled, pattern_of
@@ -37,7 +38,7 @@ from fastgw.schema.upstream import Upstream
 from fastgw.tls import ServerNames, Shown, shown_of
 from fastgw.upstreams import INT32, built, within
 
-__all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault", "Wrap", "places_of", "upstream_source"]
+__all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault", "Wrap"]
 
 # OverflowError: a number that the schema admits and no C integer holds.
 FAILURES: Final = (ValueError, LookupError, TypeError, OverflowError, msgspec.ValidationError)
@@ -119,26 +120,6 @@ class _Env:
 
 def _watched(wrap: Wrap, name: str, owner: str, priority: int, step: _core.Step) -> _core.Step:
     return wrap(step, name, owner, priority)
-
-
-def places_of(route: Route, service: Service | None) -> list[tuple[str, str]]:
-    """The hosts (empty: any) and paths of which a route takes requests."""
-    hosts = route.hosts or ((route.host,) if route.host else None) or (service and service.hosts) or ("",)
-    uris = route.uris or (route.uri,)
-    return [(host, uri) for host in hosts for uri in uris if uri]
-
-
-def upstream_source(id_: str, route: Route, service: Service | None) -> Key | None:
-    """The object that says where a route's requests go: the route before the service, a link before a description."""
-    if route.upstream_id is not None:
-        return "upstreams", str(route.upstream_id)
-    if route.upstream is not None:
-        return "routes", id_
-    if service is not None and service.upstream_id is not None:
-        return "upstreams", str(service.upstream_id)
-    if service is not None and service.upstream is not None:
-        return "services", str(route.service_id)
-    return None
 
 
 def _plugin(name: str) -> Plugin:

@@ -17,7 +17,8 @@ import msgspec
 from fastgw import _core
 from fastgw.admin.question import Question
 from fastgw.admin.redact import plugin_conf
-from fastgw.compile import ChangeLike, Compiler, places_of, upstream_source
+from fastgw.compile import ChangeLike, Compiler
+from fastgw.inherited import places_of, upstream_source
 from fastgw.plugins.check import pattern_of
 from fastgw.plugins.workflow import rule_owner
 from fastgw.pools import ServiceName
