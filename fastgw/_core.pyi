@@ -398,6 +398,8 @@ def _bench_route(snapshot: Snapshot, host: bytes, paths: list[bytes], rounds: in
 @final
 class Template:
     def __init__(self, text: str, kind: Literal["var", "var_combination", "constant"] = "var") -> None: ...
+    @property
+    def varies(self) -> bool: ...
 
 def variable_known(name: str) -> bool: ...
 def variable_names() -> tuple[str, ...]: ...
@@ -567,17 +569,20 @@ class LimitCountStep(LimitedStep):
         identity: bytes,
         key: Template,
         *,
-        count: int,
-        window: float,
+        count: int | Template,
+        window: float | Template,
         algorithm: str = "fixed",
         burst: int | None = None,
+        rule: tuple[int, int] | None = None,
         rejected_code: int = 503,
         rejected_body: bytes = b"",
         pass_on_failure: bool = False,
+        shadow: bool = False,
         quota_headers: bool = True,
         header_names: tuple[str, str, str] = ...,
         store: RemoteStore | None = None,
         sync: float = 0,
+        policy: str | None = None,
     ) -> None: ...
 
 @final
@@ -595,6 +600,7 @@ class LimitReqStep(LimitedStep):
         rejected_code: int = 503,
         rejected_body: bytes = b"",
         pass_on_failure: bool = False,
+        shadow: bool = False,
     ) -> None: ...
 
 @final
@@ -612,6 +618,7 @@ class LimitConnStep(LimitedStep):
         rejected_code: int = 503,
         rejected_body: bytes = b"",
         pass_on_failure: bool = False,
+        shadow: bool = False,
     ) -> None: ...
 
 @final
@@ -634,7 +641,7 @@ class ApiBreakerStep(Step):
 class Standing(NamedTuple):
     algorithm: str
     limit: int | None
-    consumed: int
+    consumed: int | None
     remaining: int | None
     reset: float | None
     retry_after: float | None
@@ -763,6 +770,8 @@ class Wire:
     ) -> None: ...
     def install(self, snapshot: Snapshot) -> None: ...
     def access_log(self, fd: int) -> None: ...
+    @property
+    def now(self) -> int: ...
     wall: int
     def open(self, address: str = "192.0.2.1", trusted: bool = False, tls: TlsListener | None = None) -> int: ...
     def push(self, i: int, data: bytes) -> None: ...

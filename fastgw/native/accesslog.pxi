@@ -92,6 +92,8 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
         log_member(out, b',"user_agent":"', 15, x.bytes.p + f.value, f.value_len)
     if x.refused != NULL:
         log_member(out, b',"refused":"', 12, x.refused, strlen(x.refused))
+    if x.shadow != NULL:
+        log_member(out, b',"shadow":"', 11, x.shadow, strlen(x.shadow))
     if x.n_member_refused:      # why each of several ways in was none
         buf_put(out, b',"members":["', 13)
         for i in range(x.n_member_refused):

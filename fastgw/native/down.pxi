@@ -55,6 +55,8 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     x.t_up = x.t_up_head = 0
     x.authority_len = x.authority_port = x.query_len = x.raw_path_len = 0
     x.refused = NULL
+    x.shadow = NULL
+    x.quotas = 0
     x.reply_type = NULL
     x.request_id_len = 0
     x.up_head = NULL

@@ -189,6 +189,7 @@ cdef struct Exchange:
     uint8_t piece_last
     uint16_t status             # sent to the client
     uint16_t up_status
+    uint8_t quotas              # down_extra has quota lines of a limit
     Head* up_head               # the upstream's head, for header_filter steps only; NULL where the gateway answers itself
     const char* up_base         # what its offsets count from
     int64_t answer_left
@@ -198,6 +199,7 @@ cdef struct Exchange:
     Buf reply_body
     const char* reply_type      # Content-Type; NULL: application/json
     const char* refused         # reason for the log, e.g. "jwt.expired"; static text
+    const char* shadow          # what a limit would have done that only looks on, likewise
     # times, ns of CLOCK_MONOTONIC
     uint64_t t_start, t_up, t_up_head
     PyObject* py                # the Request object while Python plugins know this exchange (a strong reference)
@@ -227,6 +229,7 @@ cdef struct Exchange:
     Exchange* verify_next       # who waits for the same signature
     Verified verified
     Buf judged                  # n_judged conditions of plugins
+    uint8_t ruled               # of the rules of a limit-count one has concerned the request
     Hold holds[HOLDS_MAX]
 
 cdef enum Stage:

@@ -11,7 +11,6 @@ cdef struct LimitConnConf:
     uint32_t conn_n
     const VarPart* burst
     uint32_t burst_n
-    bint is_rule                # one of several: does not count a request for which it has no key or no numbers
     uint64_t delay_ns           # the usual time of a request, in this worker
     bint learns
 
@@ -24,8 +23,8 @@ cdef class LimitConnStep(LimitedStep):
 
     def __init__(self, bytes identity not None, Template key not None, *, Template conn not None, Template burst not None,
                  double delay, bint learns=True, bint is_rule=False, int rejected_code=503, bytes rejected_body=b"",
-                 bint pass_on_failure=False):
-        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body, pass_on_failure)
+                 bint pass_on_failure=False, bint shadow=False):
+        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body, pass_on_failure, shadow)
         self.conn = conn
         self.burst = burst
         self.conf.conn = conn.parts
@@ -34,7 +33,7 @@ cdef class LimitConnStep(LimitedStep):
         self.conf.burst_n = burst.n
         self.conf.delay_ns = <uint64_t>(delay * 1e9)
         self.conf.learns = learns
-        self.conf.is_rule = is_rule
+        self.conf.who.is_rule = is_rule    # nor one for which it has no numbers
         self.bind(step_limit_conn, &self.conf, "access")
 
 
@@ -49,13 +48,14 @@ cdef int step_limit_conn(Exchange* x, void* p) noexcept nogil:
     cdef bint known = (limited_number(x, c.conn, c.conn_n, 1, NUMBER_MOST, &conn)
                        and limited_number(x, c.burst, c.burst_n, 0, NUMBER_MOST, &burst))
     if not limited_key(x, &c.who, &key) or not known:
-        if c.is_rule:
+        if c.who.is_rule:
             return STEP_NEXT
     if known and x.n_holds < HOLDS_MAX:
         k = lim_variant(loop.table, &key, LIM_SALT_HOLD)
         n = hold_take(&loop.holds, &k, loop.now_ms, conn + burst, hold)
     if n == 0:
-        # When a slot becomes free nobody knows: it may be at once, and a second is the least that can be said.
+        # When a slot becomes free nobody knows: it may be at once, and a second is the least that can be said. In shadow it runs
+        # without one, as a refused one has none: the others are counted as if it were not there.
         return limited_refuse(x, &c.who, 0, "limit-conn.exceeded")
     if n > 0:
         hold.conf = c
@@ -63,6 +63,9 @@ cdef int step_limit_conn(Exchange* x, void* p) noexcept nogil:
         x.n_holds += 1
         if hold.delay_ns < DELAY_LEAST_NS:
             return STEP_NEXT
+        if c.who.shadow:
+            hold.delay_ns = 0   # it does not wait: all of its time is its own
+            return limited_shadow(x, "limit-conn.delayed")
         if delay_start(x, hold.delay_ns) == 0:
             return STEP_WAIT
     return limited_fail(x, &c.who, "failed to limit conn", "limit-conn.failed")

@@ -2,16 +2,21 @@
 # the limit keeps what was consumed. Three parts: what the request is counted by, counting, what becomes of it; a store that is
 # not in this machine's memory lets time pass between them.
 
-from functools import lru_cache as _lru_cache
-
 cdef enum:
     LIMIT_FIXED = 0
     LIMIT_BUCKET = 1
     LIMIT_SLIDING = 2
 
-cdef struct QuotaNamesC:
-    const char* start[3]        # "X-RateLimit-Limit: " and so on
-    uint32_t len[3]
+cdef enum RuleAt:               # where in several rules a step stands that is one of them
+    RULE_FIRST = 1
+    RULE_LAST = 2
+
+cdef enum QuotaKnown:           # what a request is counted by
+    QUOTA_KNOWN
+    QUOTA_NONE                  # the rule does not concern it
+    QUOTA_BAD                   # that cannot be told
+
+cdef uint64_t WINDOW_MOST_S = (<uint64_t>1 << 31) - 1   # 68 years: in nanoseconds it fits 64 bits
 
 cdef struct Quota:              # what one request is counted by
     LimKey key
@@ -22,80 +27,95 @@ cdef struct Quota:              # what one request is counted by
 cdef struct LimitCountConf:
     LimitedConf who
     uint8_t algorithm
+    uint8_t rule                # RuleAt
+    bint varies                 # of the numbers below some are 0 and come from the request
     uint64_t count
-    uint64_t burst
+    uint64_t burst              # 0: the count that comes from the request
     uint64_t window_ns
     RemoteLimit remote          # store NULL: counts lie in this machine's memory
     const QuotaNamesC* quota    # NULL: the client is not told
-
-
-@_lru_cache(maxsize=64)
-def _quota_names(*names):
-    # One for all steps: a copy for each consumer would be cache misses for each.
-    return _QuotaNames(*names)
-
-
-cdef class _QuotaNames:
-    cdef QuotaNamesC c
-    cdef tuple held
-
-    def __cinit__(self, *names):
-        self.held = tuple([f"{name}: ".encode() for name in names])
-        for i in range(3):
-            self.c.start[i] = <bytes>self.held[i]
-            self.c.len[i] = len(self.held[i])
+    const VarPart* count_text
+    uint32_t count_n
+    const VarPart* window_text
+    uint32_t window_n
 
 
 cdef class LimitCountStep(LimitedStep):
-    """limit-count for one owner. `window` in seconds."""
+    """limit-count for one owner. `count` and `window` (in seconds) may be templates of whole numbers. `rule` is (which, of how
+    many) where one configuration has several limits: one that has no value for its key does not concern a request, and at least
+    one must. `policy` is the limit's name in the RateLimit fields; None: they are not sent."""
     cdef LimitCountConf conf
     cdef _QuotaNames names
+    cdef tuple texts
     cdef RemoteStore store
 
-    def __init__(self, bytes identity not None, Template key not None, *, unsigned long long count, double window,
-                 str algorithm="fixed", burst=None, int rejected_code=503, bytes rejected_body=b"",
-                 bint pass_on_failure=False, bint quota_headers=True,
-                 header_names=("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+    def __init__(self, bytes identity not None, Template key not None, *, count, window, str algorithm="fixed", burst=None,
+                 rule=None, int rejected_code=503, bytes rejected_body=b"", bint pass_on_failure=False, bint shadow=False,
+                 bint quota_headers=True,
+                 header_names=("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"), policy=None,
                  RemoteStore store=None, double sync=0):
-        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body, pass_on_failure)
+        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body, pass_on_failure, shadow)
         self.conf.algorithm = ("fixed", "token-bucket", "sliding").index(algorithm)
-        self.conf.count = count
-        self.conf.burst = count if burst is None else burst
-        self.conf.window_ns = <uint64_t>(window * 1e9)
+        self.texts = (count, window)
+        if isinstance(count, Template):
+            self.conf.count_text = (<Template>count).parts
+            self.conf.count_n = (<Template>count).n
+        else:
+            self.conf.count = count
+        if isinstance(window, Template):
+            self.conf.window_text = (<Template>window).parts
+            self.conf.window_n = (<Template>window).n
+        else:
+            self.conf.window_ns = <uint64_t>(<double>window * 1e9)
+        self.conf.varies = not (self.conf.count and self.conf.window_ns)
+        self.conf.burst = self.conf.count if burst is None else burst
+        if rule is not None:
+            which, many = rule
+            self.conf.who.is_rule = True
+            self.conf.rule = RULE_FIRST * (which == 1) | RULE_LAST * (which == many)
         self.store = store
         if store is not None:
             self.conf.remote.store = &store.c
             self.conf.remote.sync_ns = <uint64_t>(sync * 1e9)
             self.conf.remote.open_without = pass_on_failure
-        self.names = _quota_names(*header_names)
-        if quota_headers:
+        if quota_headers and not shadow:
+            self.names = _quota_names(*header_names, policy=policy)
             self.conf.quota = &self.names.c
         self.bind(step_limit_count, &self.conf, "access")
-
-
-cdef void put_seconds(Buf* out, uint64_t ns) noexcept nogil:
-    # Seconds, cut to two decimals, without trailing zeros, as a number prints.
-    cdef uint64_t hundredths = ns // 10000000
-    cdef uint32_t part = hundredths % 100
-    buf_int(out, hundredths // 100)
-    if part:
-        buf_byte(out, 46)
-        buf_byte(out, <char>(48 + part // 10))
-        if part % 10:
-            buf_byte(out, <char>(48 + part % 10))
 
 
 cdef int limit_count_fail(Exchange* x, const LimitCountConf* c) noexcept nogil:
     return limited_fail(x, &c.who, "failed to limit count", "limit-count.failed")
 
 
-cdef inline bint limit_count_evaluate(Exchange* x, const LimitCountConf* c, Quota* q) noexcept nogil:
-    # What this request is counted by. False: that cannot be told. The key's text is left in the loop's scratch.
+cdef bint limit_count_numbers(Exchange* x, const LimitCountConf* c, Quota* q) noexcept nogil:
+    cdef uint64_t seconds
+    if c.count == 0 and not limited_number(x, c.count_text, c.count_n, 1, NUMBER_MOST, &q.count):
+        return False
+    if c.window_ns == 0:
+        if not limited_number(x, c.window_text, c.window_n, 1, WINDOW_MOST_S, &seconds):
+            return False
+        q.window_ns = seconds * SECOND_NS
+    if c.burst == 0:
+        q.burst = q.count
+    return True
+
+
+cdef inline int limit_count_evaluate(Exchange* x, const LimitCountConf* c, Quota* q) noexcept nogil:
+    # A QuotaKnown. The key's text is left in the loop's scratch, so it comes after the numbers.
+    cdef bint known = True
+    cdef bint found
     q.count = c.count
     q.burst = c.burst
     q.window_ns = c.window_ns
-    limited_key(x, &c.who, &q.key)
-    return True
+    if c.varies:
+        known = limit_count_numbers(x, c, q)
+    found = limited_key(x, &c.who, &q.key)
+    if c.who.is_rule:
+        x.ruled = found or (x.ruled and not c.rule & RULE_FIRST)
+        if not found:
+            return QUOTA_BAD if c.rule & RULE_LAST and not x.ruled else QUOTA_NONE
+    return QUOTA_KNOWN if known else QUOTA_BAD
 
 
 cdef inline void limit_count_take(Loop* loop, const LimitCountConf* c, const Quota* q, LimResult* r) noexcept nogil:
@@ -107,16 +127,11 @@ cdef inline void limit_count_take(Loop* loop, const LimitCountConf* c, const Quo
         lim_bucket(loop.table, &q.key, loop.now_ns, q.count, q.window_ns, q.burst, 1, r)
 
 
-cdef void put_quota(Buf* out, const QuotaNamesC* names, const LimResult* r) noexcept nogil:
-    buf_put(out, names.start[0], names.len[0])
-    buf_int(out, r.limit)
-    buf_put(out, b"\r\n", 2)
-    buf_put(out, names.start[1], names.len[1])
-    buf_int(out, r.remaining)
-    buf_put(out, b"\r\n", 2)
-    buf_put(out, names.start[2], names.len[2])
-    put_seconds(out, r.reset_ns)
-    buf_put(out, b"\r\n", 2)
+cdef uint64_t limit_count_window(const LimitCountConf* c, const Quota* q) noexcept nogil:
+    # In seconds, rounded up: in which as much as the limit is admitted again. Of a bucket the limit is what it holds.
+    if c.algorithm == LIMIT_BUCKET and q.burst != q.count:
+        return seconds_up(<uint64_t>min(<double>q.window_ns / <double>q.count * <double>q.burst, 1e18))
+    return seconds_up(q.window_ns)
 
 
 cdef int limit_count_judge(Exchange* x, const LimitCountConf* c, const Quota* q, const LimResult* r) noexcept nogil:
@@ -124,7 +139,9 @@ cdef int limit_count_judge(Exchange* x, const LimitCountConf* c, const Quota* q,
     if r.failed:
         return limit_count_fail(x, c)
     if c.quota != NULL:
-        put_quota(&x.down_extra, c.quota, r)
+        quota_tell(x, c.quota, r)
+        if c.quota.policy != NULL:
+            put_draft(&x.down_extra, &x.loop.wbuf, c.quota, limit_count_window(c, q), r)
     if r.allowed:
         return STEP_NEXT
     return limited_refuse(x, &c.who, r.retry_after_ns, "limit-count.exceeded")
@@ -151,8 +168,9 @@ cdef int step_limit_count(Exchange* x, void* p) noexcept nogil:
     cdef const LimitCountConf* c = <const LimitCountConf*>p
     cdef Quota q
     cdef LimResult r
-    if not limit_count_evaluate(x, c, &q):
-        return limit_count_fail(x, c)
+    cdef int known = limit_count_evaluate(x, c, &q)
+    if known != QUOTA_KNOWN:
+        return STEP_NEXT if known == QUOTA_NONE else limit_count_fail(x, c)
     if c.remote.store != NULL:
         return limit_count_ask(x, c, &q)
     limit_count_take(x.loop, c, &q, &r)

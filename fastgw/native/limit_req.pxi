@@ -22,8 +22,8 @@ cdef class LimitReqStep(LimitedStep):
 
     def __init__(self, bytes identity not None, Template key not None, *, unsigned long long count, double window,
                  unsigned long long burst, unsigned long long parts=1, bint nodelay=False, int rejected_code=503,
-                 bytes rejected_body=b"", bint pass_on_failure=False):
-        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body, pass_on_failure)
+                 bytes rejected_body=b"", bint pass_on_failure=False, bint shadow=False):
+        self.count_by(&self.conf.who, identity, key, rejected_code, rejected_body, pass_on_failure, shadow)
         self.conf.count = count * parts
         self.conf.window_ns = <uint64_t>(window * 1e9 + 0.5)
         self.conf.burst = burst
@@ -50,6 +50,8 @@ cdef int step_limit_req(Exchange* x, void* p) noexcept nogil:
         return limited_refuse(x, &c.who, r.retry_after_ns, "limit-req.exceeded")
     if c.nodelay or r.reset_ns < c.share_ns + DELAY_LEAST_NS:
         return STEP_NEXT
+    if c.who.shadow:
+        return limited_shadow(x, "limit-req.delayed")
     if delay_start(x, r.reset_ns - c.share_ns) == 0:
         return STEP_WAIT
     return limit_req_fail(x, c)

@@ -14,7 +14,9 @@ cdef struct LimitedConf:        # at the beginning of a limiting step's conf
     const VarPart* key
     uint32_t key_n
     bint key_needs_value        # falls back to remote_addr where no variable resolves
+    bint is_rule                # one of several: it does not concern a request that has no value for its key
     bint pass_on_failure
+    bint shadow                 # counts, and tells the log what it would have done
     uint16_t rejected_code
     const char* rejected_body
     uint32_t rejected_len
@@ -28,7 +30,7 @@ cdef class LimitedStep(Step):
     cdef Template key
 
     cdef int count_by(self, LimitedConf* who, bytes identity, Template key, int rejected_code, bytes rejected_body,
-                      bint pass_on_failure) except -1:
+                      bint pass_on_failure, bint shadow) except -1:
         self.who = who
         self.identity = identity
         self.key = key
@@ -40,8 +42,9 @@ cdef class LimitedStep(Step):
             self.who.identity = self.who.near
         self.who.key = key.parts
         self.who.key_n = key.n
-        self.who.key_needs_value = any(part[0] != VAR_LITERAL for part in key.held)
+        self.who.key_needs_value = key.varies
         self.who.pass_on_failure = pass_on_failure
+        self.who.shadow = shadow
         self.who.rejected_code = rejected_code
         self.who.rejected_body = self.body
         self.who.rejected_len = len(rejected_body)
@@ -68,12 +71,15 @@ cdef bint limited_number(
 
 
 cdef inline bint limited_key(Exchange* x, const LimitedConf* c, LimKey* out) noexcept nogil:
-    # The key is evaluated into the loop's scratch and hashed there. False where it has no value: the client's address stands in.
+    # The key is evaluated into the loop's scratch and hashed there. False where it has no value: the client's address stands in,
+    # but for a rule, which then has nothing to do with the request.
     cdef Buf* value = &x.loop.wbuf
     cdef bint found
     buf_reset(value)
     found = parts_eval(c.key, c.key_n, x, value) > 0 or not c.key_needs_value
     if not found:
+        if c.is_rule:
+            return False
         buf_reset(value)
         buf_put(value, x.down.address, x.down.address_len)
     lim_key(x.loop.table, <const uint8_t*>c.identity, c.identity_len, <const uint8_t*>value.p, value.len, out)
@@ -87,8 +93,19 @@ cdef inline uint64_t retry_seconds(uint64_t ns) noexcept nogil:
     return (hundredths + 99) // 100 if hundredths > 100 else 1
 
 
+cdef int limited_shadow(Exchange* x, const char* reason) noexcept nogil:
+    # Of several limits that would have had a say the log has the first: behind it a request would not have come.
+    if x.shadow == NULL:
+        x.shadow = reason
+    return STEP_NEXT
+
+
 cdef int limited_refuse(Exchange* x, const LimitedConf* c, uint64_t retry_ns, const char* reason) noexcept nogil:
     cdef Buf* out = &x.down_extra
+    if c.shadow:
+        metric_add(x.loop, M_SHADOWED, 1)
+        return limited_shadow(x, reason)
+    metric_add(x.loop, M_REFUSED_LIMIT, 1)
     buf_put(out, b"Retry-After: ", 13)
     buf_int(out, retry_seconds(retry_ns))
     buf_put(out, b"\r\n", 2)
@@ -106,6 +123,9 @@ cdef int limited_refuse(Exchange* x, const LimitedConf* c, uint64_t retry_ns, co
 
 cdef int limited_fail(Exchange* x, const LimitedConf* c, const char* text, const char* reason) noexcept nogil:
     # The limiter could not tell: closed, unless the owner would rather have it open.
+    metric_add(x.loop, M_LIMIT_FAILURES, 1)
+    if c.shadow:
+        return limited_shadow(x, reason)
     if c.pass_on_failure:
         return STEP_NEXT
     reply_error(x, 500, text, reason)

@@ -110,7 +110,7 @@ cdef inline uint64_t lim_used(const LimTable* t, const LimKey* k, uint64_t now_m
 
 cdef inline uint64_t lim_slide_ms(uint64_t window_ns) noexcept nogil:
     # How long a sliding window is, as its cells are named and counted.
-    return min((window_ns + LIM_MS - 1) // LIM_MS, LIM_HORIZON_MS // 2)
+    return max(min((window_ns + LIM_MS - 1) // LIM_MS, LIM_HORIZON_MS // 2), <uint64_t>1)
 
 
 cdef void lim_sliding(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t count, uint64_t window_ns, uint64_t cost,

@@ -26,6 +26,8 @@ cdef enum:                      # indexes of counters; METRIC_NAMES in metrics.p
     M_JWKS_FAILURES             # fetches that brought none
     M_TLS_HANDSHAKES            # with clients
     M_TLS_FAILURES              # handshakes with clients that failed
+    M_LIMIT_FAILURES            # requests that a limiter could not count
+    M_SHADOWED                  # refusals that a limit in shadow would have made
     M_COUNT
     METRICS_COUNTERS = 64
     METRICS_BUCKETS = 128       # of latency: exact below 16 µs, then four per power of two

@@ -3,7 +3,7 @@
 # injection is here: names and values were checked by head and framing, and step-made lines pass extra_line.
 
 cdef enum:
-    EXTRA_NAMES_MAX = 32        # step-made header lines looked at for overwriting
+    EXTRA_NAMES_MAX = 64        # step-made header lines looked at for overwriting
 
 cdef struct Names:              # names of step-made lines: they replace fields of the same name
     uint32_t n

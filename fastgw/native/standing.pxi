@@ -14,7 +14,7 @@ class Standing(_NamedTuple):
 
     algorithm: str
     limit: int | None
-    consumed: int
+    consumed: int | None
     remaining: int | None
     reset: float | None
     retry_after: float | None
@@ -37,11 +37,30 @@ cdef bint literal(Template text):
     return all(part[0] == VAR_LITERAL for part in text.held)
 
 
+cdef varying_standing(LimitCountConf* c, LimTable* t, const LimKey* k, uint64_t now):
+    # Of a fixed window or a bucket whose numbers come from each request: what the cell says by itself. What a bucket lacks it
+    # says in tokens as long as the last request's were, which nobody knows.
+    cdef LimKey own = k[0]
+    cdef pair16 s
+    if c.algorithm == LIMIT_BUCKET:
+        own = lim_variant(t, k, LIM_SALT_BUCKET)
+    if lim_seek(t, &own, &s) < 0 or lim_time(s) * LIM_MS <= now:
+        return None
+    reset = (lim_time(s) * LIM_MS - now) / 1e9
+    if c.algorithm == LIMIT_BUCKET:
+        return Standing("token-bucket", c.burst or None, None, None, reset, None)
+    return Standing("fixed", c.count or None, lim_count(s), None, reset, None)
+
+
 cdef count_standing(LimitCountConf* c, LimTable* t, const LimKey* k, uint64_t now):
     cdef LimResult r
     cdef LimKey sized, part
     cdef uint64_t now_ms = now // LIM_MS
     cdef uint64_t window_ms
+    if c.varies and c.algorithm != LIMIT_SLIDING:
+        return varying_standing(c, t, k, now)
+    if c.window_ns == 0:
+        return None             # each length of a sliding window has cells of its own
     if c.algorithm == LIMIT_BUCKET:
         lim_bucket(t, k, now, c.count, c.window_ns, c.burst, 0, &r)
         if r.reset_ns == 0:
@@ -62,6 +81,8 @@ cdef count_standing(LimitCountConf* c, LimTable* t, const LimKey* k, uint64_t no
         part = lim_variant(t, &sized, now_ms // window_ms + 1)
         used += lim_used(t, &part, now_ms)
         name = "sliding"
+    if used and c.count == 0:
+        return Standing(name, None, used, None, r.reset_ns / 1e9, None)
     return Standing(name, r.limit, used, r.remaining, r.reset_ns / 1e9, r.retry_after_ns / 1e9) if used else None
 
 

@@ -29,6 +29,8 @@ cdef struct VarPart:
     uint8_t id
     const char* text            # the literal, or the name behind http_, arg_, cookie_
     uint32_t len
+    const char* other           # what stands for a variable that has no value; NULL: nothing does
+    uint32_t other_len
 
 cdef struct Span:
     const char* p

@@ -12,7 +12,7 @@ _PLAIN_VARS = {
 }
 _FIELD_VARS = {"content_type", "content_length"}    # header fields that have names of their own
 _NAMED_VARS = {"http_": VAR_HTTP, "arg_": VAR_ARG, "cookie_": VAR_COOKIE}
-_VARIABLE = _re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_VARIABLE = _re.compile(r"\$(?:\{(\w+)(?: *\?\? *([^}]*?) *)?\}|(\w+))")
 
 
 def variable_known(str name) -> bool:
@@ -26,32 +26,41 @@ def variable_names() -> tuple:
 
 
 cdef class Template:
-    """Text with variables: `kind` "var" (one name without $), "var_combination" ("$remote_addr $arg_x") or "constant"."""
+    """Text with variables: `kind` "var" (one name without $), "var_combination" ("$remote_addr ${arg_x ?? none}", where
+    what stands behind `??` takes the place of a value that is not there) or "constant"."""
 
     def __cinit__(self, str text not None, str kind="var"):
         pieces = []
         if kind == "constant":
-            pieces.append((VAR_LITERAL, text))
+            pieces.append((VAR_LITERAL, text, None))
         elif kind == "var":
-            pieces.append(self.variable(text))
+            pieces.append((*self.variable(text), None))
         else:
             at = 0
             for m in _VARIABLE.finditer(text):
                 if m.start() > at:
-                    pieces.append((VAR_LITERAL, text[at:m.start()]))
-                pieces.append(self.variable(m.group(1) or m.group(2)))
+                    pieces.append((VAR_LITERAL, text[at:m.start()], None))
+                pieces.append((*self.variable(m[1] or m[3]), m[2]))
                 at = m.end()
             if at < len(text):
-                pieces.append((VAR_LITERAL, text[at:]))
-        self.held = [(id, value.encode()) for id, value in pieces]
+                pieces.append((VAR_LITERAL, text[at:], None))
+        self.held = [(id, value.encode(), None if other is None else other.encode()) for id, value, other in pieces]
         self.parts = <VarPart*>calloc(len(pieces) or 1, sizeof(VarPart))
         if self.parts == NULL:
             raise MemoryError
-        for id, raw in self.held:
+        for id, raw, other in self.held:
             self.parts[self.n].id = id
             self.parts[self.n].text = raw
             self.parts[self.n].len = len(raw)
+            if other is not None:
+                self.parts[self.n].other = other
+                self.parts[self.n].other_len = len(other)
             self.n += 1
+
+    @property
+    def varies(self) -> bool:
+        """Whether requests have a say in it."""
+        return any(part[0] != VAR_LITERAL for part in self.held)
 
     def variable(self, str name):
         if name in _PLAIN_VARS:
@@ -300,4 +309,7 @@ cdef uint32_t parts_eval(const VarPart* parts, uint32_t n, const Exchange* x, Bu
         elif var_value(x, &parts[i], &s):
             buf_put(out, s.p, s.n)
             found += parts[i].id != VAR_LITERAL
+        elif parts[i].other != NULL:
+            buf_put(out, parts[i].other, parts[i].other_len)
+            found += 1
     return found

@@ -91,8 +91,9 @@ cdef class WatchedStep(Step):
         self.bind(step_watched, &self.conf, PHASES[inner.phase])
 
 
-cdef void watch_key(Exchange* x, const LimitedConf* c, Buf* out) noexcept nogil:
-    # As limited_key has it, but for values that only the client knows: a limit may count by what carries its secret.
+cdef bint watch_key(Exchange* x, const LimitedConf* c, Buf* out) noexcept nogil:
+    # Whether it would count the request; the key as limited_key has it, but for values that only the client knows: a limit may
+    # count by what carries its secret.
     cdef uint32_t i
     cdef uint32_t found = 0
     cdef uint32_t start = out.len
@@ -107,9 +108,15 @@ cdef void watch_key(Exchange* x, const LimitedConf* c, Buf* out) noexcept nogil:
             else:
                 buf_put(out, s.p, s.n)
             found += c.key[i].id != VAR_LITERAL
+        elif c.key[i].other != NULL:
+            buf_put(out, c.key[i].other, c.key[i].other_len)
+            found += 1
     if found == 0 and c.key_needs_value:
         out.len = start
+        if c.is_rule:
+            return False
         buf_put(out, x.down.address, x.down.address_len)
+    return True
 
 
 cdef void watch_tell(WatchedConf* c, Exchange* x, const StepC* step, const LimitedConf* limited, int32_t rule) noexcept nogil:
@@ -122,8 +129,7 @@ cdef void watch_tell(WatchedConf* c, Exchange* x, const StepC* step, const Limit
     s.reached = not w.refused
     s.text = w.texts.len
     if limited != NULL:
-        s.limited = True
-        watch_key(x, limited, &w.texts)
+        s.limited = watch_key(x, limited, &w.texts)
     elif step != NULL and s.reached and step.fn(x, step.conf) == STEP_REPLY:
         w.refused = True
         s.status = x.status

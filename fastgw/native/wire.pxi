@@ -198,6 +198,11 @@ cdef class Wire:
         self.reactor.access_log(fd)
 
     @property
+    def now(self) -> int:
+        """CLOCK_MONOTONIC as the core sees it, in ns."""
+        return self.reactor.core.now_ns
+
+    @property
     def wall(self) -> int:
         """CLOCK_REALTIME as the core sees it, in s."""
         return self.reactor.core.wall

@@ -13,7 +13,7 @@ import msgspec
 from fastgw import _core
 from fastgw.errors import ROOT, Fault, Path
 from fastgw.plugins import order
-from fastgw.plugins.contract import Meta, Plugin, PluginConf
+from fastgw.plugins.contract import Plugin, PluginConf
 from fastgw.schema.decode import faults_of, nearest, shown
 from fastgw.schema.env import resolve_object
 from fastgw.schema.expression import variables
@@ -75,7 +75,7 @@ def check_plugin(kind: str, name: str, conf: Any, path: Path = ROOT) -> tuple[li
     if not isinstance(conf, dict):
         return [], []  # already a fault of the object's Struct
     if disabled(conf):
-        return [fault.under(path.to("_meta")) for fault in faults_of(conf["_meta"], Meta)[1]], []
+        return [fault.under(path.to("_meta")) for fault in faults_of(conf["_meta"], _meta_type(plugin.conf))[1]], []
     type_ = _conf_type(plugin, kind)
     doubts = list(_ignored(conf, type_, path))
     faults = _judged(plugin, conf, type_, path)
@@ -108,6 +108,8 @@ def _unmet(kind: str, value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
         yield from _unknown_variables(value.get("vars", []), path.to("vars"))
     confs = value.get("plugins")
     for name, conf in confs.items() if isinstance(confs, dict) else ():
+        if not isinstance(conf, dict):
+            continue  # a reference that nobody could resolve
         rules, at = conf.get("_meta", {}).get("filter"), path.to("plugins", name, "_meta", "filter")
         plugin = order.get(name)
         if disabled(conf) or plugin is None:
@@ -153,6 +155,10 @@ def _conf_type(plugin: Plugin, kind: str) -> type[PluginConf]:
     if kind in _CONSUMER_SIDE and plugin.consumer_conf is not None:
         return plugin.consumer_conf
     return plugin.conf
+
+
+def _meta_type(type_: type[PluginConf]) -> Any:
+    return next(member.type for member in msgspec.structs.fields(type_) if member.name == "meta")
 
 
 def disabled(conf: Mapping[str, Any]) -> bool:

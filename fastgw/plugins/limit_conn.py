@@ -10,8 +10,8 @@ from msgspec import Meta, field
 
 from fastgw import _core
 from fastgw.errors import Fault
-from fastgw.plugins.contract import Env, Plugin, PluginConf
-from fastgw.plugins.limited import MOST, key_template, rejected_body
+from fastgw.plugins.contract import Env, Plugin
+from fastgw.plugins.limited import MOST, LimitedConf, key_template, number_faults, rejected_body
 from fastgw.schema.base import Nested, Positive, Text
 from fastgw.schema.rules import broken, required
 
@@ -36,8 +36,13 @@ class Rule(Nested, frozen=True, kw_only=True):
     burst: Burst
     key: Text
 
+    @classmethod
+    def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
+        """Texts that can give a number."""
+        yield from number_faults(good, conn=(1, MOST), burst=(0, MOST))
 
-class Conf(PluginConf, frozen=True, kw_only=True):
+
+class Conf(LimitedConf, frozen=True, kw_only=True):
     """limit-conn: how many requests at once, counted by what.
 
     conn: how many requests run at once without waiting; a whole number, or text with $variables that gives one
@@ -70,6 +75,8 @@ class Conf(PluginConf, frozen=True, kw_only=True):
     @classmethod
     def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
         """Either one limit or several; a delay that somebody may wait for."""
+        yield from super().rules(good, present)
+        yield from number_faults(good, conn=(1, MOST), burst=(0, MOST))
         if "default_conn_delay" in good and good["default_conn_delay"] > _LONGEST_DELAY:
             yield broken("default_conn_delay", f"expected at most {_LONGEST_DELAY} seconds")
         for name in ("conn", "burst", "key"):
@@ -115,4 +122,5 @@ class LimitConn(Plugin):
             rejected_code=conf.rejected_code,
             rejected_body=rejected_body(conf.rejected_msg),
             pass_on_failure=conf.allow_degradation,
+            shadow=conf.meta.shadow,
         )

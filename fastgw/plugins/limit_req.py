@@ -11,8 +11,8 @@ from msgspec import Meta
 
 from fastgw import _core
 from fastgw.errors import Fault
-from fastgw.plugins.contract import Env, Plugin, PluginConf
-from fastgw.plugins.limited import key_template, rejected_body
+from fastgw.plugins.contract import Env, Plugin
+from fastgw.plugins.limited import LimitedConf, key_template, rejected_body
 from fastgw.schema.base import Positive, Text
 from fastgw.schema.rules import broken
 
@@ -24,7 +24,7 @@ _PARTS = 1000  # of a request: what a burst that is no whole number is rounded t
 _DENOMINATOR = 10**6
 
 
-class Conf(PluginConf, frozen=True, kw_only=True):
+class Conf(LimitedConf, frozen=True, kw_only=True):
     """limit-req: how many requests per second, and how many may wait.
 
     rate: requests per second that pass without waiting
@@ -51,6 +51,7 @@ class Conf(PluginConf, frozen=True, kw_only=True):
     @classmethod
     def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
         """Rates and bursts that can be counted."""
+        yield from super().rules(good, present)
         if "rate" in good and not _SLOWEST <= good["rate"] <= _FASTEST:
             yield broken("rate", f"expected {_SLOWEST:f} to {_FASTEST:.0f} requests per second")
         if "burst" in good and good["burst"] > _FASTEST:
@@ -83,5 +84,6 @@ class LimitReq(Plugin):
             rejected_code=conf.rejected_code,
             rejected_body=rejected_body(conf.rejected_msg),
             pass_on_failure=conf.allow_degradation,
+            shadow=conf.meta.shadow,
         )
         return [step]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta
 
 from fastgw.errors import Fault, Path
-from fastgw.plugins.contract import PluginConf
+from fastgw.plugins.limited import LimitedConf
 from fastgw.schema.base import Nested, Port, Text, secret, text_format
 from fastgw.schema.formats import parse_node
 from fastgw.schema.rules import broken, required
@@ -86,7 +86,7 @@ class Sentinel(Nested, frozen=True, kw_only=True):
     port: Port
 
 
-class RedisConf(PluginConf, frozen=True, kw_only=True):
+class RedisConf(LimitedConf, frozen=True, kw_only=True):
     """Members for the policies redis and redis-cluster.
 
     redis_host: the server, for policy redis
@@ -123,6 +123,7 @@ class RedisConf(PluginConf, frozen=True, kw_only=True):
     @classmethod
     def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
         """What the policy cannot do without; nodes that have a port."""
+        yield from super().rules(good, present)
         policy = good.get("policy", "local")
         for name in _NEEDED.get(policy, ()):
             yield from required(present, name, f'policy "{policy}" needs it', f'property "{name}" is required')

@@ -42,6 +42,9 @@ def jwt(**members: Any) -> dict[str, Any]:
     return {"plugins": {"jwt-auth": {"key": "k9", **members}}}
 
 
+RULE = {"count": 1, "time_window": 1, "key": "$uri"}
+
+
 def limit(**members: Any) -> dict[str, Any]:
     conf = {"count": 1, "time_window": 1, **members}
     return {"limit-count": {name: value for name, value in conf.items() if value is not None}}
@@ -136,6 +139,16 @@ ROUTES: list[tuple[dict[str, Any], str]] = [
     (route(plugins=limit(count=None)), COUNT + needs("count")),  # B12
     (route(plugins=limit(count="a")), COUNT + at("count") + "wrong type: expected integer, got string"),  # B13
     (route(plugins=limit(count=2, group="g")), COUNT + "group conf mismatched"),
+    (route(plugins=limit(count=1.5)), COUNT + at("count") + "value should match only one schema, but matches none"),
+    (
+        route(plugins=limit(time_window=None, rules=[RULE])),
+        COUNT + "count/time_window and rules cannot be specified at the same time",
+    ),
+    (
+        route(plugins=limit(count=None, time_window=None, rules=[RULE], group="h")),
+        COUNT + "group and rules cannot be specified at the same time",
+    ),
+    (route(plugins=limit(count=None, time_window=None, rules=[RULE, RULE])), COUNT + "duplicate key '$uri' in rules"),
     # references
     ({"uri": "/x", "upstream_id": "nope"}, missing("upstream", "nope")),  # B16
     ({"uri": "/x", "service_id": "nope"}, missing("service", "nope")),  # B17

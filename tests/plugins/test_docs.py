@@ -22,6 +22,9 @@ ROOMS = {
     "multi-auth": "multi",
     "api-breaker": "api-breaker",
     "workflow": "workflow",
+    "limit-count": "limit-count",
+    "limit-req": "limit-req",
+    "limit-conn": "limit-conn",
 }
 NAMED = {"jwt-auth": "jwt"}  # rooms that have the reasons of a plugin whose own room has another name
 UNSAID = {"jwt.ok", "jwt.unknown"}  # no refusals

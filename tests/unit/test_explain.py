@@ -274,6 +274,13 @@ def test_what_lies_behind_a_refusal_is_told_and_not_reached() -> None:
     assert said["limits"] == []
 
 
+def test_rules_are_told_that_would_count_the_request() -> None:
+    rules = [{"count": 1, "time_window": 9, "key": key} for key in ("$remote_addr", "$http_tenant", "${arg_x ?? none}", "all")]
+    route = {"id": "r", "uri": "/a", "plugins": {"limit-count": {"rules": rules}}, "upstream": UPSTREAM}
+    said = explained({("routes", "r"): route}, Question(uri="/a", remote_addr="192.0.2.9"))
+    assert [each["value"] for each in said["limits"]] == ["192.0.2.9", "none", "all"]
+
+
 def test_a_value_that_only_the_client_knows_is_not_shown() -> None:
     objects = {
         **LAYERS,

@@ -1,5 +1,7 @@
 """limit-conn on memory: how many run at once, who waits, and that every end of a request gives its slot back once."""
 
+import json
+import tempfile
 from collections.abc import Callable
 
 import pytest
@@ -122,6 +124,42 @@ def test_a_refusal_behind_it_teaches_no_delay_but_its_own() -> None:
     assert scene.held() == 1
     scene.wire.reset(first)
     assert scene.held() == 0
+
+
+def test_in_shadow_it_neither_refuses_nor_delays() -> None:
+    """Those it would refuse run without a slot, so that the others are counted as if they were not there."""
+    conf = {"conn": 1, "burst": 1, "default_conn_delay": 100}
+    with tempfile.TemporaryFile() as log:
+        scene = Scene(**conf, _meta={"shadow": True})
+        scene.wire.access_log(log.fileno())
+        lines = [scene.ask() for _ in range(4)]
+        assert (scene.sent(), scene.held()) == (4, 2)
+        scene.wire.install(snapshot(*steps(**conf)))
+        refused = scene.ask()
+        assert scene.wire.pull(refused).startswith(b"HTTP/1.1 503 ")  # the two are held by those that run
+        for line in lines:
+            scene.wire.reset(line)
+        assert (scene.held(), scene.wire.active) == (0, 0)
+        scene.wire.access_log(-1)
+        log.seek(0)
+        logged = [json.loads(line) for line in log]
+    assert sorted(line.get("shadow", "") for line in logged) == ["", "", "limit-conn.delayed", *["limit-conn.exceeded"] * 2]
+    assert scene.region.metrics()["shadowed_limit"] == 2
+
+
+def test_the_delay_of_shadow_is_what_requests_take() -> None:
+    """None waits, so nothing is taken off."""
+    scene = Scene(conn=1, burst=1, default_conn_delay=8, _meta={"shadow": True})
+    for _ in range(2):
+        scene.ask()
+    scene.wire.advance(2)
+    for i in [i for i, side, _ in scene.wire.lines() if side == "up"]:
+        scene.wire.push(i, OK)
+    assert scene.held() == 0
+    scene.wire.install(snapshot(*steps(conn=1, burst=1, default_conn_delay=8, only_use_default_delay=True)))
+    for _ in range(2):
+        scene.ask()
+    assert scene.sent() == 3  # two before, and the first of these
 
 
 # -- every way to end ------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """limit-req on memory: who passes, who waits how long, who is refused; what becomes of one that waits."""
 
+import json
+import tempfile
 from fractions import Fraction
 
 import pytest
@@ -88,6 +90,32 @@ def test_without_delay_the_burst_passes_at_once() -> None:
     assert b"\r\nRetry-After: 1\r\n" in refused
     assert refused.endswith(b'\r\n\r\n{"error_msg":"slow down"}\n')
     assert wire.is_open(line)
+
+
+def test_in_shadow_it_neither_refuses_nor_delays() -> None:
+    """What it would have done is in the log; what it counts is what it would count."""
+    region = _core.Region.create(1024)
+    conf = {"rate": 1, "burst": 2, "rejected_code": 429}
+    wire = _core.Wire(snapshot(*steps(**conf, _meta={"shadow": True})), region=region)
+    with tempfile.TemporaryFile() as log:
+        wire.access_log(log.fileno())
+        for number in range(5):
+            line = wire.open()
+            wire.push(line, GET % number)
+            up = next(i for i, side, _ in wire.lines() if side == "up")
+            assert wire.pull(up).startswith(b"GET /%d " % number)
+            wire.push(up, OK)
+            assert wire.pull(line).startswith(b"HTTP/1.1 200 OK\r\n")
+        wire.access_log(-1)
+        log.seek(0)
+        lines = [json.loads(line) for line in log]
+    assert [line.get("shadow") for line in lines] == [None, *["limit-req.delayed"] * 2, *["limit-req.exceeded"] * 2]
+    assert not any("refused" in line for line in lines)
+    assert (region.metrics()["shadowed_limit"], region.metrics()["refused_limit"]) == (2, 0)
+    wire.install(snapshot(*steps(**conf)))
+    line = wire.open()
+    wire.push(line, GET % 9)
+    assert wire.pull(line).startswith(b"HTTP/1.1 429 ")
 
 
 def test_requests_of_one_connection_wait_one_after_the_other() -> None:

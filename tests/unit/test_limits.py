@@ -102,6 +102,28 @@ def test_sliding_equals_its_oracle(count: int, window: int, hits: list[tuple[int
             assert not limiter.peek("k", now_ns=then - 1).allowed or cost > 1
 
 
+@given(count=st.integers(1, 8), window=st.integers(1, 12), gaps=st.lists(st.integers(0, 8), max_size=80))
+def test_sliding_stays_within_its_bound(count: int, window: int, gaps: list[int]) -> None:
+    """Against the exact count of the window's length before each hit: above `count` only by what the window before admitted and
+    the estimate takes to lie further back, and never above twice `count`; refused only where as many came in the two windows."""
+    table = _core.Table.create(cells=64)
+    limiter = _core.Limiter(table, "x", count=count, window=window / 1000, algorithm="sliding")
+    now, admitted = START - START % MS, list[int]()
+    for gap in gaps:
+        now += gap * MS
+        index, inside = divmod(now // MS, window)
+        used = sum(then // MS // window == index for then in admitted)
+        before = sum(then // MS // window == index - 1 for then in admitted)
+        if limiter.hit("k", now_ns=now).allowed:
+            admitted.append(now)
+            exact = sum(now - window * MS < then for then in admitted)
+            assert exact * window < (count + 1) * window + before * inside
+            assert exact <= 2 * count
+        else:
+            assert used + before >= count
+            assert used * window + before * (window - inside) >= count * window or used == count
+
+
 def test_a_window_lasts_no_less_than_it_says(table: _core.Table) -> None:
     limiter = _core.Limiter(table, "x", count=1, window=30)
     assert limiter.hit("k", now_ns=START) == (True, 1, 0, 30.0, 0.0)

@@ -160,3 +160,45 @@ def test_a_node_has_one_name_while_its_counters_live(loop: asyncio.AbstractEvent
     assert len(names) == 1
     assert len({*names, other.store.node}) == 2
     assert all(len(name) == 16 for name in names)
+
+
+def test_rules_wait_one_after_the_other_each_with_its_own_numbers(loop: asyncio.AbstractEventLoop) -> None:
+    """Of numbers from the request each question has this request's; the draft's field has a member for each rule."""
+    store = Scripted(loop)
+    rules = [
+        _core.LimitCountStep(
+            b"routes/r/" + name,
+            _core.Template(f"http_{name.decode()}"),
+            count=_core.Template("http_n"),
+            window=60,
+            rule=(at, 3),
+            policy=name.decode(),
+            header_names=(f"X-{at}-L", f"X-{at}-M", f"X-{at}-R"),
+            store=store,
+        )
+        for at, name in enumerate((b"a", b"b", b"c"), 1)
+    ]
+    wire = _core.Wire(snapshot(*rules), loop=loop)
+    line = wire.open()
+    wire.push(line, b"GET / HTTP/1.1\r\nHost: x\r\nN: 7\r\nA: x\r\nC: y\r\n\r\n")
+    for identity, key, answer in ((b"a", b"x", [1, 0, 1, 2, WINDOW]), (b"c", b"y", [0, 0, 0, 7, 30_000])):
+        ((_, asked, numbers),) = store.asked()
+        assert asked == b"fastgw:limit:v1:routes/r/" + identity + b":" + key
+        assert numbers[:2] == [7, WINDOW]
+        assert wire.pull(line) == b""
+        store.answer(answer)
+    head = wire.pull(line)
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b'RateLimit-Policy: "a";q=7;w=60, "c";q=7;w=60\r\n' in head
+    assert b'RateLimit: "a";r=4;t=60, "c";r=0;t=30\r\n' in head
+    wire.push(line, b"GET / HTTP/1.1\r\nHost: x\r\nN: 7\r\n\r\n")
+    assert wire.pull(line).startswith(b"HTTP/1.1 500 ")
+
+
+def test_in_shadow_what_the_store_says_refuses_nobody(loop: asyncio.AbstractEventLoop) -> None:
+    scene = Scene(loop, shadow=True)
+    scene.send()
+    scene.store.answer([0, 0, 5, 0, WINDOW])
+    assert scene.status() == 200
+    assert b"X-RateLimit" not in scene.head
+    assert b"Retry-After" not in scene.head

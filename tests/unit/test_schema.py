@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from fastgw.errors import ROOT, ConfigError, Fault, Path
-from fastgw.plugins import contract, jwt_auth, limit_count
+from fastgw.plugins import jwt_auth, limit_count, limited
 from fastgw.schema import KINDS, faults_of
 from fastgw.schema.base import FromEnv, Nested, Schema
 from fastgw.schema.decode import _info, _walk
@@ -345,7 +345,7 @@ def test_defaults_are_those_of_apisix() -> None:
         "local",
         "fixed",
     )
-    assert limit.meta == contract.Meta()
+    assert limit.meta == limited.LimitMeta()
 
 
 def test_meta_is_strict_and_configurations_are_not() -> None:

@@ -75,6 +75,34 @@ def test_a_leaky_bucket_stands_in_requests(hits: int, parts: int, wait: int) -> 
     assert bucket.peek("k", now_ns=now + math.ceil((standing.retry_after or 0) * SECOND)).remaining >= parts
 
 
+@pytest.mark.parametrize("count", [2, "http_n"])
+@pytest.mark.parametrize("window", [60, "http_w"])
+@pytest.mark.parametrize("algorithm", ["fixed", "sliding", "token-bucket"])
+def test_of_numbers_that_requests_name_what_can_be_said_is(algorithm: Any, count: Any, window: Any) -> None:
+    """A sliding window of unknown length cannot be found; what is told for certain is what needs no request."""
+    region = _core.Region.create(64, slots=1, revocations=1)
+    limit = {
+        name: each if isinstance(each, int) else _core.Template(each) for name, each in (("count", count), ("window", window))
+    }
+    step = count_step(algorithm=algorithm, **limit)
+    wire = _core.Wire(snapshot(step), region=region)
+    assert _core.limit_standing(step, region, b"192.0.2.1") is None
+    wire.push(wire.open(), b"GET / HTTP/1.1\r\nHost: x\r\nN: 2\r\nW: 60\r\n\r\n")
+    standing = _core.limit_standing(step, region, b"192.0.2.1", now_ns=wire.now)
+    if algorithm == "sliding" and window != 60:
+        assert standing is None
+        return
+    assert standing is not None
+    assert (standing.algorithm, standing.limit) == (algorithm, 2 if count == 2 else None)
+    known = count == 2 and window == 60
+    assert standing.consumed == (1 if known or algorithm != "token-bucket" else None)
+    assert standing.remaining == (1 if known or (algorithm == "sliding" and count == 2) else None)
+    assert standing.reset is not None
+    assert 0 < standing.reset <= 60.01
+    assert _core.limit_forget(step, region, b"192.0.2.1", now_ns=wire.now)
+    assert _core.limit_standing(step, region, b"192.0.2.1", now_ns=wire.now) is None
+
+
 def test_what_is_held_stands_and_stays() -> None:
     def step(conn: str) -> _core.LimitConnStep:
         texts = {"conn": _core.Template(conn, "var_combination"), "burst": _core.Template("1", "var_combination")}
