@@ -72,6 +72,14 @@ def guarded() -> _core.Snapshot:
     return _core.Snapshot([(plan, b"", b"/bench")], {"jwt": known}, _core.Steps([]))
 
 
+def limited() -> _core.Snapshot:
+    """One route without authentication whose requests are counted by the client's address."""
+    key = _core.Template("remote_addr", "var")
+    limit = _core.LimitCountStep(b"routes/bench\0limit-count", key, count=FOREVER, window=3600, rejected_code=429)
+    plan = _core.Plan(b"bench", _core.Steps([(1, 1002, limit)]), upstream())
+    return _core.Snapshot([(plan, b"", b"/bench")], {}, _core.Steps([]))
+
+
 def plain(routes: int = 1) -> _core.Snapshot:
     """Routes without plugins: /bench and as many like it as are asked for."""
     to, none = upstream(), _core.Steps([])
@@ -86,6 +94,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         "as jwt-limit, the token verified before", guarded, request(token=signed(tokens.ORDINARY)), 200, token_cache=4096
     ),
     "plain": Scenario("no plugin, forwarded", plain, request(), 200),
+    "plain, counted": Scenario("as plain, counted by limit-count; the answer says what is left", limited, request(), 200),
     "401": Scenario("wrong signature", guarded, request(token=signed(tokens.ORDINARY, tokens.ORDINARY.secret[::-1])), 401),
     "429": Scenario("good token, limit used up", guarded, request(token=signed(tokens.LIMITED)), 429),
     "10,000 routes": Scenario("as plain, one of 10,000 routes", lambda: plain(10_000), request("/bench/5000/items"), 200),

@@ -1,15 +1,30 @@
-"""limits: one hit on a fixed window, against a dict of counts, which one process alone can see."""
+"""limits: one hit by each algorithm, what a breaker and a hold take, and what the limit plugins add to a request.
+
+The rival is a dict of counts, which one process alone can see. Nobody else counts meanwhile.
+"""
 
 import time
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench import workload
 from bench.micro.duel import Job, Side, between
+from bench.micro.waiting import CLIENT, Waiting
 from fastgw import _core
 
 COUNT, WINDOW = 1_000_000_000_000, 3600
+KEY = b"10.0.0.1"
 TABLE = _core.Table.create()
-LIMITER = _core.Limiter(TABLE, "consumer/jack/limit-count", count=COUNT, window=WINDOW)
+LIMITER, SLIDING, BUCKET = (
+    _core.Limiter(TABLE, f"consumer/jack/{algorithm}", count=COUNT, window=WINDOW, algorithm=algorithm)
+    for algorithm in ("fixed", "sliding", "token-bucket")
+)
+REGION = _core.Region.create(1024, slots=1)
+HOLDER = _core._TestHolder(REGION, 0)
+HEALTHY = _core._TestBreaker(REGION, failures=3, successes=3, max_s=300)
+WAITING = Waiting(workload.plain(), workload.request())
+BY_ADDRESS = _core.Template("remote_addr", "var")
+ADDED = 300  # ns that a limit may add to a request
 
 
 class Counts:
@@ -44,9 +59,71 @@ def same_verdicts() -> None:
 
 @between(
     Job("one hit counted, key hashed each time", at_most=40),
-    lambda n: _core._bench_limit(LIMITER, b"10.0.0.1", n),
+    lambda n: _core._bench_limit(LIMITER, KEY, n),
     {"dict": lambda: COUNTS.hit("10.0.0.1")},
 )
 def test_hit(side: Side, benchmark: BenchmarkFixture) -> None:
     same_verdicts()
+    side.time(benchmark)
+
+
+@between(Job("the same by a sliding window"), lambda n: _core._bench_limit(SLIDING, KEY, n), {})
+def test_sliding(side: Side, benchmark: BenchmarkFixture) -> None:
+    side.time(benchmark)
+
+
+@between(Job("the same by a token bucket, which is limit-req's leaky one too"), lambda n: _core._bench_limit(BUCKET, KEY, n), {})
+def test_bucket(side: Side, benchmark: BenchmarkFixture) -> None:
+    side.time(benchmark)
+
+
+@between(Job("limit-conn: a hold taken and given back"), lambda n: _core._bench_hold(HOLDER, KEY, n), {})
+def test_hold(side: Side, benchmark: BenchmarkFixture) -> None:
+    assert (HOLDER.take(KEY, 1), HOLDER.take(KEY, 1)) == (1, 0)
+    HOLDER.give()
+    side.time(benchmark)
+    assert _core._test_held(REGION) == {}
+
+
+@between(
+    Job("api-breaker: asked and told of a success, where nothing failed"),
+    lambda n: _core._bench_breaker(HEALTHY, b"healthy", 1, n),
+    {},
+)
+def test_breaker(side: Side, benchmark: BenchmarkFixture) -> None:
+    side.time(benchmark)
+    assert HEALTHY.state(b"healthy", 1) is None
+
+
+def added(algorithm: str) -> _core.LimitCountStep:
+    """limit-count by the client's address, with the three headers of the answer."""
+    identity = b"routes/bench\0" + algorithm.encode()
+    return _core.LimitCountStep(identity, BY_ADDRESS, count=COUNT, window=WINDOW, algorithm=algorithm)
+
+
+def _step(step: _core.Step, n: int) -> float:
+    return WAITING.wire._bench_step(CLIENT, step, n)
+
+
+COUNTS_FIXED, COUNTS_SLIDING, COUNTS_BUCKET = (added(algorithm) for algorithm in ("fixed", "sliding", "token-bucket"))
+LEAKS = _core.LimitReqStep(b"r\0req", BY_ADDRESS, count=10**9, window=1, burst=10**9, nodelay=True)
+
+
+@between(Job("limit-count in a request, fixed window", at_most=ADDED), lambda n: _step(COUNTS_FIXED, n), {})
+def test_request_fixed(side: Side, benchmark: BenchmarkFixture) -> None:
+    side.time(benchmark)
+
+
+@between(Job("limit-count in a request, sliding window", at_most=ADDED), lambda n: _step(COUNTS_SLIDING, n), {})
+def test_request_sliding(side: Side, benchmark: BenchmarkFixture) -> None:
+    side.time(benchmark)
+
+
+@between(Job("limit-count in a request, token bucket", at_most=ADDED), lambda n: _step(COUNTS_BUCKET, n), {})
+def test_request_bucket(side: Side, benchmark: BenchmarkFixture) -> None:
+    side.time(benchmark)
+
+
+@between(Job("limit-req in a request that need not wait", at_most=ADDED), lambda n: _step(LEAKS, n), {})
+def test_request_leaky(side: Side, benchmark: BenchmarkFixture) -> None:
     side.time(benchmark)
