@@ -35,7 +35,7 @@ from fastgw.schema.service import Service
 from fastgw.schema.settings import Tls
 from fastgw.schema.ssl import Ssl
 from fastgw.schema.upstream import Upstream
-from fastgw.tls import ServerNames, Shown, shown_of
+from fastgw.tls import Clients, ServerNames, Shown, shown_of
 from fastgw.upstreams import INT32, built, within
 
 __all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault", "Wrap"]
@@ -152,6 +152,7 @@ class Compiler:
             "ssls": self._ssl,
         }
         self._tls = Tls()
+        self._clients = Clients()
         self.reset()
 
     def reset(self) -> None:
@@ -204,8 +205,9 @@ class Compiler:
         return edit.finish()
 
     def use_tls(self, settings: Tls) -> None:
-        """What holds for certificates that do not say otherwise. Before anything is compiled."""
+        """What holds for certificates that do not say otherwise, and for those of upstreams. Before anything is compiled."""
         self._tls = settings
+        self._clients = Clients(settings.trusted_certificate)
 
     def set_found(self, name: Followed, found: Collection[Any]) -> None:
         """What a node's host name or a service stands for, from now on. A service's nodes serve after the next `work`."""
@@ -487,7 +489,7 @@ class Compiler:
     def _built(self, upstream: Upstream) -> _core.Upstream:
         if upstream.service_name is not None:
             self._parts.read((SERVICE, upstream.service_name))
-        return built(upstream, self._pools)
+        return built(upstream, self._pools, self._clients.of(upstream, partial(self._linked, "ssls")))
 
 
 def _proves(kind: str, fault: Fault) -> bool:

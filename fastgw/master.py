@@ -26,7 +26,7 @@ from typing import Final
 import msgspec
 
 from fastgw import config, logs, process, revocations
-from fastgw._core import RemoteStore, Revocations, tls_load
+from fastgw._core import RemoteStore, Revocations, TlsTrust, tls_load
 from fastgw.compile import Compiler
 from fastgw.config import Config
 from fastgw.dataplane import DataPlane
@@ -113,6 +113,8 @@ class Master:
         settings = loaded.settings
         if settings.tls.listen:
             tls_load()
+        if settings.tls.trusted_certificate is not None:
+            TlsTrust(settings.tls.trusted_certificate)
         configure_log("master", settings.error_log)
         for source, plugin in own.loaded():
             log.info("plugin %s: of %s", plugin, source)

@@ -38,43 +38,54 @@ def _is_name(host: str) -> bool:
     return False
 
 
+class _Place(NamedTuple):
+    host: str
+    port: int
+    tls: _core.TlsClient | None
+    of: str | None
+
+
 class Pools:
-    """Pools by host and port."""
+    """Pools by host, port and how TLS is spoken there, if it is: who one upstream was believed to be counts for no other.
+
+    The addresses of a name have pools of that name's own then: a certificate was judged by it.
+    """
 
     def __init__(self) -> None:
-        self._pools: dict[tuple[str, int], weakref.ref[_core.Pool]] = {}
-        self._named: dict[str, set[int]] = {}
+        self._pools: dict[_Place, weakref.ref[_core.Pool]] = {}
+        self._named: dict[str, set[_Place]] = {}
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._users: dict[ServiceName, weakref.ref[ServiceUse]] = {}
         self._nodes: dict[ServiceName, tuple[Node, ...]] = {}
         self._names: frozenset[Followed] | None = frozenset()
 
-    def at(self, host: str, port: int) -> _core.Pool:
-        """The pool of this address; an IPv6 address comes without brackets."""
-        pool, is_new = self._pool(host, port, f"{host}:{port}")
+    def at(self, host: str, port: int, tls: _core.TlsClient | None = None, of: str | None = None) -> _core.Pool:
+        """The pool of this address; an IPv6 address comes without brackets. of: the name that it is an address of."""
+        place = _Place(host, port, tls, of if tls is not None else None)
+        pool, is_new = self._pool(place, f"{host}:{port}")
         if is_new and not _is_name(host):
             pool.resolve(host, port)
         elif is_new:
-            self._named.setdefault(host, set()).add(port)
+            self._named.setdefault(host, set()).add(place)
             self._names = None
-            self._resolve(host, pool, port)
+            self._resolve(place, pool)
         return pool
 
-    def unix(self, path: str) -> _core.Pool:
+    def unix(self, path: str, tls: _core.TlsClient | None = None) -> _core.Pool:
         """The pool of this unix socket."""
-        pool, is_new = self._pool(path, 0, f"unix:{path}")
+        pool, is_new = self._pool(_Place(path, 0, tls, None), f"unix:{path}")
         if is_new:
             pool.resolve_unix(path)
         return pool
 
-    def _pool(self, host: str, port: int, address: str) -> tuple[_core.Pool, bool]:
-        """The pool of that name, and whether it was made just now."""
-        known = self._pools.get((host, port))
+    def _pool(self, place: _Place, address: str) -> tuple[_core.Pool, bool]:
+        """The pool of that place, and whether it was made just now."""
+        known = self._pools.get(place)
         pool = known() if known is not None else None
         if pool is not None:
             return pool, False
-        pool = _core.Pool(address)
-        self._pools[host, port] = weakref.ref(pool, partial(self._gone, host, port))
+        pool = _core.Pool(address, place.tls)
+        self._pools[place] = weakref.ref(pool, partial(self._gone, place))
         return pool, True
 
     def service(self, service: ServiceName) -> tuple["ServiceUse", tuple[Node, ...]]:
@@ -100,26 +111,26 @@ class Pools:
     def set_addresses(self, name: str, addresses: Collection[str]) -> None:
         """What a host name stands for, from now on."""
         self._addresses[name] = tuple(addresses)
-        for port in tuple(self._named.get(name, ())):  # one may go meanwhile
-            pool = self._pools[name, port]()
+        for place in tuple(self._named.get(name, ())):  # one may go meanwhile
+            pool = self._pools[place]()
             if pool is not None:
-                self._resolve(name, pool, port)
+                self._resolve(place, pool)
 
-    def _resolve(self, host: str, pool: _core.Pool, port: int) -> None:
+    def _resolve(self, place: _Place, pool: _core.Pool) -> None:
         """Connections go to all addresses of a name by turns, once there are some."""
-        addresses = self._addresses.get(host)
+        addresses = self._addresses.get(place.host)
         if addresses:
-            pool.spread([self.at(address, port) for address in addresses])
+            pool.spread([self.at(address, place.port, place.tls, place.host) for address in addresses])
 
-    def _gone(self, host: str, port: int, ref: Any) -> None:
-        if self._pools.get((host, port)) is not ref:  # there is another one already
+    def _gone(self, place: _Place, ref: Any) -> None:
+        if self._pools.get(place) is not ref:  # there is another one already
             return
-        del self._pools[host, port]
-        ports = self._named.get(host)
-        if ports is not None:
-            ports.discard(port)
-            if not ports:
-                del self._named[host]
+        del self._pools[place]
+        places = self._named.get(place.host)
+        if places is not None:
+            places.discard(place)
+            if not places:
+                del self._named[place.host]
                 self._names = None
 
     def _unused(self, service: ServiceName, ref: Any) -> None:

@@ -1,19 +1,26 @@
-"""Certificates as ssl objects describe them, made into what the core shows to clients, and who is shown by which name.
+"""Certificates as ssl objects describe them, made into what the core shows to clients, and who is shown by which name; and how
+upstreams are spoken to.
 
 Of several objects with one name the oldest is shown, in every worker alike; when it goes, the next one is.
 
-Owns: the claims to server names, what the next snapshot is told of them. Must not know handshakes, or where objects come from.
+Owns: the claims to server names, what the next snapshot is told of them; by whom upstreams are judged. Must not know handshakes,
+or where objects come from.
 """
 
 import hashlib
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from fastgw import _core
 from fastgw.schema.expression import parsed
 from fastgw.schema.ssl import Ssl, SslClient
+from fastgw.schema.upstream import Upstream, UpstreamTls
 
-__all__ = ["ServerNames", "Shown", "shown_of"]
+__all__ = ["Clients", "Pair", "ServerNames", "Shown", "shown_of"]
+
+Pair = tuple[str, str]
+"""A certificate and its key, PEM."""
 
 
 class Shown(NamedTuple):
@@ -90,3 +97,43 @@ class ServerNames:
                 self._holders[name] = claimants[first].server
                 edit.put_server_name(name, claimants[first].server)
             yield
+
+
+class Clients:
+    """How upstreams are spoken to. Those that are alike share one, and so the connections that belong to it."""
+
+    def __init__(self, trusted: str | None = None) -> None:
+        """trusted: a PEM file of those who may sign; None: those that the system trusts."""
+        self._trusted = trusted
+        self._trust: _core.TlsTrust | None = None
+        self._known: weakref.WeakValueDictionary[tuple[bool, Pair | None], _core.TlsClient] = weakref.WeakValueDictionary()
+
+    def of(self, upstream: Upstream, linked: Callable[[str], Ssl]) -> _core.TlsClient | None:
+        """None: TLS is not spoken to it. linked: an ssl object by its id. ValueError, LookupError: what it says will not do."""
+        if upstream.scheme != "https":
+            return None
+        tls = upstream.tls or UpstreamTls()
+        pair = _pair(tls, linked)
+        client = self._known.get((tls.verify, pair))
+        if client is None:
+            cert, key = (None, None) if pair is None else (text.encode() for text in pair)
+            client = _core.TlsClient(self._judges() if tls.verify else None, cert, key)
+            self._known[tls.verify, pair] = client
+        return client
+
+    def _judges(self) -> _core.TlsTrust:
+        if self._trust is None:
+            self._trust = _core.TlsTrust(self._trusted)
+        return self._trust
+
+
+def _pair(tls: UpstreamTls, linked: Callable[[str], Ssl]) -> Pair | None:
+    """What the gateway proves itself by."""
+    if tls.client_cert_id is not None:
+        ssl = linked(str(tls.client_cert_id))
+        if ssl.type != "client":
+            raise LookupError(f"ssl {str(tls.client_cert_id)!r}: expected one of type client, found {ssl.type}")
+        return ssl.cert, ssl.key
+    if tls.client_cert is not None and tls.client_key is not None:
+        return tls.client_cert, tls.client_key
+    return None

@@ -28,14 +28,14 @@ def within(number: int) -> int:
     return max(-INT32, min(number, INT32))
 
 
-def built(upstream: Upstream, pools: Pools) -> _core.Upstream:
-    """The core's upstream; its nodes' connections are those of `pools`."""
+def built(upstream: Upstream, pools: Pools, tls: _core.TlsClient | None = None) -> _core.Upstream:
+    """The core's upstream; its nodes' connections are those of `pools`. `tls`: how TLS is spoken to them; None: it is not."""
     known, use = nodes_of(upstream), None
     if upstream.service_name is not None:
         use, known = pools.service(ServiceName(upstream.service_name))
         known = known[:MOST_NODES]
     nodes = [
-        (*_place(node, DEFAULT_PORTS[upstream.scheme], pools), weight, within(node.priority))
+        (*_place(node, DEFAULT_PORTS[upstream.scheme], pools, tls), weight, within(node.priority))
         for node, weight in zip(known, _weights(known), strict=True)
     ]
     pool, timeout, budget = upstream.keepalive_pool, upstream.timeout, upstream.retry_budget or RetryBudget()
@@ -60,13 +60,13 @@ def built(upstream: Upstream, pools: Pools) -> _core.Upstream:
     )
 
 
-def _place(node: Node, default: int, pools: Pools) -> tuple[_core.Pool, bytes]:
+def _place(node: Node, default: int, pools: Pools, tls: _core.TlsClient | None) -> tuple[_core.Pool, bytes]:
     """Where a node's connections go, and what it is called in a Host header."""
     if node.path:
-        return pools.unix(node.path), UNIX_HOST.encode()
+        return pools.unix(node.path, tls), UNIX_HOST.encode()
     port = node.port or default
     host = f"[{node.host}]" if ":" in node.host else node.host
-    return pools.at(node.host, port), (host if port == default else f"{host}:{port}").encode()
+    return pools.at(node.host, port, tls), (host if port == default else f"{host}:{port}").encode()
 
 
 def _weights(nodes: Sequence[Node]) -> list[int]:

@@ -41,6 +41,7 @@ cdef enum ConnState:
     DOWN_SHAKING                # in its TLS handshake
     DOWN_LINGER                 # answered and FIN sent; input is drained, bounded, so that no reset destroys the answer
     UP_CONNECTING
+    UP_SHAKING                  # in its TLS handshake
     UP_ACTIVE                   # serves an exchange
     UP_IDLE                     # in its pool
     CONN_CLOSED                 # on the dead list; freed after the batch of events that may still name it

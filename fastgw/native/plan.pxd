@@ -56,6 +56,7 @@ cdef struct PoolC:              # one address: its idle connections, most recent
     const char* logged          # its member of the access log's line
     uint32_t logged_len
     uint8_t resolved
+    TlsPeerC* tls               # NULL: TLS is not spoken there
     uint32_t n_members          # a name's addresses; 0: this is an address itself
     PoolC** members
     uint32_t turn               # of them, or of whoever else takes turns
@@ -241,6 +242,8 @@ cdef class Pool:
     cdef bytes logged
     cdef readonly str address
     cdef bytes name_bytes
+    cdef TlsPeerC peer
+    cdef TlsClient client
     cdef object __weakref__     # compile.py shares pools by address as long as anybody uses them
     cdef list members           # Pools of the addresses that a name has
     cdef list former            # and of those it had, while connections to them are open

@@ -62,11 +62,16 @@ cdef class Pool:
     """One upstream address and this worker's idle connections to it, or a name that stands for several.
 
     `address` is "host:port" or "unix:/path". `resolve` gives it the numeric address that connections go to; `spread` makes it
-    one whose connections are those of other pools, by turns.
+    one whose connections are those of other pools, by turns. `tls`: how TLS is spoken there; None: it is not.
     """
 
-    def __cinit__(self, str address):
+    def __cinit__(self, str address, TlsClient tls=None):
         self.address = address
+        if tls is not None:
+            self.client = tls
+            self.peer.ctx = tls.ctx
+            self.peer.verify = tls.verify
+            self.c.tls = &self.peer
         self.name_bytes = address.encode()
         self.c.name = self.name_bytes
         self.c.name_len = len(self.name_bytes)
@@ -141,6 +146,8 @@ cdef class Pool:
 
     def __dealloc__(self):
         pool_close_idle(&self.c)
+        if self.peer.session != NULL:
+            SSL_SESSION_free(self.peer.session)
         free(self.c.members)
 
 

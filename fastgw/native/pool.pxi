@@ -29,14 +29,20 @@ cdef inline Up* pool_take(PoolC* p) noexcept nogil:
     cdef Up* u
     while p.idle != NULL:
         u = p.idle
-        pool_remove(u)
-        if u.c.ended or u.c.broken or u.c.readable:
-            up_close(u)         # input on an idle connection is never a lawful answer
-            continue
-        u.c.state = UP_ACTIVE
-        u.reused = 1
-        return u
+        if pool_use(u):
+            return u
     return NULL
+
+
+cdef inline bint pool_use(Up* u) noexcept nogil:
+    # Takes an idle connection; False: it turned out to be of no use, and is closed.
+    if u.c.ended or u.c.broken or u.c.readable:
+        up_close(u)             # input on an idle connection is never a lawful answer
+        return False
+    pool_remove(u)
+    u.c.state = UP_ACTIVE
+    u.reused = 1
+    return True
 
 
 cdef void pool_close_idle(PoolC* p) noexcept nogil:

@@ -157,12 +157,26 @@ cdef void put_forwarded(Exchange* x, Buf* out) noexcept nogil:
         buf_put(out, b"\r\n", 2)
 
 
+cdef inline void request_host(const Exchange* x, Span* out) noexcept nogil:
+    # The Host that the upstream gets.
+    cdef const UpstreamC* u = x.plan.upstream
+    if u.pass_host == HOST_REWRITE:
+        out.p = u.host
+        out.n = u.host_len
+    elif u.pass_host == HOST_NODE or x.authority_len == 0:
+        out.p = x.node.host
+        out.n = x.node.host_len
+    else:
+        out.p = x.bytes.p + x.authority
+        out.n = x.authority_len
+
+
 cdef void serialise_request(Exchange* x) noexcept nogil:
     # The head for the upstream, into x.request.
     cdef Buf* out = &x.request
     cdef const Head* h = &x.head
     cdef const char* base = x.bytes.p
-    cdef UpstreamC* u = x.plan.upstream
+    cdef Span host
     cdef Names names
     cdef const char* method = method_name(h.method)
     buf_reset(out)
@@ -173,12 +187,8 @@ cdef void serialise_request(Exchange* x) noexcept nogil:
     else:
         buf_put(out, base + x.raw_path, x.raw_path_len)
     buf_put(out, b" HTTP/1.1\r\nHost: ", 17)
-    if u.pass_host == HOST_REWRITE:
-        buf_put(out, u.host, u.host_len)
-    elif u.pass_host == HOST_NODE or x.authority_len == 0:
-        buf_put(out, x.node.host, x.node.host_len)
-    else:
-        buf_put(out, base + x.authority, x.authority_len)
+    request_host(x, &host)
+    buf_put(out, host.p, host.n)
     buf_put(out, b"\r\n", 2)
     names_collect(&names, &x.up_extra)
     copy_fields(out, h, base, &names)

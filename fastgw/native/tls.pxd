@@ -14,6 +14,7 @@ cdef struct Tls:                # of one connection
     uint8_t cut                 # the input ended, or failed, without a close_notify: what came may be cut short
     uint8_t over                # the input has ended
     uint8_t finished            # our close_notify has gone, or must not
+    const char* failed          # why the handshake failed, for the log; static text
     uint32_t fed                # bytes read since the last application data
     uint64_t authority          # of TlsServerC: whose certificate the client has shown; 0: none
     uint16_t name_len
@@ -32,6 +33,13 @@ cdef struct TlsServerC:         # the certificates of some server names
     uint64_t authority          # stands for what clients' certificates are judged by; 0: they are not asked for one
     const ExprC* skip           # requests that need none
 
+cdef struct TlsPeerC:           # of an upstream address
+    SSL_CTX* ctx
+    bint verify
+    SSL_SESSION* session        # to be resumed, with this name
+    uint16_t session_name_len
+    char session_name[TLS_NAME_BYTES + 1]
+
 
 cdef class TlsListener:
     cdef TlsListenerC c
@@ -40,3 +48,11 @@ cdef class TlsListener:
 cdef class TlsServer:
     cdef TlsServerC c
     cdef object skip
+
+cdef class TlsTrust:
+    cdef X509_STORE* store
+
+cdef class TlsClient:
+    cdef SSL_CTX* ctx
+    cdef readonly bint verify
+    cdef object __weakref__

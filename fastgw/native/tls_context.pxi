@@ -182,3 +182,44 @@ cdef class TlsServer:
     def __dealloc__(self):
         if self.c.ctx != NULL:
             SSL_CTX_free(self.c.ctx)
+
+
+cdef class TlsTrust:
+    """Whose certificates upstreams may show: those of the PEM file `path`, or those that the system trusts."""
+
+    def __cinit__(self, str path=None):
+        tls_load()
+        self.store = X509_STORE_new()
+        if self.store == NULL:
+            raise MemoryError
+        ERR_clear_error()
+        if path is None:
+            X509_STORE_set_default_paths(self.store)
+        elif X509_STORE_load_file(self.store, path.encode()) != 1:
+            raise tls_error(f"{path}: expected PEM certificates")
+        ERR_clear_error()
+
+    def __dealloc__(self):
+        if self.store != NULL:
+            X509_STORE_free(self.store)
+
+
+cdef class TlsClient:
+    """How upstreams are spoken to: whom to trust (`trust` None: anybody), and what to prove oneself by (PEM)."""
+
+    def __cinit__(self, TlsTrust trust=None, bytes cert=None, bytes key=None):
+        self.ctx = tls_context(False)
+        self.verify = trust is not None
+        if trust is not None:
+            X509_STORE_up_ref(trust.store)
+            SSL_CTX_set_cert_store(self.ctx, trust.store)
+            SSL_CTX_set_verify(self.ctx, SSL_VERIFY_PEER, NULL)
+        if cert is not None and key is not None:
+            tls_use_pair(self.ctx, cert, key, "client certificate")
+        SSL_CTX_ctrl(self.ctx, SSL_CTRL_SET_SESS_CACHE_MODE, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL, NULL)
+        SSL_CTX_sess_set_new_cb(self.ctx, tls_on_session)
+        SSL_CTX_set_alpn_protos(self.ctx, <const unsigned char*>_ALPN_HTTP1, <unsigned int>len(_ALPN_HTTP1))
+
+    def __dealloc__(self):
+        if self.ctx != NULL:
+            SSL_CTX_free(self.ctx)

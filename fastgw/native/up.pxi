@@ -60,7 +60,9 @@ cdef void proxy_try(Exchange* x) noexcept nogil:
         pool = x.node.pool
         if pool.n_members:
             pool = pool_member(x, pool)
-        u = NULL if x.fresh else pool_take(pool)
+        u = NULL
+        if not x.fresh:
+            u = pool_take(pool) if pool.tls == NULL else up_tls_take(x, pool)
         if u == NULL:
             u = up_open(x, pool)
         if u == NULL:
@@ -70,7 +72,7 @@ cdef void proxy_try(Exchange* x) noexcept nogil:
             break
         u.c.x = x
         x.up = u
-        if u.c.state == UP_CONNECTING or up_send_request(u) == 0:
+        if u.c.state == UP_CONNECTING or up_begin(u) == 0:
             return
         x.up = NULL
         x.fail_status = 502
@@ -129,15 +131,27 @@ cdef Up* up_open(Exchange* x, PoolC* pool) noexcept nogil:
         u.all_next.all_prev = u
     loop.ups = u
     u.c.state = UP_CONNECTING
+    if pool.tls != NULL and up_tls_open(u, x) < 0:
+        up_close(u)
+        return NULL
     r = loop.io.connect(&u.c, <const sockaddr*>&pool.address, pool.address_len)
     if r == 0:
         u.c.state = UP_ACTIVE
-    elif r == -EINPROGRESS:
-        timer_set(&u.c, x.plan.connect_ms if x.plan.connect_ms else x.plan.upstream.connect_ms)
-    else:
+    elif r != -EINPROGRESS:
         up_close(u)
         return NULL
+    if r != 0 or u.c.tls != NULL:   # connecting, or shaking hands, which is part of it
+        timer_set(&u.c, x.plan.connect_ms if x.plan.connect_ms else x.plan.upstream.connect_ms)
     return u
+
+
+cdef int up_begin(Up* u) noexcept nogil:
+    # Connected: what comes first is sent. -1 when the line is broken, see up_reason.
+    if u.c.tls != NULL and not u.c.tls.established:
+        u.c.state = UP_SHAKING
+        return up_shake(u)
+    u.c.state = UP_ACTIVE
+    return up_send_request(u)
 
 
 cdef int up_send_request(Up* u) noexcept nogil:
@@ -154,7 +168,7 @@ cdef int up_send_request(Up* u) noexcept nogil:
     if conn_send(&u.c, x.request.p, x.request.len, x.piece.p, x.piece.len) < 0:
         return -1
     left = buf_left(&u.c.out)
-    u.sent_bytes = left < x.request.len + x.piece.len
+    u.sent_bytes = left < (x.request.len + x.piece.len if u.c.tls == NULL else x.loop.sealed.len)
     up_arm(u)
     if not x.body_done:
         request_relay(x)
@@ -199,9 +213,12 @@ cdef void up_on_event(Up* u, uint32_t events) noexcept nogil:
             return
         if not events & EPOLLOUT:
             return
-        u.c.state = UP_ACTIVE
-        if up_send_request(u) < 0:
-            proxy_failed(u, 502, "upstream.reset")
+        if up_begin(u) < 0:
+            proxy_failed(u, 502, up_reason(u))
+            return
+    elif u.c.state == UP_SHAKING:
+        if (events & EPOLLOUT and conn_flush(&u.c) < 0) or (u.c.readable and up_shake(u) < 0):
+            proxy_failed(u, 502, up_reason(u))
             return
     elif events & EPOLLOUT and conn_unsent(&u.c):
         up_on_writable(u)
@@ -232,7 +249,7 @@ cdef void up_on_writable(Up* u) noexcept nogil:
 cdef void up_on_timeout(Up* u) noexcept nogil:
     if u.c.state == UP_IDLE:
         up_close(u)
-    elif u.c.state == UP_CONNECTING:
+    elif u.c.state == UP_CONNECTING or u.c.state == UP_SHAKING:
         proxy_failed(u, 504, "upstream.connect_timeout")
     elif u.c.x != NULL:
         if conn_unsent(&u.c):

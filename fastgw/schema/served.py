@@ -44,14 +44,10 @@ def _upstream(value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
         yield _fault(path.to("type"), f"balancing other than {', '.join(BALANCED)} is")
     if value.get("type") == "chash" and value.get("hash_on", "vars") == "vars" and value.get("key") in UNKNOWN_VARIABLES:
         yield _fault(path.to("key"), f"to hash on {value['key']} is")
-    if value.get("scheme", "http") != "http":
-        yield _fault(path.to("scheme"), "schemes other than http are")
-    for member, what in (
-        ("checks", "health checks are"),
-        ("tls", "TLS to upstreams is"),
-    ):
-        if value.get(member):
-            yield _fault(path.to(member), what)
+    if value.get("scheme", "http") not in ("http", "https"):
+        yield _fault(path.to("scheme"), "schemes other than http and https are")
+    if value.get("checks"):
+        yield _fault(path.to("checks"), "health checks are")
     if value.get("discovery_type", "dns") != "dns":
         yield _fault(path.to("discovery_type"), "service discovery other than dns is")
     nodes = value.get("nodes")

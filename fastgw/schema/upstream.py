@@ -85,13 +85,13 @@ class UpstreamTls(Nested, frozen=True, kw_only=True):
     client_cert: its own certificate, PEM
     client_key: the key of that certificate, PEM
     client_cert_id: the id of an ssl object of type client that holds both
-    verify: whether the upstream's certificate is checked
+    verify: whether the upstream's certificate is checked; APISIX does not, by default
     """
 
     client_cert: Text | None = None
     client_key: Secret | None = None
     client_cert_id: Id | None = None
-    verify: bool = False
+    verify: bool = True
 
     @classmethod
     def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
