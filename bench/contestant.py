@@ -50,7 +50,14 @@ class Contestant:
             figures = self._idle(stack)
             before, meter = rig.origin.settled(), self._meter(seconds)
             with meter:
-                got = load.run(self.place.port, self.requests, seconds=seconds, connections=rig.connections, cores=rig.load_cores)
+                got = load.run(
+                    self.place.port,
+                    self.requests,
+                    seconds=seconds,
+                    connections=rig.connections,
+                    cores=rig.load_cores,
+                    tls=self.entry.job.tls,
+                )
             if not got.requests or got.broken:
                 raise BenchError(f"{got.requests} requests, {got.broken} connections failed or timed out")
             if got.status != (0 if self.status == 200 else got.requests):

@@ -52,9 +52,19 @@ def parse(output: str) -> Load:
     raise BenchError(f"wrk: no result line in its output: {output.strip()[-400:]}")
 
 
-def run(port: int, requests: Sequence[bytes], *, seconds: float, connections: int, cores: Iterable[int]) -> Load:
+def run(
+    port: int, requests: Sequence[bytes], *, seconds: float, connections: int, cores: Iterable[int], tls: bool = False
+) -> Load:
     """wrk on one thread: a second one would compete with the upstream for the same core."""
-    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(SCRIPT), f"http://127.0.0.1:{port}/"]
+    argv = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds:g}s",
+        "-s",
+        str(SCRIPT),
+        f"{'https' if tls else 'http'}://127.0.0.1:{port}/",
+    ]
     with tempfile.NamedTemporaryFile(prefix="fastgw-bench-") as file:
         file.write(packed(requests))
         file.flush()

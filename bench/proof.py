@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from bench import tls
 from bench.origin import ECHO
 from bench.peers.base import Claim, Job, Peer
 from bench.requests import body_of
@@ -60,8 +61,14 @@ def checks_for(claims: frozenset[Claim], job: Job) -> Iterator[Check]:
                 yield Check(f"{consumer.name}, limited to {consumer.limit}", paths[0], good(consumer), statuses)
 
 
-def _ask(port: int, check: Check, token: str | None) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
+def _connection(port: int, secure: bool) -> http.client.HTTPConnection:
+    if secure:
+        return http.client.HTTPSConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS, context=tls.client())
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
+
+
+def _ask(port: int, check: Check, token: str | None, secure: bool) -> tuple[int, bytes]:
+    connection = _connection(port, secure)
     try:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         connection.request("POST" if check.body else "GET", check.path, check.body or None, headers)
@@ -85,7 +92,7 @@ def prove(peer: Peer, port: int, job: Job, answer: bytes) -> list[str]:
         for turn, expected in enumerate(check.statuses, 1):
             where = f"{check.what}, request {turn}"
             try:
-                status, body = _ask(port, check, token)
+                status, body = _ask(port, check, token, job.tls)
             except (OSError, http.client.HTTPException) as error:
                 faults.append(f"{where}: {type(error).__name__}: {error}")
                 continue

@@ -52,6 +52,7 @@ class Job:
     idle: int = 0  # client connections held open besides those that ask
     upload_bytes: int = 0
     answer_bytes: int = ANSWER_BYTES
+    tls: bool = False  # towards the clients
 
     def paths(self) -> list[str]:
         """What is asked for: one path of every route."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bench import tls
 from bench.machine import first_line, number_in
 from bench.peers.base import GATEWAY, Changes, Claim, Job, Peer, Place, render
 from bench.tokens import Consumer
@@ -53,6 +54,18 @@ def settings_of(job: Job) -> dict[str, object]:
     return {"token_cache": job.token_cache} if job.token_cache else {}
 
 
+def listening(place: Place, job: Job) -> dict[str, object]:
+    """Where a job comes in. Load by address names the address (wrk, against RFC 6066) or nothing."""
+    if not job.tls:
+        return {}
+    cert, key = tls.pair()
+    return {
+        "listen": [f"unix:{place.folder}/plain.sock"],
+        "tls": {"listen": [f"127.0.0.1:{place.port}"], "fallback_sni": tls.NAME},
+        "ssls": [{"id": "bench", "snis": [tls.NAME, "127.0.0.1"], "cert": cert, "key": key}],
+    }
+
+
 class Fastgw(Peer):
     name = "fastgw"
     about = "fastgw: jwt-auth, limit-count, access log to a file, metrics"
@@ -82,7 +95,7 @@ class Fastgw(Peer):
             "routes": json.dumps(route_objects(job)),
         }
         config = render(Path(__file__).with_name("config.json"), place, values)
-        config.write_text(json.dumps(json.loads(config.read_text()) | settings_of(job), indent=1))
+        config.write_text(json.dumps(json.loads(config.read_text()) | settings_of(job) | listening(place, job), indent=1))
         return [sys.executable, "-m", "fastgw", "--workers", str(place.workers), str(config)]
 
     def changes(self, place: Place, job: Job) -> Changes:

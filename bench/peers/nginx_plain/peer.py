@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import tls
 from bench.peers import nginx
 from bench.peers.base import Job, Peer, Place, render
 
@@ -17,4 +18,10 @@ class NginxPlain(Peer):
         return nginx.version()
 
     def prepare(self, place: Place, job: Job) -> Sequence[str]:
-        return nginx.command(render(Path(__file__).with_name("nginx.conf"), place, {"connections": nginx.connections(job)}))
+        values = {"connections": nginx.connections(job), "tls": "", "certificate": ""}
+        if job.tls:
+            cert, key = tls.write(place.folder)
+            # As a site would have it that gives out no sessions, which fastgw does not: each handshake is a whole one.
+            more = "ssl_session_tickets off; ssl_session_cache off; ssl_protocols TLSv1.2 TLSv1.3;"
+            values |= {"tls": "ssl", "certificate": f"ssl_certificate {cert}; ssl_certificate_key {key}; {more}"}
+        return nginx.command(render(Path(__file__).with_name("nginx.conf"), place, values))
