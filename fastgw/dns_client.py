@@ -21,6 +21,7 @@ __all__ = ["Answer", "Client"]
 
 PORT: Final = 53
 TIMEOUT_S: Final = 2.0  # of one server
+MOST_AT_ONCE: Final = 32  # questions: ten thousand names are neither as many descriptors nor a flood for the server
 HOSTS_TTL_S: Final = 30.0
 LOOPBACK: Final = "127.0.0.1"  # localhost, whatever a server says (RFC 6761 section 6.3)
 
@@ -62,6 +63,7 @@ class Client:
         self._hosts = hosts
         self._resolv_conf = resolv_conf
         self._timeout = timeout
+        self._places = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def look_up(self, what: str | ServiceName) -> Answer:
         """What a host name or a service stands for. OSError: nobody knows, or there is no such name."""
@@ -121,7 +123,8 @@ class Client:
 
     async def _ask_one(self, server: tuple[str, int], name: str, kind: int) -> Reply:
         number = secrets.randbelow(0x10000)  # with the port of the system's choice this is what a forger has to guess
-        return await asyncio.wait_for(self._answered(server, number, name, kind), self._timeout)
+        async with self._places:
+            return await asyncio.wait_for(self._answered(server, number, name, kind), self._timeout)
 
     async def _answered(self, server: tuple[str, int], number: int, name: str, kind: int) -> Reply:
         got = await _by_udp(server, number, name, kind)

@@ -16,8 +16,12 @@ cdef inline bint node_usable(const NodeC* node) noexcept nogil:
 cdef inline bint node_may(const Exchange* x, const UpstreamC* u, const NodeC* node, bint unwell) noexcept nogil:
     # Not what has no weight or no address, what this request tried, or, unless told so, what is unwell.
     cdef uint32_t i
-    if node.weight <= 0 or not node.pool.resolved or not (unwell or node_usable(node)):
+    if node.weight <= 0 or not node.pool.resolved:
         return False
+    if not node_usable(node):
+        node.pool.since_ms = 0  # when it comes back it starts slowly
+        if not unwell:
+            return False
     if x.tries == 0:
         return True
     i = <uint32_t>(node - u.nodes)

@@ -289,6 +289,18 @@ def test_a_node_that_was_away_starts_slowly_again() -> None:
     assert share(balanced, B) == pytest.approx(0.1 / 1.1, abs=0.01)
 
 
+def test_a_node_that_recovers_starts_slowly_again() -> None:
+    balanced = Balanced({A: 1, B: 1}, slow_start=100)
+    balanced.asked()
+    balanced.wire.advance(1000)
+    assert share(balanced, B) == 0.5
+    balanced.upstream._test_down(1)
+    assert share(balanced, B) == 0
+    balanced.wire.advance(1000)
+    balanced.upstream._test_down()
+    assert share(balanced, B) == pytest.approx(0.1 / 1.1, abs=0.01)
+
+
 @pytest.mark.parametrize(("balance", "most"), [("least_conn", 0.2), ("ewma", 0.2)])
 def test_slow_start_of_others(balance: str, most: float) -> None:
     balanced = Balanced({A: 1, B: 1}, balance=balance, slow_start=100)

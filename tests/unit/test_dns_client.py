@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
 
-from fastgw.dns_client import Answer, Client
+from fastgw.dns_client import MOST_AT_ONCE, Answer, Client
 from fastgw.pools import ServiceName
 from fastgw.schema.upstream import Node
 from tests.support.dns import DnsServer
@@ -116,6 +117,30 @@ def test_a_service_is_the_nodes_of_its_records(server: DnsServer, nothing: Path)
     server.set("none.test", "SRV", "0 0 0 .")
     with pytest.raises(OSError, match="no such service"):
         look_up(asking, ServiceName("none.test"))
+
+
+def test_many_names_are_asked_about_a_few_at_a_time(server: DnsServer, nothing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asking, under_way, most = client(server, nothing), 0, 0
+    answered = asking._answered
+
+    async def counted(*question: Any) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        try:
+            return await answered(*question)
+        finally:
+            under_way -= 1
+
+    async def main() -> None:
+        found = await asyncio.gather(*(asking.look_up(f"n{i}.test") for i in range(300)))
+        assert [answer.found for answer in found] == [(f"192.0.2.{i % 250}",) for i in range(300)]
+
+    for i in range(300):
+        server.set(f"n{i}.test", "A", f"192.0.2.{i % 250}")
+    monkeypatch.setattr(asking, "_answered", counted)
+    uvloop.run(main())
+    assert most == MOST_AT_ONCE
 
 
 def test_it_runs_on_the_other_loop_too(server: DnsServer, nothing: Path) -> None:
