@@ -29,7 +29,6 @@ __all__ = ["Call", "Client", "RedisDownError", "Script", "connect"]
 Address = tuple[str, int]
 T = TypeVar("T")
 
-FAILURES: Final = (RedisError, OSError, asyncio.TimeoutError)
 HOPS: Final = 3  # times that a key is looked for: where it was, where it went, and where it went from there
 SLOTS: Final = 16384
 ASKED: Final = 5  # nodes, which of them has which slots
@@ -167,28 +166,34 @@ class _Server:
             return await asyncio.wait_for(talk, self._deadline)
         except asyncio.TimeoutError:
             raise RedisDownError(f"{self.label}: no answer within {self._deadline:g} s") from None
-        except FAILURES as error:
+        except Exception as error:  # of a closed transport uvloop says RuntimeError, and redis-py hands it on
             raise RedisDownError(f"{self.label}: {error}") from None
 
     async def _converse(self, calls: Sequence[Call], asking: bool) -> list[Any]:
         async with self._free:
             try:
-                results = await self._send(calls, "EVALSHA", asking)
-                lost = [index for index, result in enumerate(results) if isinstance(result, NoScriptError)]
-                if lost:  # nothing of these has run
-                    again = await self._send([calls[index] for index in lost], "EVAL", asking)
+                results = await self._send(calls, asking)
+                # Nothing of these has run; and where a key has moved on, what came with it was no news to the server.
+                while lost := [index for index, result in enumerate(results) if isinstance(result, NoScriptError)]:
+                    again = await self._send([calls[index] for index in lost], asking, first=True)
                     for index, result in zip(lost, again, strict=True):
                         results[index] = result
                 return results
             finally:
                 self._keep()
 
-    async def _send(self, calls: Sequence[Call], command: str, asking: bool) -> list[Any]:
+    async def _send(self, calls: Sequence[Call], asking: bool, first: bool = False) -> list[Any]:
+        """first: the server gets each script once, and has it for the calls that follow."""
         pipeline = self._redis.pipeline(transaction=False)
+        new = {call.script for call in calls} if first else set()
         for script, key, args in calls:
             if asking:
                 pipeline.execute_command("ASKING")
-            pipeline.execute_command(command, script.digest if command == "EVALSHA" else script.text, 1, key, *args)
+            if script in new:
+                new.remove(script)
+                pipeline.execute_command("EVAL", script.text, 1, key, *args)
+            else:
+                pipeline.execute_command("EVALSHA", script.digest, 1, key, *args)
         results = await pipeline.execute(raise_on_error=False)
         return results[1::2] if asking else results
 
@@ -230,8 +235,10 @@ class _Cluster:
         self._looking: asyncio.Task[RedisDownError | None] | None = None
 
     def place(self, key: bytes) -> str:
-        address = self._slots[key_slot(key)] if self._slots else None
-        return f"{address[0]}:{address[1]}" if address else ""
+        if not self._slots:
+            return ""
+        address = self._slots[key_slot(key)]
+        return f"{address[0]}:{address[1]}" if address else "nobody"
 
     async def run(self, calls: Sequence[Call]) -> list[Any]:
         if not self._slots and (failed := await asyncio.shield(self._look_soon())):
@@ -324,8 +331,13 @@ class _Cluster:
     async def _map(self, address: Address) -> list[Address | None]:
         """Which node has which slot, as the node at this address knows it."""
         slots: list[Address | None] = [None] * SLOTS
-        for first, last, (host, port, *_), *_ in await self._node(address).slots():
-            slots[first : last + 1] = [(host.decode() if host else address[0], port)] * (last + 1 - first)
+        node = self._node(address)
+        told = await node.slots()
+        try:
+            for first, last, (host, port, *_), *_ in told:
+                slots[first : last + 1] = [(host.decode() if host else address[0], port)] * (last + 1 - first)
+        except (TypeError, ValueError):
+            raise RedisDownError(f"{node.label}: no map of slots") from None
         return slots
 
     async def close(self) -> None:

@@ -112,6 +112,24 @@ def test_a_server_that_lost_its_scripts_gets_them_again(plain: Server) -> None:
     using(one(plain), use)
 
 
+def test_a_server_gets_a_script_once_for_all_that_runs_it(plain: Server) -> None:
+    """It is a hundred times as long as what it is told."""
+    plain.cli("SCRIPT", "FLUSH")
+    plain.cli("CONFIG", "RESETSTAT")
+    assert asked(one(plain), [Call(COUNT, b"once", (1,)) for _ in range(300)]) == list(range(1, 301))
+    assert "cmdstat_eval:calls=1," in plain.cli("INFO", "commandstats")
+
+
+def test_what_else_goes_wrong_with_a_connection_is_no_result_either(plain: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop says RuntimeError of a transport that is closed, and redis-py hands it on: it ends no task of the caller's."""
+
+    async def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    monkeypatch.setattr("redis.asyncio.Connection.send_packed_command", broken)
+    assert "handler is closed" in why(one(plain))
+
+
 def test_runs_at_the_same_time_share_few_connections(plain: Server) -> None:
     before = int(_info(plain, "total_connections_received"))
 
