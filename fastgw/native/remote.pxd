@@ -63,7 +63,9 @@ cdef struct RemoteC:            # one store, as one worker has it
 cdef class RemoteStore:
     cdef RemoteC c
     cdef set batches            # that are under way
+    cdef public bytes name      # what tells it from other stores
     cdef object __weakref__
+    cdef LimKey place(self) noexcept
     cdef int fly(self, reactor) except -1
     cdef int give_up(self) except -1
 

@@ -10,6 +10,8 @@ cdef enum:
     REMOTE_FLYING = 8           # batches under way to one store; meanwhile the next one fills
     REMOTE_MINDED = 10000       # counts that one worker minds; beyond, no lease is taken
     REMOTE_VALUE = 128          # bytes of a key's value that the store is told; of a longer one its digest
+    REMOTE_NODES = 1 << 16      # that share counts
+    REMOTE_NODES_MS = 86400000  # so long the last word on how many there are is kept
     REMOTE_SLACK_MS = 1000      # so close to its end a window is not restored in a store that lost it
 
 cdef const char* REMOTE_PREFIX = "fastgw:limit:v1:"

@@ -7,6 +7,7 @@ cdef class RemoteStore:
 
     def __cinit__(self, *_):
         self.batches = set()
+        self.name = b""
         self.c.away = True
         self.c.owner = <PyObject*>self
         self.c.nodes = 1
@@ -29,11 +30,40 @@ cdef class RemoteStore:
     def away(self, bint away):
         self.c.away = away
 
+    @property
+    def nodes(self) -> int:
+        """How many nodes share the counts."""
+        return self.c.nodes
+
     def share(self, uint32_t rank, uint32_t nodes) -> None:
-        """This node's place among those that share the counts, from 0."""
-        if not rank < nodes:
-            raise ValueError(f"rank: expected less than {nodes}, found {rank}")
+        """This node's place among those that share the counts, from 0. Kept for workers to come."""
+        cdef uint64_t now = _now(None) // LIM_MS
+        cdef uint64_t known
+        cdef LimKey k
+        if not rank < nodes <= REMOTE_NODES:
+            raise ValueError(f"rank: expected less than {nodes}, and that at most {REMOTE_NODES}, found {rank}")
         self.c.rank, self.c.nodes = rank, nodes
+        if self.c.table != NULL:
+            k = self.place()
+            known = nodes * <uint64_t>REMOTE_NODES + rank
+            share_change(self.c.table, &k, SHARE_NODES, now, now + REMOTE_NODES_MS, SHARE_SET, known)
+
+    def recall(self) -> None:
+        """Takes over what another worker of this node knew last of the nodes: this one may find no store to learn it from."""
+        cdef uint64_t known, end
+        cdef LimKey k
+        if self.c.table == NULL:
+            return
+        k = self.place()
+        known = share_read(self.c.table, &k, SHARE_NODES, _now(None) // LIM_MS, &end)
+        if known:
+            self.c.rank, self.c.nodes = <uint32_t>(known % REMOTE_NODES), <uint32_t>(known // REMOTE_NODES)
+
+    cdef LimKey place(self) noexcept:
+        # Of what is known of the store as such.
+        cdef LimKey k
+        lim_key(self.c.table, b"store", 5, <const uint8_t*><const char*>self.name, len(self.name), &k)
+        return k
 
     @property
     def node(self) -> bytes:

@@ -7,6 +7,7 @@ cdef enum ShareCell:
     SHARE_LEASE                 # of what it was granted, what this node may still give to requests
     SHARE_ASKED                 # the store was asked about a count that was used up
     SHARE_MINDED                # some worker of the node minds the count
+    SHARE_NODES                 # not of a count: how many nodes share those of a store, and this one's place among them
 
 cdef enum ShareChange:
     SHARE_ADD

@@ -26,6 +26,8 @@ BEAT_S: Final = 1.0
 TICK_S: Final = 0.1  # the shortest sync_interval
 TRY_FIRST_S: Final = 0.05
 TRY_LAST_S: Final = 0.5
+FEWER_S: Final = 3.0  # in which every node that is there has said so
+CHUNK: Final = 500  # of what is told at once: more of it would keep requests from their turn
 RETURN_S: Final = 1.0
 """From its first answer until it is asked again: longer than any other node may take to find that it answers."""
 
@@ -48,14 +50,16 @@ class Store(_core.RemoteStore):
 
     def __init__(self, settings: RedisSettings) -> None:
         self._client: Client = connect(settings)
+        self._fewer_since: float | None = None
+        self.name = settings.label.encode()
         self._lost_places: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._first: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._first: asyncio.Task[Any] | None = None
         self._minding = False
         self.away = False
         weakref.finalize(self, _close, self._client).atexit = False
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def _start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -68,6 +72,7 @@ class Store(_core.RemoteStore):
 
     async def _ask(self, batch: _core.RemoteBatch) -> None:
         if self._first is None:
+            self.recall()
             self._first = self._start(self._beat())
             self._start(_beats(weakref.ref(self)))
         if not self._first.done():
@@ -101,8 +106,8 @@ class Store(_core.RemoteStore):
 
     # -- who shares the counts ---------------------------------------------------------------------
 
-    async def _beat(self, learns: bool = True) -> None:
-        """Says that this node is there, and learns who else is."""
+    async def _beat(self, learns: bool = True) -> bool:
+        """Says that this node is there, and learns who else is. False: it was not heard."""
         node = self.node
         try:
             (found,) = await self._client.run([Call(BEAT, NODES, (node,))])
@@ -110,10 +115,20 @@ class Store(_core.RemoteStore):
                 raise found
         except RedisDownError as error:
             self._lost(self._client.place(NODES), NODES, error)
-            return
+            return False
         names = sorted(found)
-        if learns and node in names:
+        if learns and node in names and self._believes(len(names)):
             self.share(names.index(node), len(names))
+        return True
+
+    def _believes(self, nodes: int) -> bool:
+        """Fewer only after a while: of a Redis that lost who is there, or just came back, the first one would be alone."""
+        now = asyncio.get_running_loop().time()
+        if nodes >= self.nodes:
+            self._fewer_since = None
+        elif self._fewer_since is None:
+            self._fewer_since = now
+        return self._fewer_since is None or now >= self._fewer_since + FEWER_S
 
     # -- away and back -----------------------------------------------------------------------------
 
@@ -139,21 +154,26 @@ class Store(_core.RemoteStore):
         """Tells that this node is there, and what was taken of the counts that this worker minds."""
         await self._beat(learns=False)  # as long as others have not said so too, shares would grow
         batch = self.mind(everything=True)
-        if batch is not None:
-            calls = [Call(COUNTING[algorithm], key, (self.node, numbers)) for algorithm, key, numbers in batch.questions()]
-            try:
-                answers: Sequence[Any] = await self._client.run(calls)
-            except RedisDownError:
-                answers = [None] * len(calls)
-            batch.tell(range(len(calls)), answers)
+        if batch is None:
+            return
+        calls = [Call(COUNTING[algorithm], key, (self.node, numbers)) for algorithm, key, numbers in batch.questions()]
+        answers: list[Any] = []
+        try:
+            while len(answers) < len(calls):
+                answers += await self._client.run(calls[len(answers) : len(answers) + CHUNK])
+        except RedisDownError:
+            answers += [None] * (len(calls) - len(answers))
+        batch.tell(range(len(calls)), answers)
 
-    async def back(self, place: str) -> None:
-        """It is asked again."""
-        await self._beat()
+    async def back(self, place: str) -> bool:
+        """It is asked again, unless it has gone again."""
+        if not await self._beat() and self._client.place(NODES) == place:
+            return False
         self._lost_places.discard(place)
         self.away = "" in self._lost_places
         await self.tell_all()
         log.warning("%s answers again", self._client.label)
+        return True
 
     # -- what is minded ----------------------------------------------------------------------------
 
@@ -199,10 +219,10 @@ async def _return(ref: "weakref.ref[Store]", place: str, key: bytes) -> None:
         else:
             answered = answered or loop.time()
             wait = TICK_S
-            if loop.time() >= answered + RETURN_S:
-                await store.back(place)
+            if loop.time() < answered + RETURN_S:
+                await store.tell_all()
+            elif await store.back(place):
                 return
-            await store.tell_all()
         del store
         await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 (no secret)
 
