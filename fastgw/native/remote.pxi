@@ -148,16 +148,14 @@ cdef bint remote_leased(Loop* loop, const RemoteLimit* m, const RemoteHit* hit, 
     cdef uint64_t now_ms = loop.now_ns // LIM_MS
     cdef uint64_t end, any_end
     cdef uint64_t taken = share_take(loop.table, &hit.key, now_ms, hit.cost, hit.cost, &end)
-    cdef uint64_t own, others, lease
+    cdef uint64_t own, others
     if not taken and m.store.away:
         return False
+    if taken:
+        share_leased(loop.table, &hit.key, loop.now_ns, hit.count, end, r)
+        return True
     own = share_read(loop.table, &hit.key, SHARE_OWN, now_ms, &any_end)
     others = share_read(loop.table, &hit.key, SHARE_OTHERS, now_ms, &any_end)
-    if taken:
-        lease = share_read(loop.table, &hit.key, SHARE_LEASE, now_ms, &any_end)
-        own = own + others - min(lease, own)
-        share_admits(r, hit.count, hit.count - own if hit.count > own else 0, end * LIM_MS - loop.now_ns)
-        return True
     if any_end == 0 or own + others + hit.cost <= hit.count:
         return False
     if share_first(loop.table, &hit.key, SHARE_ASKED, loop.now_ns, m.sync_ns):

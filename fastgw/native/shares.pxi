@@ -2,7 +2,8 @@
 # that all know the last word of the store and none of it goes with a worker. Must not know: the store, requests.
 #
 # A cell's time is the window's end, in this machine's clock, and never later than the store's: it is the moment at which the
-# store was asked plus what it said was left. So a cell that lives is of the window that the store counts in.
+# store was asked plus what it said was left. So a cell that lives is of the window that the store counts in; unless the store
+# lost that one and began another: then a cell ends long before the store's, and what is in it is not added to.
 
 
 cdef inline LimKey share_key(const LimTable* t, const LimKey* k, int cell) noexcept nogil:
@@ -36,7 +37,9 @@ cdef bint share_change(
         at = lim_seek(t, &k, &s)
         was = lim_count(s) if at >= 0 and lim_time(s) > now_ms else 0
         if how == SHARE_ADD:
-            then = was + n
+            then = n
+            if was and lim_time(s) + (end - now_ms) // 2 >= end:
+                then += was
         elif how == SHARE_CUT:
             then = was - n if was > n else 0
         else:
@@ -82,6 +85,24 @@ cdef inline uint64_t share_of(uint64_t all, uint32_t nodes, uint32_t rank) noexc
     return all // nodes + (rank < all % nodes)
 
 
+cdef void share_leased(
+    LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t count, uint64_t end_ms, LimResult* r
+) noexcept nogil:
+    # What is said of a hit that took from the lease, which ends then. Where the limit is lower than when the lease was given
+    # out, by an edit or because it varies, the lease does not make up for it.
+    cdef uint64_t now_ms = now_ns // LIM_MS
+    cdef uint64_t any_end
+    cdef uint64_t lease = share_read(t, key, SHARE_LEASE, now_ms, &any_end)
+    cdef uint64_t own = share_read(t, key, SHARE_OWN, now_ms, &any_end)
+    cdef uint64_t used = own - min(lease, own) + share_read(t, key, SHARE_OTHERS, now_ms, &any_end)
+    cdef uint64_t reset = end_ms * LIM_MS - now_ns
+    if used <= count:
+        share_admits(r, count, count - used, reset)
+        return
+    r.limit = <int64_t>count
+    lim_say(r, False, 0, reset, reset)
+
+
 cdef void share_admits(LimResult* r, uint64_t count, uint64_t left, uint64_t reset_ns) noexcept nogil:
     # What is said of a hit that was admitted.
     r.limit = <int64_t>count
@@ -99,15 +120,14 @@ cdef void share_alone(
     cdef uint64_t most = share_of(count, nodes, rank)
     cdef LimKey own = share_key(t, key, SHARE_OWN)
     taken = share_take(t, key, now_ms, cost, cost, &end)
+    if taken:
+        share_leased(t, key, now_ns, count, end, r)
+        return
     base = share_read(t, key, SHARE_BASE, now_ms, &end)
     if end:
         others = share_read(t, key, SHARE_OTHERS, now_ms, &others_end)
         most = base + (share_of(count - base - others, nodes, rank) if base + others < count else 0)
         share_change(t, key, SHARE_OWN, now_ms, end, SHARE_RAISE, base)
-    if taken:
-        others = share_read(t, key, SHARE_OWN, now_ms, &others_end)
-        share_admits(r, count, most - others if most > others else 0, end * LIM_MS - now_ns if end else window_ns)
-        return
     lim_fixed(t, &own, now_ns, most, window_ns, cost, r)
     r.limit = <int64_t>count
     if not r.allowed and not r.failed and r.retry_after_ns == LIM_NEVER:

@@ -125,6 +125,52 @@ def test_what_was_taken_meanwhile_is_reported(loop: asyncio.AbstractEventLoop) -
     assert scene.store.minded() == 0
 
 
+def test_a_window_that_the_store_began_anew_is_no_part_of_the_one_before(loop: asyncio.AbstractEventLoop) -> None:
+    """The store lost its data when so little was left of the window that this node did not tell it. What was counted, or given
+    out beforehand, was of that window."""
+    scene = Scene(loop, count=100, sync=1e-9)
+    counted(scene, 1, 0, 90, 0, WINDOW)
+    assert counted(scene, 1, 5, 96, 0, 800) == 200
+    scene.store.away = True
+    scene.store.away = False
+    batch = scene.store.mind()  # what the store says to it is of a new window
+    assert batch is not None
+    batch.questions()
+    batch.tell([0], [[0, 2, 2, 0, WINDOW]])
+    assert [scene.ask() for _ in range(3)] == [200, 200, 0]
+    ((_, _, numbers),) = scene.store.asked()
+    assert numbers[OWN] == 2
+
+
+def test_a_lease_is_of_no_use_to_a_lower_limit(loop: asyncio.AbstractEventLoop) -> None:
+    """As after an edit, or where the limit is told by a variable."""
+    region = _core.Region.create(1024, slots=2)
+    before, after = (Scene(loop, count=count, sync=0.5, region=region) for count in (100, 24))
+    assert counted(before, 1, 9, 10, 20, WINDOW) == 200
+    assert [after.ask() for _ in range(4)] == [200, 200, 200, 503]
+    after.store.away = True
+    assert after.ask() == 503
+    assert before.ask() == 200
+
+
+def test_a_new_worker_knows_how_many_nodes_there_are(loop: asyncio.AbstractEventLoop) -> None:
+    """It may begin while the store is away, and must not take the others' shares."""
+    region = _core.Region.create(1024, slots=3)
+    old, new, other = (Scene(loop, count=9, region=region) for _ in range(3))
+    old.send()
+    new.send()
+    other.send()
+    old.store.name = new.store.name = b"redis 10.0.0.5:6379/0"
+    old.store.share(1, 3)
+    for scene in (new, other):
+        scene.store.recall()
+        scene.store.answer(None)
+        assert scene.status() == 200
+    assert (new.store.nodes, other.store.nodes) == (3, 1)
+    new.store.away = True
+    assert passes(new) == 1
+
+
 def test_a_lease_is_given_out_without_the_store(loop: asyncio.AbstractEventLoop) -> None:
     scene = Scene(loop, count=100, sync=0.5)
     scene.store.share(0, 3)
