@@ -49,16 +49,34 @@ cdef void remote_free(RemoteQueue* q) noexcept nogil:
     memset(q, 0, sizeof(q[0]))
 
 
+cdef inline bint remote_brace(char byte) noexcept nogil:
+    # A cluster places a key by what stands in braces in it, if anything does (hash tags).
+    return byte == 123 or byte == 125
+
+
+cdef bint remote_plain(const Buf* value) noexcept nogil:
+    cdef uint32_t i
+    for i in range(value.len):
+        if remote_brace(value.p[i]):
+            return False
+    return value.len <= REMOTE_VALUE
+
+
 cdef void remote_text(const LimitedConf* who, int algorithm, const Buf* value, Buf* out) noexcept nogil:
-    # What the store knows the key by. One that its client made long is told by its digest.
+    # What the store knows the key by. One that its client made long, or in which he chose the place of, is told by its digest;
+    # an identity, as of a rule by ${name}, leaves the place to the whole key.
     cdef uint8_t digest[SHA2_MAX_DIGEST]
-    cdef int i
+    cdef uint32_t i
     buf_reset(out)
     buf_str(out, REMOTE_PREFIX)
     buf_str(out, REMOTE_KINDS[algorithm])
-    buf_put(out, who.identity, who.identity_len)
+    for i in range(who.identity_len):
+        if remote_brace(who.identity[i]):
+            buf_str(out, "%7B" if who.identity[i] == 123 else "%7D")
+        else:
+            buf_byte(out, who.identity[i])
     buf_byte(out, 58)
-    if value.len <= REMOTE_VALUE:
+    if remote_plain(value):
         buf_put(out, value.p, value.len)
         return
     sha2_digest(SHA2_256, <const uint8_t*>value.p, value.len, digest)

@@ -147,6 +147,19 @@ def test_a_long_key_is_told_by_its_digest(loop: asyncio.AbstractEventLoop) -> No
     assert len(long) == len(b"fastgw:limit:v1:r:sha256:") + 64
 
 
+def test_no_client_chooses_the_place_of_a_key(loop: asyncio.AbstractEventLoop) -> None:
+    """In a cluster that is what stands in braces; one of a rule's is its variable's name, and would be one place for all."""
+    store = Scripted(loop)
+    step = _core.LimitCountStep(b"r/${http_x}", _core.Template("http_x", "var"), count=1, window=60, store=store)
+    wire = _core.Wire(snapshot(step), loop=loop)
+    for value in (b"a", b"{a}", b"a}b"):
+        wire.push(wire.open(), b"GET / HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % value)
+    plain, *others = (batch.questions()[0][1] for batch in store.batches)
+    assert plain == b"fastgw:limit:v1:r/$%7Bhttp_x%7D:a"
+    assert len({*others}) == 2
+    assert all(key.startswith(b"fastgw:limit:v1:r/$%7Bhttp_x%7D:sha256:") for key in others)
+
+
 def test_a_node_has_one_name_while_its_counters_live(loop: asyncio.AbstractEventLoop) -> None:
     region = _core.Region.create(1024, slots=2)
     names = set()
