@@ -5,8 +5,9 @@
 # opened, 2^span seconds before that time; without one it has not, or so long ago that it cannot be open any more. So one swap
 # changes everything there is to know, and the moment of opening needs no bits of its own.
 #
-# What is only remembered makes no limit's key give way (as lim_once): with every cell of its window taken a place is not
-# watched.
+# What is only remembered makes no limit's key give way (as lim_once), nor does it take the room of those that come later: a cell
+# lives for an hour, limits' keys for seconds, and whoever finds paths at which an upstream fails could fill the table. So with
+# half of the cells of its window taken a place is not watched.
 
 cdef enum:
     BREAKER_SUCCESSES = 32767       # most that are counted of each; also the largest lawful thresholds
@@ -93,7 +94,7 @@ cdef void breaker_failed(LimTable* t, const LimKey* k, const BreakerConf* c, uin
         elif breaker_lapsed(&b, c, now_ms):
             b.span = 0
             b.until = now_ms + (<uint64_t>1000 << c.span)
-        claimed = lim_claim(t, k, at, now_ms, False, &s, &cell)
+        claimed = lim_claim(t, k, at, now_ms, LIM_SPARES, &s, &cell)
         if claimed < 0 or (claimed and at_cas16(&cell.state, s, breaker_pack(k, &b))):
             return
         at_pause()

@@ -31,6 +31,11 @@ cdef enum:
     LIM_WINDOW = 16             # cells looked at for one key; of 131,072 keys in twice the cells, 40 found them all taken
     LIM_TRIES = 10000           # lost races in a row before a hit is refused: each was another hit's success
 
+cdef enum:                      # how a key that is new finds a cell, see lim_place
+    LIM_EVICTS = 0              # another key gives way where none is empty or expired
+    LIM_YIELDS = 1              # nobody does
+    LIM_SPARES = 8              # and half of the window is to be so
+
 cdef struct LimCell:            # one cache line, so that keys do not share one
     pair16 state
     uint64_t reserved[6]

@@ -69,11 +69,13 @@ cdef inline int lim_seek(const LimTable* t, const LimKey* k, pair16* s) noexcept
     return -1
 
 
-cdef int lim_place(LimTable* t, const LimKey* k, uint64_t now_ms, bint evicts, pair16* placed) noexcept nogil:
+cdef int lim_place(LimTable* t, const LimKey* k, uint64_t now_ms, int spare, pair16* placed) noexcept nogil:
     # A provisional cell for a key that has none: the first empty or expired one; else one that another key has only placed; else
-    # the one nearest to its end gives way, if the caller `evicts` (the documented policy of a full window). What is held has no
-    # end and never gives way. -1: somebody was faster. -2: nobody gives way.
+    # the one nearest to its end gives way, if the caller evicts (the documented policy of a full window): its `spare` is 0.
+    # Another's is how many cells of the window must be empty or expired. What is held has no end and never gives way. -1:
+    # somebody was faster. -2: nobody gives way.
     cdef int i
+    cdef int free = 0
     cdef int best = -1
     cdef uint64_t best_time = LIM_COUNT_MAX + 1
     cdef uint64_t time
@@ -89,11 +91,14 @@ cdef int lim_place(LimTable* t, const LimKey* k, uint64_t now_ms, bint evicts, p
             best_time = time
             victim = s
         if lim_fp(s) == 0 or 0 < time <= now_ms:
-            best = i
-            best_time = 0
-            victim = s
-            break
-    if best_time >= LIM_HELD_MS or (best_time > now_ms and not evicts):
+            if free == 0:
+                best = i
+                best_time = 0
+                victim = s
+            free += 1
+            if free >= spare:
+                break
+    if best_time >= LIM_HELD_MS or (best_time > now_ms and spare) or (spare > 1 and free < spare):
         return -2
     placed[0] = lim_pack(k.fp, 0, (at_add(t.nonce, 1) + 1) & LIM_COUNT_MAX)
     if not at_cas16(&lim_cell(t, k, best).state, victim, placed[0]):
@@ -120,12 +125,12 @@ cdef bint lim_resolve(LimTable* t, const LimKey* k, int at, pair16 own) noexcept
 
 
 cdef int lim_claim(
-    LimTable* t, const LimKey* k, int at, uint64_t now_ms, bint evicts, pair16* s, LimCell** cell
+    LimTable* t, const LimKey* k, int at, uint64_t now_ms, int spare, pair16* s, LimCell** cell
 ) noexcept nogil:
     # From what lim_seek found to a cell that may be counted on by a swap from s. 0: a race was lost, seek again. -1: there is
     # no cell for this key.
     if at < 0:
-        at = lim_place(t, k, now_ms, evicts, s)
+        at = lim_place(t, k, now_ms, spare, s)
         if at < 0:
             return at + 1
     elif lim_time(s[0]) != 0:

@@ -97,7 +97,7 @@ cdef int64_t hold_take(HoldLedger* l, const LimKey* k, uint64_t now_ms, uint64_t
         if n >= min(most, HOLD_MOST):
             result = 0
             break
-        claimed = lim_claim(t, k, at, now_ms, True, &s, &cell)
+        claimed = lim_claim(t, k, at, now_ms, LIM_EVICTS, &s, &cell)
         if claimed < 0:
             break
         if claimed:

@@ -57,7 +57,7 @@ cdef void lim_fixed(LimTable* t, const LimKey* k, uint64_t now_ns, uint64_t coun
         if cost == 0:
             lim_say(out, True, count - used, reset, 0)
             return
-        claimed = lim_claim(t, k, at, now_ms, True, &s, &cell)
+        claimed = lim_claim(t, k, at, now_ms, LIM_EVICTS, &s, &cell)
         if claimed < 0:
             break
         if claimed and at_cas16(&cell.state, s, lim_pack(k.fp, end, used + cost)):
@@ -93,7 +93,7 @@ cdef void lim_bucket(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t c
                 at_cas16(&lim_cell(t, &k, at).state, s, hit.state)
             lim_say(out, allowed, hit.left, hit.full_ns, hit.retry_ns)
             return
-        claimed = lim_claim(t, &k, at, now_ms, True, &s, &cell)
+        claimed = lim_claim(t, &k, at, now_ms, LIM_EVICTS, &s, &cell)
         if claimed < 0:
             break
         if claimed and at_cas16(&cell.state, s, lim_pack(k.fp, lim_time(hit.state), lim_count(hit.state))):
@@ -146,7 +146,7 @@ cdef void lim_sliding(LimTable* t, const LimKey* key, uint64_t now_ns, uint64_t 
         if cost == 0:
             lim_say(out, True, lim_slides_left(before, used, most, left_ms, window_ms), reset, 0)
             return
-        claimed = lim_claim(t, &k, at, now_ms, True, &s, &cell)
+        claimed = lim_claim(t, &k, at, now_ms, LIM_EVICTS, &s, &cell)
         if claimed < 0:
             break
         if claimed and at_cas16(&cell.state, s, lim_pack(k.fp, (index + 2) * window_ms, used + cost)):
@@ -168,7 +168,7 @@ cdef int lim_once(LimTable* t, const LimKey* k, uint64_t now_ns, uint64_t span_n
         at = lim_seek(t, k, &s)
         if at >= 0 and lim_time(s) > now_ms:
             return 0
-        claimed = lim_claim(t, k, at, now_ms, False, &s, &cell)
+        claimed = lim_claim(t, k, at, now_ms, LIM_YIELDS, &s, &cell)
         if claimed < 0:
             return -1
         if claimed and at_cas16(&cell.state, s, lim_pack(k.fp, end, 1)):

@@ -44,7 +44,7 @@ cdef bint share_change(
             then = was - n if was > n else 0
         else:
             then = n if how == SHARE_SET or n > was else was
-        claimed = lim_claim(t, &k, at, now_ms, True, &s, &at_cell)
+        claimed = lim_claim(t, &k, at, now_ms, LIM_EVICTS, &s, &at_cell)
         if claimed < 0:
             return False
         if claimed and at_cas16(&at_cell.state, s, lim_pack(k.fp, end, min(then, LIM_COUNT_MAX))):

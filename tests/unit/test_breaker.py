@@ -131,6 +131,20 @@ def test_it_pushes_no_limit_out() -> None:
     assert _core._test_cells(_core.Table(table)) == before
 
 
+def test_what_it_remembers_leaves_room_for_limits() -> None:
+    """A client that finds more failing places than there are cells must not make limits' keys give way to each other."""
+    table = _core.Table.create(cells=4096)
+    breaker = _core._TestBreaker(table.region, failures=1, successes=1, max_s=3)
+    for i in range(40_000):
+        breaker.failed(str(i).encode(), START)
+    limiter = _core.Limiter(table, "x", count=1, window=60)
+    for i in range(400):
+        limiter.hit(str(i), now_ns=START * 10**6)
+    # Of a table that is filled to three fifths some windows are full (docs/shared-memory.md).
+    assert sum(limiter.hit(str(i), now_ns=START * 10**6 + 1).allowed for i in range(400)) < 40
+    assert table.evictions < 80
+
+
 def _fail(table: _core.Region, count: int, seed: int) -> None:
     breaker = _core._TestBreaker(table, failures=3, successes=5, max_s=300)
     order = [b"a", b"b", b"c"] * count
