@@ -45,6 +45,18 @@ cdef inline bint pool_use(Up* u) noexcept nogil:
     return True
 
 
+cdef bint pool_gives_way(Up* u, const UpstreamC* upstream) noexcept nogil:
+    # Of a full pool, whether its oldest connection is closed in favour of this one. Those that speak TLS serve for one server
+    # name each, which clients may choose: what they chose once must not keep out what is asked for all the time.
+    cdef Up* oldest = u.pool.idle
+    if u.c.tls == NULL or oldest == NULL or u.pool.n_idle > upstream.keep_size:
+        return False
+    while oldest.next != NULL:
+        oldest = oldest.next
+    up_close(oldest)
+    return True
+
+
 cdef void pool_close_idle(PoolC* p) noexcept nogil:
     while p.idle != NULL:
         up_close(p.idle)

@@ -188,8 +188,8 @@ cdef void up_release(Up* u, Exchange* x) noexcept nogil:
     cdef UpstreamC* upstream = x.plan.upstream
     u.c.x = NULL
     if (x.up_keep and x.answer_done and x.body_done and not u.c.ended and not u.c.broken
-            and not conn_unsent(&u.c) and u.requests < upstream.keep_requests
-            and u.pool.n_idle < upstream.keep_size and not u.c.loop.draining):
+            and not conn_unsent(&u.c) and u.requests < upstream.keep_requests and not u.c.loop.draining
+            and (u.pool.n_idle < upstream.keep_size or pool_gives_way(u, upstream))):
         if u.c.readable:
             if conn_recv(&u.c, u.c.loop.rbuf, 1) != -EAGAIN:
                 up_close(u)     # bytes after the answer, or its end

@@ -155,6 +155,25 @@ def test_a_kept_connection_serves_again(wire: _core.Wire) -> None:
     assert len(wire.lines()) == 2
 
 
+def test_names_that_were_asked_for_once_do_not_keep_out_others() -> None:
+    """A connection is of one name, and clients choose names: of a full pool the oldest one goes."""
+    wire = _core.Wire(snapshot(to=to(_core.TlsClient(), keepalive_size=2)))
+    wire.open()
+    for name in ("x.example", "y.example", "z.example", "a.example"):
+        lines = len(wire.lines())
+        wire.push(DOWN, REQUEST.replace(b"a.example", name.encode()))
+        end = server(wire, line=lines)
+        end.shake()
+        assert end.read().startswith(b"GET /a ")
+        end.write(OK)
+        assert b"200 OK" in wire.pull(DOWN)
+    assert [wire.is_open(line) for line in range(1, 5)] == [False, False, True, True]
+    wire.push(DOWN, REQUEST)
+    assert end.read().startswith(b"GET /a ")
+    assert len(wire.lines()) == 5
+    wire.reset(DOWN)
+
+
 def test_an_idle_connection_that_says_it_ends_is_closed(wire: _core.Wire) -> None:
     end = asked(wire)
     end.read()
