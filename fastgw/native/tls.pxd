@@ -4,6 +4,7 @@ cdef enum:
     TLS_NAME_BYTES = 255        # of a server name (RFC 1035 section 2.3.4)
     TLS_RECORD_BYTES = 16384    # plaintext of one record (RFC 8446 section 5.1)
     TLS_IDLE_BYTES = 65536      # read since the last application data: what tickets and key updates never need
+    TLS_UNTAKEN_BYTES = 262144  # of answers to a peer that takes none: what it asks for beside its data has no other bound
     TLS_HANDSHAKE_BYTES = 262144    # read in a handshake: a chain of certificates is 100 KiB at most in OpenSSL
 
 cdef struct Tls:                # of one connection
@@ -16,6 +17,7 @@ cdef struct Tls:                # of one connection
     uint8_t finished            # our close_notify has gone, or must not
     const char* failed          # why the handshake failed, for the log; static text
     uint32_t fed                # bytes read since the last application data
+    uint32_t untaken            # bytes that OpenSSL wrote of itself since the peer last took all
     uint64_t authority          # of TlsServerC: whose certificate the client has shown; 0: none
     uint16_t name_len
     char name[TLS_NAME_BYTES + 1]   # server name: that the client asked for, or that the upstream was asked for

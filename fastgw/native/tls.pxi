@@ -86,6 +86,11 @@ cdef int tls_flush(Conn* c) noexcept nogil:
     cdef Buf* out = &c.loop.sealed
     if out.len == 0:
         return 0
+    if not conn_unsent(c):
+        c.tls.untaken = 0
+    c.tls.untaken += out.len
+    if c.tls.untaken > TLS_UNTAKEN_BYTES:
+        c.broken = 1            # a peer that asks for new keys with each byte of its body, and reads nothing
     if out.failed or conn_put(c, out.p, out.len, NULL, 0) < 0:
         return -1
     return 0

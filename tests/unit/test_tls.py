@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import shutil
 import ssl
@@ -272,6 +273,62 @@ def test_a_long_request_through_a_slow_upstream(wire: _core.Wire, end: Memory) -
         got += wire.pull(UP)
     wire.push(UP, OK)
     assert b"200 OK" in end.read()
+
+
+class Rekeying:
+    """A client that asks for new keys, which Python's ssl cannot: the functions of the same library, called by their names."""
+
+    def __init__(self, wire: _core.Wire, line: int) -> None:
+        self._wire, self._line = wire, line
+        self._lib = ctypes.CDLL("libssl.so.3")
+        for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new", "BIO_s_mem", "BIO_new"):
+            getattr(self._lib, name).restype = ctypes.c_void_p
+        self._context = ctypes.c_void_p(self._call("SSL_CTX_new", ctypes.c_void_p(self._call("TLS_client_method"))))
+        self._ssl = ctypes.c_void_p(self._call("SSL_new", self._context))
+        self._in, self._out = (ctypes.c_void_p(self._call("BIO_new", ctypes.c_void_p(self._call("BIO_s_mem")))) for _ in "io")
+        self._call("SSL_set_bio", self._ssl, self._in, self._out)
+        self._call("SSL_ctrl", self._ssl, 55, ctypes.c_long(0), NAME.encode())  # SSL_CTRL_SET_TLSEXT_HOSTNAME
+        self._call("SSL_set_connect_state", self._ssl)
+        while self._call("SSL_do_handshake", self._ssl) != 1:
+            self.push()
+            data = wire.pull(line)
+            self._call("BIO_write", self._in, data, len(data))
+        self.push()
+
+    def _call(self, name: str, *args: object) -> int:
+        return int(getattr(self._lib, name)(*args) or 0)
+
+    def write(self, data: bytes) -> None:
+        assert self._call("SSL_write", self._ssl, data, len(data)) == len(data)
+
+    def rekey(self) -> None:
+        """Of both sides: the other one has to answer."""
+        assert self._call("SSL_key_update", self._ssl, 1) == 1
+        assert self._call("SSL_do_handshake", self._ssl) == 1
+
+    def push(self) -> None:
+        data = ctypes.create_string_buffer(65536)
+        while (n := self._call("BIO_read", self._out, data, len(data))) in range(1, 65537):
+            self._wire.push(self._line, data.raw[:n])
+
+    def close(self) -> None:
+        self._call("SSL_free", self._ssl)
+        self._call("SSL_CTX_free", self._context)
+
+
+def test_a_peer_that_asks_for_keys_and_takes_none_fills_no_memory(wire: _core.Wire) -> None:
+    client = Rekeying(wire, wire.open(tls=_core.TlsListener(b"")))
+    client.write(b"POST /a HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100000000\r\n\r\n")
+    client.push()
+    wire.room(DOWN, 0)
+    for _ in range(40_000):
+        client.write(b"x")  # between bytes of a body nothing looks idle
+        client.rekey()
+        client.push()
+        wire.pull(UP)
+    assert wire.held() <= 300_000
+    wire.end(DOWN)
+    client.close()
 
 
 # ---- ends ----------------------------------------------------------------------------------------
