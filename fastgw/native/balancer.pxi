@@ -72,6 +72,11 @@ cdef NodeC* chash_pick(Exchange* x, const UpstreamC* u, const GroupC* group, bin
     cdef Buf* key = &x.request      # not written yet
     cdef NodeC* node
     cdef uint32_t i, at
+    for i in range(group.first, group.end):
+        if node_may(x, u, &u.nodes[i], unwell):
+            break
+    else:
+        return NULL             # known without a walk round the ring, of perhaps 655,360 points
     if ring.n == 0:
         return NULL
     buf_reset(key)
@@ -173,9 +178,10 @@ cdef NodeC* balance_among(Exchange* x, UpstreamC* u, bint unwell) noexcept nogil
 
 
 cdef bint balance_all_unwell(const UpstreamC* u) noexcept nogil:
+    # Of the nodes that could serve: one without a weight or an address is no reason to use none.
     cdef uint32_t i
     for i in range(u.n):
-        if node_usable(&u.nodes[i]):
+        if u.nodes[i].weight > 0 and u.nodes[i].pool.resolved and node_usable(&u.nodes[i]):
             return False
     return True
 

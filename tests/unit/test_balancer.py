@@ -249,6 +249,14 @@ def test_lower_priorities_serve_when_all_higher_nodes_were_tried(balance: str) -
 
 
 @pytest.mark.parametrize("balance", ALL)
+def test_a_node_that_cannot_serve_is_no_reason_to_use_none(balance: str) -> None:
+    """All that could are unwell, so they serve."""
+    balanced = Balanced({A: 0, "b.test:80": 1, C: 1}, unresolved=("b.test:80",), **options(balance))
+    balanced.upstream._test_down(2)
+    assert balanced.asked() == C
+
+
+@pytest.mark.parametrize("balance", ALL)
 def test_an_unwell_node_is_passed_over_and_where_all_are_all_serve(balance: str) -> None:
     nodes = [(A, 1, 1), (B, 1, 1), (C, 1, 0)]  # _test_down counts in this order
     balanced = Balanced(nodes, budget=(100, 100), **options(balance))
