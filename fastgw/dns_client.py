@@ -87,12 +87,12 @@ class Client:
             addresses, ttl = await self.look_up(name)
             return Answer(tuple(Node(str(address), port, 1, 0) for address in addresses), ttl)
         # Of records the lowest priority goes first, of nodes the highest; a weight of 0 is a small one (RFC 2782).
-        nodes = (
+        nodes = {
             Node(each.target, port or each.port or None, max(each.weight, 1), -each.priority)
             for each in records
-            if isinstance(each, Srv) and each.target  # "." says that there is no such service
-        )
-        found_nodes = tuple(sorted(set(nodes)))
+            if isinstance(each, Srv) and _is_host(each.target)  # "." says that there is no such service
+        }
+        found_nodes = tuple(sorted(nodes, key=lambda node: node._replace(port=node.port or 0)))
         if not found_nodes:
             raise NoSuchName(f"{service.name}: its records say that there is no such service")
         return Answer(found_nodes, ttl)
@@ -175,6 +175,14 @@ async def _by_tcp(server: tuple[str, int], number: int, name: str, kind: int) ->
         writer.close()
 
 
+def _is_host(target: str) -> bool:
+    """Whether a configuration could name such a node. A label may have any bytes, those of a path to a socket too."""
+    try:
+        return parse_node(target) == (target, None) and not target.startswith("unix:")
+    except ValueError:
+        return False
+
+
 # -- files of the system: small, and read anew for each question, so that a change of theirs needs no signal ---------------------
 
 
@@ -202,7 +210,8 @@ def _written_down(hosts: str, name: str) -> tuple[str, ...]:
                 parsed = ipaddress.ip_address(address)
             except ValueError:
                 continue
-            known[parsed.version].append(str(parsed))
+            if "%" not in address:  # of one link only, which an upstream's address cannot name
+                known[parsed.version].append(str(parsed))
     if not known[4] and not known[6] and (wanted == "localhost" or wanted.endswith(".localhost")):
         return (LOOPBACK,)
     return tuple(sorted(set(known[4] or known[6])))

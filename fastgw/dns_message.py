@@ -2,7 +2,7 @@
 
 Owns: the wire format as far as addresses and services need it (RFC 1035, RFC 2782, RFC 6891). Must not know: sockets, servers,
 which names there are. Whoever can reach the worker's port can send it such bytes: each read is bounded, names follow pointers
-backwards only, and what answers another question is no answer.
+backwards only and not for long, and what answers another question is no answer.
 """
 
 import ipaddress
@@ -18,6 +18,8 @@ SRV: Final = 33
 OPT: Final = 41
 INTERNET: Final = 1
 MOST_BYTES: Final = 1232  # of an answer by UDP: what passes every path unbroken (DNS flag day 2020)
+MOST_POINTERS: Final = 128  # in one name, which has no more labels than that
+MOST_ALIASES: Final = 16  # one after the other; resolvers follow about as many themselves
 
 _HEADER: Final = struct.Struct("!6H")
 _RECORD: Final = struct.Struct("!HHIH")
@@ -82,7 +84,7 @@ def found(answer: Reply, name: str, kind: int) -> tuple[list[str | Srv], int]:
     if answer.code not in (_NO_ERROR, _NO_SUCH_NAME):
         raise ServerFailure(f"{name}: the DNS server answers with code {answer.code}")
     owner, ttl = _folded(name), _MOST_TTL
-    for _ in range(len(answer.records) + 1):
+    for _ in range(MOST_ALIASES + 1):
         mine = [record for record in answer.records if record.name == owner]
         data = [record for record in mine if record.kind == kind]
         if data:
@@ -149,13 +151,13 @@ def _ending(message: bytes, at: int, end: int) -> str:
 
 def _name(message: bytes, at: int) -> tuple[str, int]:
     """A name in lower case without its last dot, and what comes after it. Bytes that no host name has become "?"."""
-    labels, after, size = list[str](), 0, 0
+    labels, after, size, pointers = list[str](), 0, 0, 0
     while (length := message[at]) != 0:
         if length >= 0xC0:
             target = (length & 0x3F) << 8 | message[at + 1]
             after = after or at + 2
-            if target >= at:
-                raise ValueError("a DNS name that points forwards")
+            if target >= at or (pointers := pointers + 1) > MOST_POINTERS:
+                raise ValueError("a DNS name that points forwards, or too often")
             at = target
             continue
         if length > 63 or (size := size + length + 1) > 254:

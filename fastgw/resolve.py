@@ -72,7 +72,10 @@ class Resolver:
         while True:
             try:
                 answer = await self._look_up(name)
-            except (OSError, ValueError) as exc:  # ValueError: no such name can exist
+                if answer.found != self._known.get(name):
+                    self._on_change(name, answer.found)
+                    self._known[name] = answer.found
+            except Exception as exc:  # OSError, ValueError: no such name can exist; whatever else, the name is to be asked again
                 if failures == 0:
                     kept = ",".join(map(str, self.known(name))) or "none"
                     log.warning("cannot resolve %s: %s", name, exc, extra={"kept": kept})
@@ -82,8 +85,5 @@ class Resolver:
                 if failures:
                     log.info("%s resolves again", name)
                 failures, pause = 0, self._valid or min(max(answer.ttl, LEAST_TTL_S), MOST_TTL_S)
-                if answer.found != self._known.get(name):
-                    self._known[name] = answer.found
-                    self._on_change(name, answer.found)
             asked.set()
             await asyncio.sleep(pause * (1 + random.uniform(-JITTER, JITTER)))  # noqa: S311 (no secret)

@@ -55,7 +55,9 @@ def test_the_hosts_file_goes_first_and_is_read_anew(server: DnsServer, tmp_path:
     hosts = tmp_path / "hosts"
     asking = client(server, hosts)
     assert look_up(asking, "a.test").found == ("192.0.2.1",)
-    hosts.write_text("# a.test\n203.0.113.9 b A.test # c\n::1 a.test\n203.0.113.8\ta.test\nnonsense a.test\n::2 six\n")
+    hosts.write_text(
+        "# a.test\n203.0.113.9 b A.test # c\n::1 a.test\n203.0.113.8\ta.test\nnonsense a.test\n::2 six\nfe80::2%lo six\n"
+    )
     assert look_up(asking, "a.test").found == ("203.0.113.8", "203.0.113.9")
     assert look_up(asking, "six").found == ("::2",)
     assert server.asked["a.test", "A"] == 1
@@ -141,6 +143,21 @@ def test_many_names_are_asked_about_a_few_at_a_time(server: DnsServer, nothing: 
     monkeypatch.setattr(asking, "_answered", counted)
     uvloop.run(main())
     assert most == MOST_AT_ONCE
+
+
+def test_targets_that_no_configuration_could_name_are_no_nodes(server: DnsServer, nothing: Path) -> None:
+    """A server somewhere must not make the gateway speak to a socket of its own machine."""
+    bad = ("unix:/run/docker.sock.", "unix:/run/x.", "a\\032b.test.", "-a.test.", "a:80.", "1.2.3.")
+    server.set("s.test", "SRV", *(f"0 1 80 {target}" for target in bad), "0 1 80 good.test.")
+    assert look_up(client(server, nothing), ServiceName("s.test")).found == (Node("good.test", 80, 1, 0),)
+    server.set("s.test", "SRV", *(f"0 1 80 {target}" for target in bad))
+    with pytest.raises(OSError, match="no such service"):
+        look_up(client(server, nothing), ServiceName("s.test"))
+
+
+def test_one_target_with_a_port_and_without(server: DnsServer, nothing: Path) -> None:
+    server.set("s.test", "SRV", "0 1 80 a.test.", "0 1 0 a.test.")
+    assert look_up(client(server, nothing), ServiceName("s.test")).found == (Node("a.test", None, 1, 0), Node("a.test", 80, 1, 0))
 
 
 def test_it_runs_on_the_other_loop_too(server: DnsServer, nothing: Path) -> None:

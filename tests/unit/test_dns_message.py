@@ -1,6 +1,7 @@
 """DNS messages against dnspython, which writes and reads them too; and bytes that nobody should send."""
 
 import contextlib
+import struct
 
 import dns.message
 import dns.rcode
@@ -121,3 +122,35 @@ def test_names_have_bounds() -> None:
         with pytest.raises(ValueError, match=r".*"):
             question(1, name, A)
     question(1, ".".join(["a" * 63] * 3 + ["a" * 61]), A)
+
+
+def crafted(records: list[bytes]) -> bytes:
+    """An answer to a.test A with these records."""
+    head = struct.pack("!6H", 7, 0x8180, 1, len(records), 0, 0)
+    return head + b"\1a\4test\0" + struct.pack("!HH", A, 1) + b"".join(records)
+
+
+def test_a_name_follows_no_more_pointers_than_it_can_have_labels() -> None:
+    """Else 64 KiB of pointers to pointers, followed for each record, would take all of a worker's time for seconds."""
+
+    def chain(length: int) -> bytes:
+        first = 12 + 8 + 4 + 1 + 10  # where the data of a record with the root as its name begins
+        pointers = [0xC000 | 12, *(0xC000 | first + 2 * i for i in range(length - 1))]
+        data = struct.pack(f"!{length}H", *pointers)
+        text = b"\0" + struct.pack("!HHIH", 16, 1, 9, len(data)) + data
+        owner = struct.pack("!H", 0xC000 | first + 2 * (length - 1))
+        return crafted([text, owner + struct.pack("!HHIH4B", A, 1, 9, 4, 192, 0, 2, 1)])
+
+    assert found(reply(chain(127), 7, "a.test", A), "a.test", A) == (["192.0.2.1"], 9)
+    with pytest.raises(ValueError, match="too often"):
+        reply(chain(129), 7, "a.test", A)
+
+
+def test_aliases_without_end_are_followed_for_a_while() -> None:
+    def chain(length: int) -> Reply:
+        aliases = [(f"n{i}.test", 60, "CNAME", [f"n{i + 1}.test."]) for i in range(length)]
+        return reply(message("n0.test", "A", *aliases, (f"n{length}.test", 5, "A", ["192.0.2.1"])), 7, "n0.test", A)
+
+    assert found(chain(16), "n0.test", A) == (["192.0.2.1"], 5)
+    with pytest.raises(NoSuchName):
+        found(chain(17), "n0.test", A)

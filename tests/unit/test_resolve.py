@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from unittest import mock
 
 import pytest
 
@@ -125,3 +126,30 @@ def test_an_answer_holds_as_long_as_it_says(monkeypatch: pytest.MonkeyPatch) -> 
     assert [round(pause / said, 1) for pause, said in zip(pauses, (100, 1, 3600), strict=False)] == pytest.approx(
         [1.0] * 3, abs=0.11
     )
+
+
+def test_a_name_is_asked_again_whatever_went_wrong() -> None:
+    """Also where what was found could not be taken over."""
+
+    async def main() -> None:
+        names, faults = Names(a=("192.0.2.1",)), [TypeError("'<' not supported"), KeyError("a")]
+
+        async def look_up(name: str) -> Answer:
+            if len(faults) == 2:
+                raise faults.pop()
+            return await names.look_up(name)
+
+        def on_change(name: str, addresses: Addresses) -> None:
+            if faults:
+                raise faults.pop()
+            names.on_change(name, addresses)
+
+        names.ttl = 30.0
+        resolver = Resolver(on_change, look_up)
+        with mock.patch("fastgw.resolve.RETRY_S", 0.001):
+            await asyncio.wait_for(resolver.follow(["a"], 20), 10)
+            await asyncio.wait_for(names.changed.wait(), 10)
+        assert names.told == [("a", ("192.0.2.1",))]
+        resolver.stop()
+
+    asyncio.run(main())
