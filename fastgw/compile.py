@@ -136,7 +136,7 @@ class Compiler:
         """wrap: for those who want to see steps at work."""
         self._wrap = wrap
         self.stores = stores
-        self._pools = Pools()
+        self.pools = Pools()
         self._found: dict[ServiceName, None] = {}
         """Services whose nodes are others since the last work."""
         self._makers: dict[str, Callable[[str], Any]] = {
@@ -189,7 +189,7 @@ class Compiler:
         yield from self._server_names.settle(self._edit)
         snapshot = self._edit.finish()
         self._edit = _core.Edit(snapshot)
-        self.build = Build(snapshot, tuple(self._faults()), self._pools.names())
+        self.build = Build(snapshot, tuple(self._faults()), self.pools.names())
 
     def places(self) -> Iterator[tuple[str, bytes, bytes]]:
         """Of every route that serves, its id and each host and path pattern that it takes."""
@@ -212,10 +212,10 @@ class Compiler:
     def set_found(self, name: Followed, found: Collection[Any]) -> None:
         """What a node's host name or a service stands for, from now on. A service's nodes serve after the next `work`."""
         if isinstance(name, ServiceName):
-            self._pools.set_nodes(name, found)
+            self.pools.set_nodes(name, found)
             self._found[name] = None
         else:
-            self._pools.set_addresses(name, found)
+            self.pools.set_addresses(name, found)
 
     @property
     def behind(self) -> bool:
@@ -489,7 +489,7 @@ class Compiler:
     def _built(self, upstream: Upstream) -> _core.Upstream:
         if upstream.service_name is not None:
             self._parts.read((SERVICE, upstream.service_name))
-        return built(upstream, self._pools, self._clients.of(upstream, partial(self._linked, "ssls")))
+        return built(upstream, self.pools, self._clients.of(upstream, partial(self._linked, "ssls")))
 
 
 def _proves(kind: str, fault: Fault) -> bool:

@@ -108,11 +108,18 @@ class Pools:
         """What a service stands for, for upstreams that are made from now on."""
         self._nodes[service] = tuple(nodes)
 
+    def keep(self, names: Collection[Followed]) -> None:
+        """Forgets what is known of all others: who follows a name again is told anew."""
+        kept = frozenset(names)
+        self._addresses = {name: found for name, found in self._addresses.items() if name in kept}
+        self._nodes = {service: nodes for service, nodes in self._nodes.items() if service in kept}
+
     def set_addresses(self, name: str, addresses: Collection[str]) -> None:
         """What a host name stands for, from now on."""
         self._addresses[name] = tuple(addresses)
         for place in tuple(self._named.get(name, ())):  # one may go meanwhile
-            pool = self._pools[place]()
+            ref = self._pools.get(place)
+            pool = ref() if ref is not None else None
             if pool is not None:
                 self._resolve(place, pool)
 

@@ -215,6 +215,7 @@ class _Worker:
 
     async def _resolve(self, names: Collection[Followed]) -> None:
         await self._resolver.follow(names, DNS_PATIENCE_S)
+        self._compiler.pools.keep(names)  # those that come back are told anew
 
     def _on_found(self, name: Followed, found: Collection[Any]) -> None:
         self._compiler.set_found(name, found)

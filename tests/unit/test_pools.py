@@ -58,3 +58,17 @@ def test_services_are_followed_while_somebody_uses_them() -> None:
     # Whoever looks it up may not have noticed that it was gone, and tells only what changes.
     assert (nodes, pools.names()) == ((NODE,), {WEB})
     assert again is not None
+
+
+def test_what_is_followed_no_more_is_forgotten() -> None:
+    """Services whose nodes are others every minute must not fill the memory."""
+    pools, service = Pools(), ServiceName("s.test")
+    pools.set_addresses("a.test", ("192.0.2.1",))
+    pools.set_addresses("b.test", ("192.0.2.2",))
+    pools.set_nodes(service, (Node("a.test", 80, 1, 0),))
+    pools.keep({"a.test", service})
+    assert pools._addresses == {"a.test": ("192.0.2.1",)}
+    assert pools.service(service)[1] == (Node("a.test", 80, 1, 0),)
+    pools.keep(())
+    assert pools._addresses == {}
+    assert pools.service(service)[1] == ()
