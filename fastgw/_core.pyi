@@ -615,6 +615,7 @@ class LimitReqStep(LimitedStep):
         rejected_body: bytes = b"",
         pass_on_failure: bool = False,
         shadow: bool = False,
+        store: RemoteStore | None = None,
     ) -> None: ...
 
 @final
@@ -633,6 +634,8 @@ class LimitConnStep(LimitedStep):
         rejected_body: bytes = b"",
         pass_on_failure: bool = False,
         shadow: bool = False,
+        store: RemoteStore | None = None,
+        ttl: float = 3600,
     ) -> None: ...
 
 @final

@@ -141,6 +141,7 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_cond_broadcast(pthread_cond_t* condition)
 
 cdef extern from "<unistd.h>" nogil:
+    int getpid()
     int close(int fd)
     int pipe2(int* ends, int flags)
     ssize_t write(int fd, const void* buf, size_t n)

@@ -47,3 +47,4 @@ cdef struct Hold:               # one slot that a request holds
     uint16_t at                 # which word of the ledger
     uint64_t delay_ns           # for which the request was held back
     void* conf                  # of the step that took it
+    void* shared                # where other nodes count it too: what they are to be told; NULL: nothing

@@ -6,6 +6,8 @@ cdef enum RemoteAlgorithm:
     REMOTE_FIXED = 0
     REMOTE_BUCKET
     REMOTE_SLIDING
+    REMOTE_LEAKY                # a bucket whose requests wait for their turn
+    REMOTE_SLOTS                # how many run at once; cost: the place of the one that asks, window: how long a node is believed
 
 cdef enum RemoteVerdict:
     REMOTE_KNOWN                # the result is there

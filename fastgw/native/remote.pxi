@@ -15,8 +15,8 @@ cdef enum:
     REMOTE_SLACK_MS = 1000      # so close to its end a window is not restored in a store that lost it
 
 cdef const char* REMOTE_PREFIX = "fastgw:limit:v1:"
-cdef const char* REMOTE_KINDS[3]        # by the algorithm: each has a shape of its own in the store
-REMOTE_KINDS[:] = ["", "bucket:", "sliding:"]
+cdef const char* REMOTE_KINDS[5]        # by the algorithm: each has a shape of its own in the store
+REMOTE_KINDS[:] = ["", "bucket:", "sliding:", "bucket:", "slots:"]
 
 
 # -- questions -----------------------------------------------------------------------------------------
@@ -129,6 +129,9 @@ cdef bint remote_due(RemoteC* c, RemoteAsk* a, uint64_t now_ms, bint everything)
 
 cdef void remote_numbers(RemoteC* c, const RemoteAsk* a, uint64_t now_ms, Buf* out) noexcept nogil:
     # What the script is told of a question, in its order.
+    if a.hit.algorithm == REMOTE_SLOTS:
+        slots_numbers(c, a, out)
+        return
     cdef const RemoteHit* hit = &a.hit
     cdef uint64_t window_ms = hit.window_ns // LIM_MS
     cdef uint64_t end, any_end
@@ -194,6 +197,12 @@ cdef void remote_alone(
         share_alone(c.table, &hit.key, now_ns, hit.count, hit.window_ns, hit.cost, c.nodes, c.rank, r)
         if r.allowed:
             remote_mind(c, a, now_ns, text, n)
+        return
+    if hit.algorithm == REMOTE_SLOTS:
+        slots_alone(c, hit, r)
+        return
+    if hit.algorithm == REMOTE_LEAKY:
+        leaky_alone(c, hit, now_ns, r)
         return
     if hit.algorithm == REMOTE_SLIDING:
         share = share_of(hit.count, c.nodes, c.rank)
@@ -308,9 +317,19 @@ cdef void remote_told_moving(RemoteC* c, RemoteAsk* a, uint64_t now_ns, const in
     cdef LimResult r
     if said[0]:
         remote_alone(c, a, now_ns, NULL, 0, &r)
-    r.limit = <int64_t>(a.hit.burst if a.hit.algorithm == REMOTE_BUCKET else a.hit.count)
+    r.limit = <int64_t>(a.hit.count if a.hit.algorithm == REMOTE_SLIDING else a.hit.burst)
     lim_say(&r, said[0] > 0, <uint64_t>said[1], <uint64_t>said[2] * LIM_MS, <uint64_t>said[3] * LIM_MS)
     remote_settle(a, &r)
+
+
+cdef void remote_told_slots(RemoteC* c, RemoteAsk* a, const char* text, uint64_t now_ns, const int64_t* said) noexcept nogil:
+    # said: granted, and how many slots other nodes use.
+    cdef LimResult r
+    if a.x != NULL:
+        slots_say(&r, said[0] > 0, <uint64_t>said[1])
+        remote_settle(a, &r)
+    elif a.give == 0:
+        slots_minded(c, a, now_ns, text)
 
 
 cdef void remote_failed(RemoteC* c, RemoteAsk* a, const char* text, uint64_t now_ns) noexcept nogil:

@@ -97,7 +97,7 @@ cdef class RemoteStore:
                     remote_put(&self.c.minded, a, all.texts.p + a.text, a.text_len)
                     continue
                 share_read(self.c.table, &a.hit.key, SHARE_OWN, now, &end)
-                if end and remote_due(&self.c, a, now, everything):
+                if a.hit.algorithm == REMOTE_SLOTS or (end and remote_due(&self.c, a, now, everything)):
                     remote_put(&batch.asked, a, all.texts.p + a.text, a.text_len)
                 else:
                     remote_let_go(&self.c, a, now)
@@ -178,7 +178,7 @@ cdef class RemoteBatch:
             a = &self.asked.asks[i]
             if a.told:
                 continue
-            n = 4 + (a.hit.algorithm == REMOTE_FIXED)
+            n = 2 if a.hit.algorithm == REMOTE_SLOTS else 4 + (a.hit.algorithm == REMOTE_FIXED)
             good = isinstance(answer, list) and len(answer) == n
             if good:
                 for k in range(n):
@@ -190,6 +190,8 @@ cdef class RemoteBatch:
                     remote_failed(c, a, text, now)
                 elif a.hit.algorithm == REMOTE_FIXED:
                     remote_told_fixed(c, a, text, now, said)
+                elif a.hit.algorithm == REMOTE_SLOTS:
+                    remote_told_slots(c, a, text, now, said)
                 else:
                     remote_told_moving(c, a, now, said)
         self.after()

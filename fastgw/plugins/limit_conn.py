@@ -4,6 +4,7 @@ Owns the configuration. Must not know where the counts lie, or how they survive 
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
@@ -11,13 +12,15 @@ from msgspec import Meta, field
 from fastgw import _core
 from fastgw.errors import Fault
 from fastgw.plugins.contract import Env, Plugin
-from fastgw.plugins.limited import MOST, LimitedConf, key_template, number_faults, rejected_body
+from fastgw.plugins.limited import MOST, key_template, number_faults, rejected_body
+from fastgw.plugins.redis_fields import RedisConf
 from fastgw.schema.base import Nested, Positive, Text
 from fastgw.schema.rules import broken, required
 
 __all__ = ["Conf", "LimitConn"]
 
 _LONGEST_DELAY = 3600  # seconds
+_LONGEST_TTL = 2**31 - 1  # seconds: in nanoseconds it fits 64 bits
 _MOST_RULES = 6  # native/holds.pxd: a request holds 8 slots at most, and others may stand on global rules
 
 Conn = Annotated[int, Meta(gt=0, le=MOST)] | Text
@@ -42,7 +45,7 @@ class Rule(Nested, frozen=True, kw_only=True):
         yield from number_faults(good, conn=(1, MOST), burst=(0, MOST))
 
 
-class Conf(LimitedConf, frozen=True, kw_only=True):
+class Conf(RedisConf, frozen=True, kw_only=True):
     """limit-conn: how many requests at once, counted by what.
 
     conn: how many requests run at once without waiting; a whole number, or text with $variables that gives one
@@ -52,8 +55,8 @@ class Conf(LimitedConf, frozen=True, kw_only=True):
     key_type: var: `key` names a variable; var_combination: text with $variables
     key: what requests are counted by
     rules: several limits at once, instead of conn, burst and key; the first that is exceeded refuses
-    policy: where counts are kept; local: in the shared memory of this gateway
-    key_ttl: seconds; kept for APISIX clients, without effect: slots of a dead worker are given back at once
+    policy: where counts are kept; local: in the shared memory of this gateway; others: in a Redis, for many gateways
+    key_ttl: seconds after which slots are free that a gateway held which is not heard of any more, in a Redis
     rejected_code: the status of a refused request
     rejected_msg: the message of a refused request
     allow_degradation: whether requests pass when the limiter fails
@@ -66,8 +69,8 @@ class Conf(LimitedConf, frozen=True, kw_only=True):
     key: Text | None = None
     key_type: Literal["var", "var_combination"] = "var"
     rules_: Annotated[tuple[Rule, ...], Meta(min_length=1, max_length=_MOST_RULES)] | None = field(default=None, name="rules")
-    policy: Literal["local"] = "local"
-    key_ttl: Annotated[int, Meta(ge=1)] = 3600
+    policy: Literal["local", "redis", "redis-cluster"] = "local"
+    key_ttl: Annotated[int, Meta(ge=1, le=_LONGEST_TTL)] = 3600
     rejected_code: Annotated[int, Meta(ge=200, le=599)] = 503
     rejected_msg: Text | None = None
     allow_degradation: bool = False
@@ -98,18 +101,26 @@ class LimitConn(Plugin):
 
     def provision(self, conf: Conf, env: Env) -> list[_core.Step]:
         """One native step per limit; the exchange itself gives its slots back when it ends."""
+        redis = conf.redis_settings()
+        step = partial(self._step, conf, None if redis is None else env.store(redis))
         identity = f"{env.owner}/{self.name}"
         if conf.rules_ is None:
             one: Any = conf  # its members are there: Conf.rules has seen to it
-            return [self._step(conf, identity, key_template(one.key, one.key_type), one.conn, one.burst)]
+            return [step(identity, key_template(one.key, one.key_type), one.conn, one.burst)]
         return [
-            self._step(conf, f"{identity}/{rule.key}", key_template(rule.key, "var_combination"), rule.conn, rule.burst, True)
+            step(f"{identity}/{rule.key}", key_template(rule.key, "var_combination"), rule.conn, rule.burst, True)
             for rule in conf.rules_
         ]
 
     @staticmethod
     def _step(
-        conf: Conf, identity: str, key: _core.Template, conn: int | str, burst: int | str, is_rule: bool = False
+        conf: Conf,
+        store: _core.RemoteStore | None,
+        identity: str,
+        key: _core.Template,
+        conn: int | str,
+        burst: int | str,
+        is_rule: bool = False,
     ) -> _core.Step:
         return _core.LimitConnStep(
             identity.encode(),
@@ -123,4 +134,6 @@ class LimitConn(Plugin):
             rejected_body=rejected_body(conf.rejected_msg),
             pass_on_failure=conf.allow_degradation,
             shadow=conf.meta.shadow,
+            store=store,
+            ttl=conf.key_ttl,
         )

@@ -12,7 +12,8 @@ from msgspec import Meta
 from fastgw import _core
 from fastgw.errors import Fault
 from fastgw.plugins.contract import Env, Plugin
-from fastgw.plugins.limited import LimitedConf, key_template, rejected_body
+from fastgw.plugins.limited import key_template, rejected_body
+from fastgw.plugins.redis_fields import RedisConf
 from fastgw.schema.base import Positive, Text
 from fastgw.schema.rules import broken
 
@@ -24,14 +25,14 @@ _PARTS = 1000  # of a request: what a burst that is no whole number is rounded t
 _DENOMINATOR = 10**6
 
 
-class Conf(LimitedConf, frozen=True, kw_only=True):
+class Conf(RedisConf, frozen=True, kw_only=True):
     """limit-req: how many requests per second, and how many may wait.
 
     rate: requests per second that pass without waiting
     burst: how many requests may be ahead of that rate; they wait for their turn, and what comes beyond is refused
     key_type: var: `key` names a variable; var_combination: text with $variables
     key: what requests are counted by
-    policy: where counts are kept; local: in the shared memory of this gateway
+    policy: where counts are kept; local: in the shared memory of this gateway; others: in a Redis, for many gateways
     nodelay: whether requests within the burst pass at once
     rejected_code: the status of a refused request
     rejected_msg: the message of a refused request
@@ -42,7 +43,7 @@ class Conf(LimitedConf, frozen=True, kw_only=True):
     burst: Annotated[float, Meta(ge=0)]
     key: Text
     key_type: Literal["var", "var_combination"] = "var"
-    policy: Literal["local"] = "local"
+    policy: Literal["local", "redis", "redis-cluster"] = "local"
     nodelay: bool = False
     rejected_code: Annotated[int, Meta(ge=200, le=599)] = 503
     rejected_msg: Text | None = None
@@ -72,6 +73,7 @@ class LimitReq(Plugin):
         """One native step. The rate goes to it as whole requests in whole seconds, since it counts without rounding."""
         rate = Fraction(str(conf.rate))
         rate = 1 / (1 / rate).limit_denominator(_DENOMINATOR) if rate < 1 else rate.limit_denominator(_DENOMINATOR)
+        redis = conf.redis_settings()
         burst = Fraction(str(conf.burst)).limit_denominator(_PARTS)
         step = _core.LimitReqStep(
             f"{env.owner}/{self.name}".encode(),
@@ -85,5 +87,6 @@ class LimitReq(Plugin):
             rejected_body=rejected_body(conf.rejected_msg),
             pass_on_failure=conf.allow_degradation,
             shadow=conf.meta.shadow,
+            store=None if redis is None else env.store(redis),
         )
         return [step]

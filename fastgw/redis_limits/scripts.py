@@ -8,6 +8,7 @@ A script gets the node's name, and numbers in one text, which native/remote writ
 from typing import Final
 
 from fastgw.redis_client import Script
+from fastgw.redis_limits.slots import SLOTS
 
 __all__ = ["BEAT", "COUNTING", "LIVES_MS", "NODES", "PROBE", "PROBE_KEY"]
 
@@ -122,7 +123,7 @@ return {cost, math.max(count - used - math.ceil(before * left / window), 0), lef
 """
 )
 
-COUNTING: Final = (FIXED, BUCKET, SLIDING)
+COUNTING: Final = (FIXED, BUCKET, SLIDING, BUCKET, SLOTS)
 """By the algorithm's number, see RemoteAlgorithm in native/remote.pxd."""
 
 # Who shares the counts, by when each was last heard of.

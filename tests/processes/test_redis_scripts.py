@@ -15,7 +15,7 @@ from fastgw.redis_limits.scripts import BEAT, COUNTING, LIVES_MS
 from tests.oracle import limits
 from tests.support.redis import Server
 
-FIXED, BUCKET, SLIDING = COUNTING
+FIXED, BUCKET, SLIDING = COUNTING[:3]
 HOUR = 3_600_000
 KEY = "fastgw:limit:v1:x"
 MEMBERS = ("count", "window", "cost", "give", "nodes", "spare", "own", "base", "known", "left")

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from tests.support.gateway import free_addresses
 from tests.support.processes import Process
@@ -37,6 +38,13 @@ class Server:
         self.tls = tls
         self.password = password
         self.process: Process
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """What a limit plugin is configured with to count there."""
+        secret = {"redis_password": self.password} if self.password else {}
+        host, port = self.address
+        return {"policy": "redis", "redis_host": host, "redis_port": port, "redis_ssl": self.tls is not None, **secret}
 
     def start(self) -> None:
         """Starts it, the first time or again: with the data in its directory, which `kill` leaves and `clear` removes."""
@@ -102,6 +110,11 @@ class Cluster:
     @property
     def addresses(self) -> list[str]:
         return [str(node.address) for node in self.nodes]
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """What a limit plugin is configured with to count there."""
+        return {"policy": "redis-cluster", "redis_cluster_nodes": self.addresses, "redis_cluster_name": "limits"}
 
     def __enter__(self) -> "Cluster":
         with contextlib.ExitStack() as stack:
@@ -185,6 +198,14 @@ class Sentinels:
     @property
     def addresses(self) -> list[Address]:
         return [sentinel.address for sentinel in self.sentinels]
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """What a limit plugin is configured with to count there."""
+        secret = {"redis_password": self.password} if self.password else {}
+        asked = {"sentinel_password": self.sentinel_password} if self.sentinel_password else {}
+        places = [{"host": host, "port": port} for host, port in self.addresses]
+        return {"policy": "redis-sentinel", "redis_sentinels": places, "redis_master_name": MASTER, **secret, **asked}
 
     def __enter__(self) -> "Sentinels":
         with contextlib.ExitStack() as stack:

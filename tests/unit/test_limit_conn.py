@@ -320,7 +320,8 @@ def test_wires_of_one_region_count_together() -> None:
         ({"burst": -1}, "burst: expected at least 0, found -1"),
         ({"default_conn_delay": 0}, "default_conn_delay: expected more than 0, found 0"),
         ({"default_conn_delay": 1e9}, "default_conn_delay: expected at most 3600 seconds"),
-        ({"policy": "redis-cluster"}, 'policy: expected "local", found "redis-cluster"'),
+        ({"policy": "redis"}, 'redis_host: missing; policy "redis" needs it'),
+        ({"policy": "redis-sentinel"}, 'policy: expected one of "local", "redis", "redis-cluster", found "redis-sentinel"'),
     ],
 )
 def test_faults_are_named(conf: dict[str, object], message: str) -> None:

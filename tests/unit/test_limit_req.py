@@ -198,7 +198,8 @@ def test_the_core_can_be_closed_while_requests_wait() -> None:
         ({"rate": 1, "burst": -1}, "burst: expected at least 0, found -1"),
         ({"rate": 1}, "burst: missing"),
         ({"rate": 1, "burst": 0, "key": ""}, "key: expected at least 1 character, found 0"),
-        ({"rate": 1, "burst": 0, "policy": "redis"}, 'policy: expected "local", found "redis"'),
+        ({"rate": 1, "burst": 0, "policy": "redis"}, 'redis_host: missing; policy "redis" needs it'),
+        ({"rate": 1, "burst": 0, "policy": "redis-sentinel"}, 'policy: expected one of "local", "redis", "redis-cluster"'),
         ({"rate": 1, "burst": 0, "key_type": "constant"}, "key_type: expected one of"),
     ],
 )
