@@ -10,6 +10,7 @@ cdef enum:
     REMOTE_FLYING = 8           # batches under way to one store; meanwhile the next one fills
     REMOTE_MINDED = 10000       # counts that one worker minds; beyond, no lease is taken
     REMOTE_VALUE = 128          # bytes of a key's value that the store is told; of a longer one its digest
+    REMOTE_MINDS = 5            # sync_intervals without a sign of the worker that minds a count
     REMOTE_NODES = 1 << 16      # that share counts
     REMOTE_NODES_MS = 86400000  # so long the last word on how many there are is kept
     REMOTE_SLACK_MS = 1000      # so close to its end a window is not restored in a store that lost it
@@ -86,10 +87,22 @@ cdef void remote_text(const LimitedConf* who, int algorithm, const Buf* value, B
         buf_byte(out, HEX_DIGITS[digest[i] & 15])
 
 
+cdef inline uint64_t remote_minds_ns(const RemoteAsk* a) noexcept nogil:
+    # How long a worker is believed to see to a count without a sign of it: then another one may, that brings a lease.
+    return min(a.hit.window_ns, REMOTE_MINDS * a.sync_ns + REMOTE_SLACK_MS * LIM_MS) if a.sync_ns else a.hit.window_ns
+
+
+cdef void remote_mind_on(RemoteC* c, const RemoteAsk* a, uint64_t now_ns, const char* text) noexcept nogil:
+    # This worker goes on seeing to the count.
+    cdef uint64_t now_ms = now_ns // LIM_MS
+    share_change(c.table, &a.hit.key, SHARE_MINDED, now_ms, now_ms + remote_minds_ns(a) // LIM_MS, SHARE_SET, 1)
+    remote_put(&c.minded, a, text, a.text_len)
+
+
 cdef void remote_mind(RemoteC* c, const RemoteAsk* a, uint64_t now_ns, const char* text, uint32_t n) noexcept nogil:
     # From now on this worker sees to the count, unless one of the node does already.
     cdef RemoteAsk own = a[0]
-    if c.minded.n >= REMOTE_MINDED or not share_first(c.table, &a.hit.key, SHARE_MINDED, now_ns, a.hit.window_ns):
+    if c.minded.n >= REMOTE_MINDED or not share_first(c.table, &a.hit.key, SHARE_MINDED, now_ns, remote_minds_ns(a)):
         return
     own.x = NULL
     own.hit.cost = 0
@@ -300,7 +313,7 @@ cdef void remote_told_fixed(RemoteC* c, RemoteAsk* a, const char* text, uint64_t
         if a.give == 0 and (a.sync_ns or c.away) and c.minded.n < REMOTE_MINDED:
             a.lease += <uint64_t>said[1]
             a.asked_ms = (now_ns + a.sync_ns) // LIM_MS if a.sync_ns else LIM_NEVER
-            remote_put(&c.minded, a, text, a.text_len)
+            remote_mind_on(c, a, now_ns, text)
         elif a.give == 0:
             remote_let_go(c, a, now_ms)
         return
@@ -336,7 +349,7 @@ cdef void remote_failed(RemoteC* c, RemoteAsk* a, const char* text, uint64_t now
     cdef LimResult r
     if a.x == NULL:
         if a.give == 0 and c.minded.n < REMOTE_MINDED:
-            remote_put(&c.minded, a, text, a.text_len)
+            remote_mind_on(c, a, now_ns, text)
         return
     if a.open_without:
         remote_settle(a, NULL)

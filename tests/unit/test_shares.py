@@ -1,12 +1,14 @@
 """shares: what a node keeps of a shared count, and how far it goes by itself."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from fastgw import _core
 from tests.support.remote import WINDOW, Scene
+from tests.support.waiting import until
 
 OWN, BASE, OTHERS = 6, 7, 8  # in what the store is told
 GIVE, NODES, SPARE, LEFT = 3, 4, 5, 9
@@ -211,6 +213,22 @@ def test_a_lease_that_nobody_takes_from_goes_back(loop: asyncio.AbstractEventLoo
     back.tell([0], [[0, 0, 2, 20, WINDOW]])
     assert scene.store.minded() == 0
     assert told(scene)[OWN] == 2
+
+
+def test_the_counts_of_a_worker_that_ended_are_minded_by_another(loop: asyncio.AbstractEventLoop) -> None:
+    """Else what is left of their leases would not go back before the window ends."""
+    region = _core.Region.create(1024, slots=2)
+    ended, other = (Scene(loop, count=100, sync=0.4, region=region) for _ in range(2))
+    counted(ended, 1, 1, 2, 20, WINDOW)
+    began = time.monotonic()
+    assert other.ask() == 200  # out of the lease
+    counted(other, 1, 1, 4, 20, WINDOW)
+    assert time.monotonic() - began < 3, "slower than a worker is believed without a sign"
+    assert (ended.store.minded(), other.store.minded()) == (1, 0)
+    until(lambda: time.monotonic() - began > 3.1, "nobody believes it any more")
+    assert other.ask() == 200
+    counted(other, 1, 1, 6, 20, WINDOW)
+    assert other.store.minded() == 1
 
 
 def test_a_lease_is_of_use_while_the_store_is_away(loop: asyncio.AbstractEventLoop) -> None:
