@@ -34,7 +34,7 @@ from fastgw.errors import ConfigError
 from fastgw.family import Family, configure_log
 from fastgw.plugins import own
 from fastgw.plugins.redis_fields import RedisSettings
-from fastgw.schema.settings import Settings
+from fastgw.schema.settings import Settings, Tls
 from fastgw.store import Store, StoreError
 from fastgw.supervisor import Role, Supervisor
 from fastgw.worker import MakeReactor
@@ -50,7 +50,7 @@ GRACE_S: Final = 5.0  # beyond the drain timeout, which the workers keep themsel
 MOST_WORKERS: Final = 120
 
 # What a reload can change, and how; the rest of the settings waits for the next start.
-BY_NEW_WORKERS: Final = ("limits", "access_log", "trusted_addresses", "server_tokens", "token_cache")
+BY_NEW_WORKERS: Final = ("limits", "access_log", "trusted_addresses", "server_tokens", "tls", "token_cache")
 BY_NEW_ADMIN: Final = ("admin", "limits", "server_tokens", "jwks")
 OF_ADMIN_AT_START: Final = ("listen", "socket_mode")
 
@@ -111,10 +111,7 @@ class Master:
     def _prepare(self, loaded: Config, stack: ExitStack) -> None:
         """Everything that can fail for reasons the user can mend."""
         settings = loaded.settings
-        if settings.tls.listen:
-            tls_load()
-        if settings.tls.trusted_certificate is not None:
-            TlsTrust(settings.tls.trusted_certificate)
+        _try_tls(settings.tls)
         configure_log("master", settings.error_log)
         for source, plugin in own.loaded():
             log.info("plugin %s: of %s", plugin, source)
@@ -210,10 +207,9 @@ class Master:
         self._announced += os.eventfd_read(fd)
         if not self._ready and self._announced >= len(self._serving()) and self._all_serve():
             self._ready = True
-            listen = " ".join(each.text for each in self._family.plain)
-            listen += "".join(f" tls {each.text}" for each in self._family.tls)
+            places = [*(each.text for each in self._family.plain), *(f"tls {each.text}" for each in self._family.tls)]
             admin, count = self._family.admin_listener.text, len(self._serving())
-            line = f"fastgw: ready: listen {listen}, admin {admin}, workers {count}, pid {os.getpid()}"
+            line = f"fastgw: ready: listen {' '.join(places)}, admin {admin}, workers {count}, pid {os.getpid()}"
             print(line, file=sys.stderr, flush=True)
 
     def _serving(self) -> list[Role]:
@@ -232,6 +228,7 @@ class Master:
         try:
             loaded = config.load(self._path)
             keys = self._family.admin_keys(loaded.settings)
+            _try_tls(loaded.settings.tls)
             revision = self._publish(loaded)
         except ConfigError as exc:
             for fault in exc.faults:
@@ -277,7 +274,9 @@ class Master:
             if getattr(old.admin, name) != getattr(new.admin, name):
                 log.warning("%s: admin.%s: changed, takes effect at the next start", self._path, name)
         admin = msgspec.structs.replace(new.admin, **{name: getattr(old.admin, name) for name in OF_ADMIN_AT_START})
-        new = msgspec.structs.replace(new, admin=admin)
+        if old.tls.listen != new.tls.listen:
+            log.warning("%s: tls.listen: changed, takes effect at the next start", self._path)
+        new = msgspec.structs.replace(new, admin=admin, tls=msgspec.structs.replace(new.tls, listen=old.tls.listen))
         changed = {name for name in Settings.__struct_fields__ if getattr(old, name) != getattr(new, name)}
         by_new_workers = changed.intersection(BY_NEW_WORKERS)
         for name in sorted(changed.difference(BY_NEW_WORKERS, BY_NEW_ADMIN, ("workers",))):
@@ -349,3 +348,11 @@ class Master:
         if rest:
             self._supervisor.retire(rest)
             self._deadline = time.monotonic() + GRACE_S
+
+
+def _try_tls(settings: Tls) -> None:
+    """ValueError: TLS is asked for and cannot be spoken, or nobody can be judged by the file."""
+    if settings.listen:
+        tls_load()
+    if settings.trusted_certificate is not None:
+        TlsTrust(settings.trusted_certificate)

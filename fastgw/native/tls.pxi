@@ -81,6 +81,12 @@ cdef void tls_drop(Conn* c) noexcept nogil:
     c.tls = NULL
 
 
+cdef inline void tls_begin(Conn* c) noexcept nogil:
+    # Before any call that may write. The block stays, however large: there is one per worker, and bodies need it at every send.
+    cdef Buf* out = &c.loop.sealed
+    out.len = out.off = out.failed = 0
+
+
 cdef int tls_flush(Conn* c) noexcept nogil:
     # Sends what OpenSSL wrote of itself: parts of a handshake, alerts, key updates. -1 when the line is broken.
     cdef Buf* out = &c.loop.sealed
@@ -109,7 +115,7 @@ cdef int tls_shake(Conn* c) noexcept nogil:
     cdef Tls* t = c.tls
     cdef int r, error
     t.dry = 0
-    buf_reset(&c.loop.sealed)
+    tls_begin(c)
     ERR_clear_error()
     r = SSL_do_handshake(t.ssl)
     error = 0 if r == 1 else tls_failure(t, r)
@@ -132,7 +138,7 @@ cdef ssize_t tls_recv(Conn* c, void* buf, size_t n) noexcept nogil:
     if t.over:
         return -ECONNRESET if t.cut else 0
     t.dry = 0
-    buf_reset(&c.loop.sealed)
+    tls_begin(c)
     while got < n:
         ERR_clear_error()
         r = SSL_read(t.ssl, <char*>buf + got, <int>(n - got))
@@ -169,7 +175,7 @@ cdef int tls_seal(Conn* c, const void* head, size_t m, const void* body, size_t 
     cdef Tls* t = c.tls
     cdef Buf* joined = &c.loop.joined
     cdef size_t k
-    buf_reset(&c.loop.sealed)
+    tls_begin(c)
     if m and n and m < TLS_RECORD_BYTES:
         k = n if n < TLS_RECORD_BYTES - m else TLS_RECORD_BYTES - m
         buf_reset(joined)
@@ -195,7 +201,7 @@ cdef void tls_finish(Conn* c) noexcept nogil:
     t.finished = 1
     if c.broken or (t.over and t.cut):
         return
-    buf_reset(&c.loop.sealed)
+    tls_begin(c)
     ERR_clear_error()
     SSL_shutdown(t.ssl)
     ERR_clear_error()

@@ -125,7 +125,9 @@ cdef bint up_tls_meant(const Tls* t, const Exchange* x) noexcept nogil:
 cdef bint certificate_names(X509* shown, const char* z) noexcept nogil:
     if name_is_address(z):
         return X509_check_ip_asc(shown, z, 0) == 1
-    return X509_check_host(shown, z, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1
+    # A subject is no name of a server (RFC 9525 section 2).
+    return X509_check_host(
+        shown, z, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1
 
 
 cdef int tls_on_session(SSL* s, SSL_SESSION* session) noexcept nogil:

@@ -228,7 +228,7 @@ class ErrorLog(Strict, frozen=True, kw_only=True):
 class Settings(Strict, frozen=True, kw_only=True):
     """Settings of the gateway.
 
-    listen: where it listens for clients: host:port or unix:/path
+    listen: where it listens for clients: host:port or unix:/path; there may be none where tls.listen has one
     workers: how many processes serve; auto: one per CPU that it may use
     admin: the Admin API
     data_dir: where it keeps what it writes; relative to the working directory
@@ -249,7 +249,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     dns_resolver_valid: seconds for which an answer of DNS holds, whatever it says itself
     """
 
-    listen: Annotated[tuple[Address, ...], Meta(min_length=1), unique] = ("127.0.0.1:9080",)
+    listen: Annotated[tuple[Address, ...], unique] = ("127.0.0.1:9080",)
     # 256 process slots in shared memory hold the admin process and, in a binary upgrade, workers twice.
     workers: Annotated[int, Meta(ge=1, le=120)] | Literal["auto"] = "auto"
     admin: Admin = Admin()
@@ -270,3 +270,9 @@ class Settings(Strict, frozen=True, kw_only=True):
     plugins_dir: Text | None = None
     dns_resolver: Annotated[tuple[DnsServer, ...], unique] = ()
     dns_resolver_valid: Annotated[float, Meta(ge=1, le=86400)] | None = None
+
+    @classmethod
+    def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
+        """It listens somewhere."""
+        if "listen" in good and not good["listen"] and not good.get("tls", {}).get("listen"):
+            yield Fault(Path(("listen",)), "expected at least 1 item, found 0")

@@ -51,10 +51,12 @@ class Authority:
         signer = self._key if under is None else under._key
         self.pem = _pem(builder.sign(signer, hashes.SHA256()))
 
-    def issue(self, *names: str, kind: str = "ec", lasts: datetime.timedelta = ALWAYS) -> tuple[str, str]:
+    def issue(
+        self, *names: str, kind: str = "ec", lasts: datetime.timedelta = ALWAYS, subject: str | None = None
+    ) -> tuple[str, str]:
         """A certificate for these host names and addresses, with the intermediate ones behind it, and its key; PEM."""
         key = new_key(kind)
-        builder = _builder(names[0], key, lasts).issuer_name(self._name)
+        builder = _builder(subject or names[0], key, lasts).issuer_name(self._name)
         builder = builder.add_extension(_names(names), critical=False)
         chain = _pem(builder.sign(self._key, hashes.SHA256()))
         each: Authority | None = self

@@ -18,7 +18,7 @@ from tests.support.wire import Address, Response
 
 ADMIN_KEY = "an-admin-key-for-tests-only"
 # What an operator waits for; of several listeners the first TCP one is the data address.
-READY = re.compile(r"fastgw: ready: listen (?:unix:\S+ )*([\d.]+):(\d+)[^,]*, admin ([\d.]+):(\d+),")
+READY = re.compile(r"fastgw: ready: listen (?:unix:\S+ |tls )*([\d.]+):(\d+)[^,]*, admin ([\d.]+):(\d+),")
 
 
 class Gateway:
@@ -85,7 +85,7 @@ class Gateway:
     @property
     def tls(self) -> Address:
         """Where it listens for TLS."""
-        found = re.search(r"fastgw: ready: listen .* tls ([\d.]+):(\d+)", self.log())
+        found = re.search(r"fastgw: ready: listen .*\btls ([\d.]+):(\d+)", self.log())
         assert found, self.log()
         return Address(found[1], int(found[2]))
 

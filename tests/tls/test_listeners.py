@@ -331,3 +331,37 @@ def test_drain_ends_kept_connections(upstream: Answering, tmp_path: Path) -> Non
             stopped.start()
             assert sock.recv(1) == b""  # close_notify, then the end
             stopped.join(TIMEOUT)
+
+
+# ---- settings ------------------------------------------------------------------------------------
+
+
+def test_a_gateway_of_tls_alone(upstream: Answering, tmp_path: Path) -> None:
+    with Gateway(tmp_path, {**with_a(upstream), "listen": []}) as gateway:
+        assert gateway.tls == gateway.data
+        assert tls.get(gateway.tls, "a.example").status == 200
+
+
+def test_a_reload_puts_settings_in_force(upstream: Answering, tmp_path: Path) -> None:
+    settings = with_a(upstream)
+    listen = settings["tls"]["listen"]
+    with Gateway(tmp_path, settings) as gateway:
+        with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+            tls.connect(gateway.tls, None)
+        settings["tls"] = {"listen": listen, "fallback_sni": "a.example", "protocols": ["TLSv1.2"]}
+        assert "reloaded" in gateway.reload(settings)
+
+        def taken() -> bool:
+            with contextlib.suppress(OSError), tls.connect(gateway.tls, None) as sock:
+                return sock.version() == "TLSv1.2"
+            return False
+
+        until(taken, "a worker of the new settings serves")
+        settings["tls"] = {**settings["tls"], "trusted_certificate": str(tmp_path / "nothing.pem")}
+        log = gateway.reload(settings)
+        assert "reload refused" in log
+        assert "nothing.pem" in log
+        del settings["tls"]["trusted_certificate"]
+        settings["tls"]["listen"] = ["127.0.0.1:1"]
+        assert "tls.listen: changed, takes effect at the next start" in gateway.reload(settings)
+        assert taken()

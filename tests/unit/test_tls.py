@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import random
 import re
 import shutil
 import ssl
@@ -444,3 +446,47 @@ def test_a_broken_line_in_a_handshake(wire: _core.Wire) -> None:
     wire.breaks(DOWN)
     end.exchange()
     assert not wire.is_open(DOWN)
+
+
+# ---- whatever comes ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_changed_bytes_end_the_connection_and_nothing_else(seed: int) -> None:
+    """Bytes of handshake and requests are changed, lost, doubled or swapped, and cut anywhere."""
+    chance = random.Random(seed)
+    wire = _core.Wire(shown(NAME))
+    line = wire.open(tls=_core.TlsListener())
+
+    def send(data: bytes) -> None:
+        spoilt = bytearray(data)
+        if spoilt and chance.random() < 0.5:
+            at = chance.randrange(len(spoilt))
+            how = chance.randrange(4)
+            if how == 0:
+                spoilt[at] ^= 1 << chance.randrange(8)
+            elif how == 1:
+                del spoilt[at : at + chance.choice((1, 5, 100))]
+            elif how == 2:
+                spoilt[at:at] = spoilt[at : at + chance.choice((1, 5, 100))]
+            else:
+                spoilt[at:] = spoilt[at:][::-1]
+        while spoilt and wire.is_open(line):
+            size = chance.choice((1, 5, 100, 5000))
+            wire.push(line, bytes(spoilt[:size]))
+            del spoilt[:size]
+
+    end = Memory(send, lambda: wire.pull(line), client_context(), NAME)
+    with contextlib.suppress(ssl.SSLError, AssertionError):
+        end.shake()
+        for _ in range(5):
+            end.write(REQUEST)
+            for up, side, is_open in wire.lines():
+                if side == "up" and is_open and wire.pull(up):
+                    wire.push(up, OK)
+            end.read()
+    wire.reset(line)
+    assert wire.active == 0
+    assert not wire.is_open(line)
+    honest = client(wire)  # the core lives on
+    honest.shake()

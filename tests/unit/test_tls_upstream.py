@@ -91,6 +91,14 @@ def test_no_other_name(wire: _core.Wire, name: str) -> None:
     assert not wire.is_open(UP)
 
 
+def test_a_subject_is_no_name(wire: _core.Wire) -> None:
+    context = server_context(*CA.issue("192.0.2.1", subject=HOST))
+    wire.push(DOWN, REQUEST)
+    end = Memory(lambda data: wire.push(UP, data), lambda: wire.pull(UP), context, server=True)
+    end.shake()
+    assert b"502 Bad Gateway" in wire.pull(DOWN)
+
+
 def test_a_zero_byte_in_a_name_is_no_end_of_it(wire: _core.Wire) -> None:
     """The name is that of the request, which has none; a certificate's may not pass for a shorter one."""
     end = asked(wire, REQUEST, "a.example\0.evil.example")
