@@ -195,7 +195,7 @@ def test_readme_has_the_two_commands() -> None:
     """Each is one line to copy; .ci/run reads the second from here by its mark."""
     for mark, parts in {
         "run": ["pip install .", "fastgw config.json"],
-        "test": ["pip install -e '.[test]'", "-m pytest"],
+        "test": ["pip install -e '.[test]'", "-m pytest -n 3"],
     }.items():
         blocks = re.findall(rf"<!-- command: {mark} -->\n```sh\n(.*?)```", text(ROOT / "README.md"), re.DOTALL)
         assert len(blocks) == 1, mark
