@@ -85,6 +85,12 @@ class Sentinel(Nested, frozen=True, kw_only=True):
     host: HostText
     port: Port
 
+    @classmethod
+    def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
+        """The text may be that of a unix socket elsewhere."""
+        if good.get("host", "").startswith("unix:"):
+            yield broken("host", "expected a host name or an IP address")
+
 
 class RedisConf(LimitedConf, frozen=True, kw_only=True):
     """Members for the policies redis and redis-cluster.
@@ -127,6 +133,8 @@ class RedisConf(LimitedConf, frozen=True, kw_only=True):
         policy = good.get("policy", "local")
         for name in _NEEDED.get(policy, ()):
             yield from required(present, name, f'policy "{policy}" needs it', f'property "{name}" is required')
+        if good.get("redis_host", "").startswith("unix:"):
+            yield broken("redis_host", "expected a host name or an IP address")
         for index, node in enumerate(good.get("redis_cluster_nodes", ())):
             if parse_node(node)[1] is None:
                 yield Fault(Path(("redis_cluster_nodes", index)), "expected 'host:port' with a port from 1 to 65535", "rule")

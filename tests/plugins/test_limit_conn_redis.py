@@ -106,6 +106,7 @@ def test_killed_workers_give_their_slots_back(directory: Path, redis: Server) ->
                 one.kill_worker(pid)
         until(lambda: upstream.running == 0, "the upstream is done with those of the dead")
         assert one.get("/").status == 200
+        until(lambda: used(redis) == [], "Redis knows that none runs")
         assert statuses(two, upstream, 7, 5) == [200] * 5 + [429] * 2
 
 

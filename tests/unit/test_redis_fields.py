@@ -154,6 +154,12 @@ def test_labels() -> None:
             "sync_interval: expected less than time_window, which is 60",
             "sync_interval should be smaller than time_window",
         ),
+        ({**ONE, "redis_host": "unix:/run/redis.sock"}, "redis_host: expected a host name or an IP address", None),
+        (
+            {**WATCHED, "redis_sentinels": [{"host": "unix:/run/redis.sock", "port": 1}]},
+            "redis_sentinels[0].host: expected a host name or an IP address",
+            None,
+        ),
         ({**WATCHED, "redis_role": "slave"}, 'redis_role: expected "master", found "slave"', None),
         ({**ONE, "redis_timeout": 0}, "redis_timeout: expected at least 1, found 0", None),
         ({**ONE, "redis_keepalive_timeout": 999}, "redis_keepalive_timeout: expected at least 1000, found 999", None),
