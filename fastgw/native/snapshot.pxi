@@ -117,7 +117,7 @@ cdef class Edit:
         self.next.credentials[i] = m
 
     def put_server_name(self, bytes name not None, TlsServer server not None) -> None:
-        """Clients that ask for this name, "a.com", "*.a.com" or "*", are shown these certificates."""
+        """Clients that ask for this name (exact, `*.` before a name, or `*` alone) are shown these certificates."""
         cdef _Map m = map_own(self.open().server_names, self)
         m.put(self, name, server, &server.c)
         self.next.server_names = m

@@ -207,14 +207,15 @@ def test_killed_processes_lose_no_line_and_write_none_twice(make_admin: Callable
     chance = random.Random(seed := random.randrange(1 << 30))
     answered: list[str] = []
     for round in range(12):
-        killer = threading.Timer(0.02 + chance.random() * 0.1, admin.process.kill)
-        killer.start()
+        killer = threading.Timer(chance.random() * 0.1, admin.process.kill)
         connection = admin.connect()
         try:
             for number in range(10_000):
                 answer: Answer = admin.call("PUT", f"/routes/{round}-{number}", ROUTE, connection=connection)
                 assert answer.status == 201
                 answered.append(f"{round}-{number}")
+                if number == 0:  # however slow the machine, something was answered
+                    killer.start()
         except OSError:
             pass
         finally:
@@ -229,7 +230,7 @@ def test_killed_processes_lose_no_line_and_write_none_twice(make_admin: Callable
     store.close()
     assert [(entry["id"], entry["revision"]) for entry in entries] == [(row.id, row.modified) for row in rows], f"seed {seed}"
     assert set(answered) <= {entry["id"] for entry in entries}, f"seed {seed}"
-    assert len(answered) > 12
+    assert len(answered) >= 12
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from tests.support.waiting import until
 
 PAGE = ROOT / "docs" / "access-log.md"
 REASON = re.compile(r'"([a-z][a-z-]*\.[a-z_]+)"')
-# Verdicts that refuse nobody, the name of a number that is none, and a group of entry points.
-NEVER_LOGGED = {"jwt.ok", "jwt.later", "jwt.unknown", "fastgw.plugins"}
+# Verdicts that refuse nobody, the name of a number that is none, a group of entry points, and what only a shadow tells.
+NEVER_LOGGED = {"jwt.ok", "jwt.later", "jwt.unknown", "fastgw.plugins", "limit-conn.delayed", "limit-req.delayed"}
 NOT_A_PLUGINS = {
     "framing",
     "body",
@@ -39,7 +39,8 @@ NOT_A_PLUGINS = {
     "config",
     "upstream",
     "plugin",
-}  # tests/adversity and tests/unit meet these
+    "tls",
+}  # tests/adversity, tests/tls and tests/unit meet these
 NOT_FROM_OUTSIDE = {"limit-req.failed", "basic.failed"}  # only without memory
 ELSEWHERE = {
     "api-breaker.open",
@@ -159,6 +160,7 @@ CASES: dict[str, bytes] = {
     "consumer-restriction.refused": get("notroute"),
     "ip-restriction.refused": get("ip"),
     "limit-count.exceeded": get("count"),
+    "limit-count.failed": get("counts", b"X-Most: 0"),
     "limit-req.exceeded": get("req"),
     "workflow.rejected": get("workflow"),
     "limit-conn.exceeded": get("conn", b"X-Most: 1"),
@@ -188,6 +190,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "notroute": {"consumer-restriction": {"type": "route_id", "blacklist": ["notroute"], "rejected_code": CODE}},
     "ip": {"ip-restriction": {"blacklist": ["127.0.0.0/8"], "response_code": 404}},
     "count": {"limit-count": {"count": 1, "time_window": 3600, "rejected_code": CODE}},
+    "counts": {"limit-count": {"count": "$http_x_most", "time_window": 3600, "rejected_code": CODE}},
     "req": {"limit-req": {"rate": 0.001, "burst": 0, "key": "remote_addr", "rejected_code": CODE}},
     "workflow": {"workflow": {"rules": [{"actions": [["return", {"code": CODE}]]}]}},
     "conn": {
