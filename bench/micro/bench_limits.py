@@ -3,6 +3,7 @@
 The rival is a dict of counts, which one process alone can see. Nobody else counts meanwhile.
 """
 
+import asyncio
 import time
 
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -11,6 +12,7 @@ from bench import workload
 from bench.micro.duel import Job, Side, between
 from bench.micro.waiting import CLIENT, Waiting
 from fastgw import _core
+from tests.support.remote import Scene
 
 COUNT, WINDOW = 1_000_000_000_000, 3600
 KEY = b"10.0.0.1"
@@ -25,6 +27,7 @@ HEALTHY = _core._TestBreaker(REGION, failures=3, successes=3, max_s=300)
 WAITING = Waiting(workload.plain(), workload.request())
 BY_ADDRESS = _core.Template("remote_addr", "var")
 ADDED = 300  # ns that a limit may add to a request
+LEASED = 500  # and one that is shared by Redis, out of a lease
 
 
 class Counts:
@@ -127,3 +130,28 @@ def test_request_bucket(side: Side, benchmark: BenchmarkFixture) -> None:
 @between(Job("limit-req in a request that need not wait", at_most=ADDED), lambda n: _step(LEAKS, n), {})
 def test_request_leaky(side: Side, benchmark: BenchmarkFixture) -> None:
     side.time(benchmark)
+
+
+def leased() -> Scene:
+    """A request under way whose limit is shared by three gateways, in the middle of a lease that outlasts the bench."""
+    scene = Scene(asyncio.new_event_loop(), count=COUNT, window=WINDOW, sync=0.5)
+    scene.store.share(0, 3)
+    scene.send()
+    scene.store.answer([1, COUNT // 4, COUNT // 4 + 1, 0, WINDOW * 1000])
+    assert scene.status() == 200
+    scene.send()
+    assert not scene.store.batches
+    return scene
+
+
+SHARED = leased()
+
+
+@between(
+    Job("limit-count in a request, policy redis with sync_interval", at_most=LEASED),
+    lambda n: SHARED.wire._bench_step(SHARED.line, SHARED.step, n),
+    {},
+)
+def test_request_leased(side: Side, benchmark: BenchmarkFixture) -> None:
+    side.time(benchmark)
+    assert not SHARED.store.batches
