@@ -37,6 +37,7 @@ DRAIN: Final = signal.SIGQUIT
 """What the master sends. Not TERM: service managers send that to every process of a group, not only to the
 master, and the second TERM ends a worker at once."""
 TICK_S: Final = 0.1  # of the reactor's timer wheel
+CANCELS, CANCEL_S = 50, 0.1
 DNS_PATIENCE_S: Final = 2.0  # a new name may delay a change this long, less than the publish deadline (5 s)
 # A client that is busy on a kept connection sends again within this, and is answered `Connection: close`;
 # to close at once would cut requests on their way (RFC 9112 section 9.5).
@@ -113,6 +114,18 @@ def run(setup: Setup) -> int:
     return uvloop.run(serve())
 
 
+async def _end_others() -> None:
+    """Cancels what still runs in the background, again where a cancellation was lost: asyncio.wait_for swallows one that comes in
+    the moment in which what it waits for ends (cpython issue 86296), and the loop would wait for that task for ever."""
+    for _ in range(CANCELS):
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        if not tasks:
+            return
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=CANCEL_S)
+
+
 class _Worker:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
@@ -142,6 +155,7 @@ class _Worker:
             self._follower = Follower(self._store, self._compiler, self._resolve, self._reactor.install)
             await self._start()
             await self._run()
+            await _end_others()
         except (StoreError, sqlite3.Error) as exc:
             log.critical("cannot follow the store: %s", exc)
             return 1

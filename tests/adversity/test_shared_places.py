@@ -31,8 +31,9 @@ def gateways(directory: Path, echo: Address, place: dict[str, Any], **limit: Any
 
 
 def counted(server: Server, key: str) -> int:
-    """How many a Redis server knows to have been admitted."""
-    return sum(int(value) for value in server.cli("HVALS", PREFIX + key).splitlines() if value.isdecimal())
+    """How many a Redis server knows to have been admitted; one that changes its part closes connections, and is asked again."""
+    values = until(lambda: server.cli("HVALS", PREFIX + key, check=False) or None, "the server says what it has counted")
+    return sum(int(value) for value in values.splitlines() if value.isdecimal())
 
 
 def loads(stack: contextlib.ExitStack, made: list[Gateway], keys: list[str], total: int | None = None) -> list[Load]:

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -17,6 +18,7 @@ from tests.support.waiting import until
 from tests.support.wire import Address, Response
 
 ADMIN_KEY = "an-admin-key-for-tests-only"
+PORTS = 12_000, 32_000
 # What an operator waits for; of several listeners the first TCP one is the data address.
 READY = re.compile(r"fastgw: ready: listen (?:unix:\S+ |tls )*([\d.]+):(\d+)[^,]*, admin ([\d.]+):(\d+),")
 
@@ -148,11 +150,19 @@ class Gateway:
 
 
 def free_addresses(count: int) -> list[Address]:
-    """Ports that nothing listened on a moment ago: all are held at once, so that none is given twice."""
-    held = [socket.socket() for _ in range(count)]
+    """Ports that nothing listened on a moment ago: all are held at once, so that none is given twice.
+
+    By chance out of those that the system gives to no connection (its own begin at 32768), as tests run side by side.
+    """
+    held: list[socket.socket] = []
     try:
-        for sock in held:
-            sock.bind(("127.0.0.1", 0))
+        while len(held) < count:
+            sock = socket.socket()
+            try:
+                sock.bind(("127.0.0.1", random.randrange(*PORTS)))
+                held.append(sock)
+            except OSError:
+                sock.close()
         return [Address(*sock.getsockname()) for sock in held]
     finally:
         for sock in held:

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.support.gateway import free_addresses
+from tests.support.gateway import PORTS, free_addresses
 from tests.support.processes import Process
 from tests.support.programs import program
 from tests.support.waiting import until
@@ -162,10 +162,10 @@ def _member(address: Address) -> list[str]:
 
 
 def addresses_with_bus(count: int) -> list[Address]:
-    """Ports whose number plus 10,000 is a port too: where nodes of a cluster talk with each other."""
+    """Ports whose number plus 10,000, where nodes of a cluster talk with each other, is none that connections are given."""
     found: list[Address] = []
     while len(found) < count:
-        found += [each for each in free_addresses(count) if each.port < 55_000 and each not in found]
+        found += [each for each in free_addresses(count) if each.port < PORTS[1] - 10_000 and each not in found]
     return found[:count]
 
 

@@ -364,4 +364,4 @@ def test_a_reload_puts_settings_in_force(upstream: Answering, tmp_path: Path) ->
         del settings["tls"]["trusted_certificate"]
         settings["tls"]["listen"] = ["127.0.0.1:1"]
         assert "tls.listen: changed, takes effect at the next start" in gateway.reload(settings)
-        assert taken()
+        until(taken, "it goes on")

@@ -1,5 +1,7 @@
 """A worker's side of live on return: how it is woken. A real loop, store and shared memory; of the reactor only its epoll set."""
 
+import asyncio
+import contextlib
 import os
 import select
 import signal
@@ -12,7 +14,7 @@ from fastgw.compile import Compiler
 from fastgw.schema.settings import Settings
 from fastgw.slots import Slots
 from fastgw.store import Store
-from fastgw.worker import Setup, run
+from fastgw.worker import Setup, _end_others, run
 from tests.support.waiting import until
 
 WRITES = 20
@@ -62,3 +64,24 @@ def test_no_drain_waits_in_vain_while_a_change_waits_for_the_event_loop(tmp_path
     changes.join()
     assert len(reactor.drains) >= WRITES
     assert min(reactor.drains) == 1
+
+
+def test_a_task_that_loses_a_cancellation_is_cancelled_again() -> None:
+    """A worker with limits in Redis stopped serving and never ended: a task of its store had lost its cancel."""
+    lost: list[int] = []
+
+    async def stubborn() -> None:
+        for _ in range(2):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            lost.append(1)
+        await asyncio.sleep(3600)
+
+    async def life() -> bool:
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(0)
+        await _end_others()
+        return task.cancelled()
+
+    assert asyncio.run(life())
+    assert len(lost) == 2
