@@ -233,6 +233,7 @@ class _Cluster:
         self._nodes: dict[Address, _Server] = {}
         self._slots: list[Address | None] = []  # by slot; empty until a node was asked
         self._looking: asyncio.Task[RedisDownError | None] | None = None
+        self._late: set[asyncio.Task[list[Address | None]]] = set()  # who is asked which node has what, and was not the first
 
     def place(self, key: bytes) -> str:
         if not self._slots:
@@ -320,13 +321,18 @@ class _Cluster:
             else:
                 return failed
         finally:
-            for task in asked:
-                task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+            for task in asked:  # not cancelled: a connection that is being made would be left to the garbage collector
+                self._late.add(task)
+                task.add_done_callback(self._ended)
         kept = {*self._settings.addresses, *self._slots}
         for address in [each for each in self._nodes if each not in kept]:
             await self._nodes.pop(address).close()
         return None
+
+    def _ended(self, task: "asyncio.Task[list[Address | None]]") -> None:
+        self._late.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody else is told of it
 
     async def _map(self, address: Address) -> list[Address | None]:
         """Which node has which slot, as the node at this address knows it."""
@@ -344,6 +350,7 @@ class _Cluster:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
+        await asyncio.gather(*self._late, return_exceptions=True)  # each has its deadline
         for server in self._nodes.values():
             await server.close()
 

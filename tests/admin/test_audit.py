@@ -214,7 +214,7 @@ def test_killed_processes_lose_no_line_and_write_none_twice(make_admin: Callable
                 answer: Answer = admin.call("PUT", f"/routes/{round}-{number}", ROUTE, connection=connection)
                 assert answer.status == 201
                 answered.append(f"{round}-{number}")
-                if number == 0:  # however slow the machine, something was answered
+                if number == 1:  # however slow the machine, something was answered
                     killer.start()
         except OSError:
             pass
@@ -230,7 +230,7 @@ def test_killed_processes_lose_no_line_and_write_none_twice(make_admin: Callable
     store.close()
     assert [(entry["id"], entry["revision"]) for entry in entries] == [(row.id, row.modified) for row in rows], f"seed {seed}"
     assert set(answered) <= {entry["id"] for entry in entries}, f"seed {seed}"
-    assert len(answered) >= 12
+    assert len(answered) > 12
 
 
 @pytest.fixture

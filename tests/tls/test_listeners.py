@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import shutil
 import socket
 import ssl
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 from tests.support import tls, wire
 from tests.support.certificates import Authority
 from tests.support.gateway import Gateway, one_route
+from tests.support.programs import program
 from tests.support.tls import client_context
 from tests.support.upstreams import Answering, BigBody, SlowReader, Upstream, big_digest
 from tests.support.waiting import until
@@ -259,18 +259,16 @@ def test_a_version_that_a_name_does_not_speak(gateway: Gateway) -> None:
         assert sock.version() == "TLSv1.2"
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 def test_renegotiation_is_refused(gateway: Gateway) -> None:
-    command = ["openssl", "s_client", "-connect", str(gateway.tls), "-servername", "a.example", "-tls1_2"]
+    command = [program("openssl"), "s_client", "-connect", str(gateway.tls), "-servername", "a.example", "-tls1_2"]
     done = subprocess.run(command, input="R\n", capture_output=True, text=True, timeout=TIMEOUT)
     assert "RENEGOTIATING" in done.stdout + done.stderr
     assert "no renegotiation" in done.stdout + done.stderr
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_no_session_is_resumed(gateway: Gateway, tmp_path: Path, version: str) -> None:
-    command = ["openssl", "s_client", "-connect", str(gateway.tls), "-servername", "a.example", version, "-reconnect"]
+    command = [program("openssl"), "s_client", "-connect", str(gateway.tls), "-servername", "a.example", version, "-reconnect"]
     done = subprocess.run(command, input="", capture_output=True, text=True, timeout=TIMEOUT)
     assert "New, TLSv1." in done.stdout
     assert "Reused" not in done.stdout
@@ -348,6 +346,7 @@ def test_a_reload_puts_settings_in_force(upstream: Answering, tmp_path: Path) ->
     with Gateway(tmp_path, settings) as gateway:
         with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
             tls.connect(gateway.tls, None)
+        before = gateway.workers()
         settings["tls"] = {"listen": listen, "fallback_sni": "a.example", "protocols": ["TLSv1.2"]}
         assert "reloaded" in gateway.reload(settings)
 
@@ -357,6 +356,7 @@ def test_a_reload_puts_settings_in_force(upstream: Answering, tmp_path: Path) ->
             return False
 
         until(taken, "a worker of the new settings serves")
+        until(lambda: not set(before) & set(gateway.workers()), "those of the old ones take no more")
         settings["tls"] = {**settings["tls"], "trusted_certificate": str(tmp_path / "nothing.pem")}
         log = gateway.reload(settings)
         assert "reload refused" in log
@@ -364,4 +364,4 @@ def test_a_reload_puts_settings_in_force(upstream: Answering, tmp_path: Path) ->
         del settings["tls"]["trusted_certificate"]
         settings["tls"]["listen"] = ["127.0.0.1:1"]
         assert "tls.listen: changed, takes effect at the next start" in gateway.reload(settings)
-        until(taken, "it goes on")
+        assert taken()
