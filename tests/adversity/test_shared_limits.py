@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.gateway import Gateway, one_route
+from tests.support.gateway import Gateway, gateways, one_route
 from tests.support.load import Load
-from tests.support.redis import MASTER, Cluster, Sentinels, Server
+from tests.support.redis import MASTER, Cluster, Sentinels, Server, acquainted
 from tests.support.waiting import until
 from tests.support.wire import Address
 
@@ -32,27 +32,6 @@ def shared(redis: Server, echo: Address, workers: int = 1, **limit: Any) -> dict
 def redis(directory: Path) -> Iterator[Server]:
     with Server(directory) as server:
         yield server
-
-
-@contextlib.contextmanager
-def gateways(directory: Path, count: int, config: dict[str, Any]) -> Iterator[list[Gateway]]:
-    """So many, each with a directory of its own; all know of each other when they have counted something."""
-    with contextlib.ExitStack() as stack:
-        made = []
-        for number in range(count):
-            (directory / str(number)).mkdir()
-            made.append(stack.enter_context(Gateway(directory / str(number), config)))
-        yield made
-
-
-def acquainted(redis: Server, made: Sequence[Gateway], spent: int = 1) -> None:
-    """Each has counted so many requests, and knows how many gateways there are."""
-    for gateway in made:
-        for _ in range(spent):
-            assert gateway.get("/get").status == 200
-    until(lambda: redis.cli("ZCARD", "fastgw:limit:v1:nodes") == str(len(made)), "all gateways are known")
-    seen = time.monotonic()
-    until(lambda: time.monotonic() - seen > 2.5, "each has heard of the others")
 
 
 @contextlib.contextmanager
@@ -89,14 +68,14 @@ def test_one_gateway_counts_as_with_any_other_policy(directory: Path, redis: Ser
 
 
 def test_three_gateways_admit_exactly_the_limit(directory: Path, redis: Server, echo: Address) -> None:
-    with gateways(directory, 3, shared(redis, echo, 2, count=1000)) as made:
+    with gateways(directory, shared(redis, echo, 2, count=1000), 3) as made:
         with loaded(made, 32, 1500) as loads:
             pass
         assert sum_of(loads) == {200: 1000, 429: 3500}
 
 
 def test_an_edit_of_the_limit_lets_the_difference_in(directory: Path, redis: Server, echo: Address) -> None:
-    with gateways(directory, 2, shared(redis, echo, count=3)) as (one, two):
+    with gateways(directory, shared(redis, echo, count=3), 2) as (one, two):
         assert [one.get("/get").status for _ in range(4)] == [200, 200, 200, 429]
         for gateway in (one, two):
             gateway.reload(shared(redis, echo, count=5))
@@ -104,7 +83,7 @@ def test_an_edit_of_the_limit_lets_the_difference_in(directory: Path, redis: Ser
 
 
 def test_killed_workers_lose_no_count(directory: Path, redis: Server, echo: Address) -> None:
-    with gateways(directory, 2, shared(redis, echo, 2, count=1000)) as made:
+    with gateways(directory, shared(redis, echo, 2, count=1000), 2) as made:
         with loaded(made, 32, 2000) as loads:
             until(lambda: loads[0].done > 100, "the load runs")
             os.kill(made[0].workers()[0], signal.SIGKILL)
@@ -119,7 +98,7 @@ def test_a_cluster_counts_as_one_server_does(directory: Path, echo: Address) -> 
     with Cluster(directory) as cluster:
         place = {"policy": "redis-cluster", "redis_cluster_nodes": cluster.addresses, "redis_cluster_name": "limits"}
         limit = {"count": 3, "time_window": 3600, "key": "arg_k", "rejected_code": 429, **place}
-        with gateways(directory, 2, one_route(echo, plugins={"limit-count": limit})) as (one, two):
+        with gateways(directory, one_route(echo, plugins={"limit-count": limit}), 2) as (one, two):
             for key in range(12):
                 answers = [gateway.get(f"/get?k={key}").status for gateway in (one, two, one, two)]
                 assert answers == [200, 200, 200, 429]
@@ -135,7 +114,7 @@ def test_sentinels_tell_where_the_count_is(directory: Path, echo: Address) -> No
         known = [{"host": str(each.host), "port": each.port} for each in sentinels.addresses]
         place = {"policy": "redis-sentinel", "redis_sentinels": known, "redis_master_name": MASTER}
         limit = {"count": 4, "time_window": 3600, "key_type": "constant", "key": "all", "rejected_code": 429, **place}
-        with gateways(directory, 2, one_route(echo, plugins={"limit-count": limit})) as (one, two):
+        with gateways(directory, one_route(echo, plugins={"limit-count": limit}), 2) as (one, two):
             assert [gateway.get("/get").status for gateway in (one, two, one)] == [200, 200, 200]
             sentinels.fail_over()
             two.get("/get")
@@ -146,7 +125,7 @@ def test_sentinels_tell_where_the_count_is(directory: Path, echo: Address) -> No
 
 @pytest.mark.parametrize("kind", ["sliding", "token-bucket"])
 def test_what_moves_on_is_one_count_too(directory: Path, redis: Server, echo: Address, kind: str) -> None:
-    with gateways(directory, 2, shared(redis, echo, count=3, time_window=86400, window_type=kind)) as (one, two):
+    with gateways(directory, shared(redis, echo, count=3, time_window=86400, window_type=kind), 2) as (one, two):
         answers = [gateway.get("/get") for gateway in (one, two, one, two, one)]
         assert [each.status for each in answers] == [200, 200, 200, 429, 429]
         assert [each.headers.get("x-ratelimit-remaining") for each in answers] == ["2", "1", "0", "0", "0"]
@@ -154,7 +133,7 @@ def test_what_moves_on_is_one_count_too(directory: Path, redis: Server, echo: Ad
 
 def test_leases_admit_exactly_the_limit(directory: Path, redis: Server, echo: Address) -> None:
     """Never more; and all of it, once the gateways that have a rest of a lease have given it back."""
-    with gateways(directory, 3, shared(redis, echo, 2, count=1000, sync_interval=0.2)) as made:
+    with gateways(directory, shared(redis, echo, 2, count=1000, sync_interval=0.2), 3) as made:
         with loaded(made, 16, 1500) as loads:
             pass
         statuses = sum_of(loads)
@@ -188,9 +167,10 @@ def test_a_killed_worker_leaves_its_leases_to_the_others(directory: Path, redis:
 def test_redis_that_is_killed_and_comes_back(directory: Path, redis: Server, echo: Address, kept: bool) -> None:
     """In the window that sees it no request fails and next to none too many passes; the next window is exact."""
     count = 3000
-    with gateways(directory, 3, shared(redis, echo, count=count, time_window=24)) as made:
+    with gateways(directory, shared(redis, echo, count=count, time_window=24), 3) as made:
         began = time.monotonic()
-        acquainted(redis, made)
+        assert [gateway.get("/get").status for gateway in made] == [200] * len(made)
+        acquainted(redis, len(made))
         with loaded(made, 8) as loads:
             until(lambda: sum(load.done for load in loads) > count // 3, "a third has passed")
             if kept:
@@ -218,7 +198,7 @@ def test_redis_that_is_killed_and_comes_back(directory: Path, redis: Server, ech
 
 def test_redis_that_hangs_is_waited_for_once(directory: Path, redis: Server, echo: Address) -> None:
     """Requests in flight wait for the timeout; none does after them."""
-    with gateways(directory, 1, shared(redis, echo, count=1_000_000, redis_timeout=2000)) as (gateway,):
+    with gateways(directory, shared(redis, echo, count=1_000_000, redis_timeout=2000), 1) as (gateway,):
         assert gateway.get("/get").status == 200
         redis.pause()
         with Load(gateway.data, REQUEST, 16) as load:

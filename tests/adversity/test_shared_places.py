@@ -2,11 +2,10 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support.gateway import Gateway, one_route
+from tests.support.gateway import Gateway, gateways, one_route
 from tests.support.load import Load
 from tests.support.redis import Cluster, Sentinels, Server
 from tests.support.waiting import until
@@ -18,16 +17,9 @@ GONE = "limits go on by this gateway's share"
 BACK = "answers again"
 
 
-@contextlib.contextmanager
-def gateways(directory: Path, echo: Address, place: dict[str, Any], **limit: Any) -> Iterator[list[Gateway]]:
+def shared(echo: Address, place: dict[str, Any], **limit: Any) -> dict[str, Any]:
     conf = {"key": "http_x_key", "rejected_code": 429, "time_window": 3600, "count": 100, **place, **limit}
-    with contextlib.ExitStack() as stack:
-        made = []
-        for name in ("one", "two"):
-            (directory / name).mkdir()
-            config = {"workers": 2, **one_route(echo, plugins={"limit-count": conf})}
-            made.append(stack.enter_context(Gateway(directory / name, config)))
-        yield made
+    return {"workers": 2, **one_route(echo, plugins={"limit-count": conf})}
 
 
 def counted(server: Server, key: str) -> int:
@@ -43,7 +35,7 @@ def loads(stack: contextlib.ExitStack, made: list[Gateway], keys: list[str], tot
 
 def test_a_cluster_counts_exactly(directory: Path, echo: Address) -> None:
     keys = [f"key {n}" for n in range(6)]
-    with Cluster(directory) as cluster, gateways(directory, echo, cluster.policy) as made:
+    with Cluster(directory) as cluster, gateways(directory, shared(echo, cluster.policy)) as made:
         with contextlib.ExitStack() as stack:
             running = loads(stack, made, keys, 150)
         assert len({cluster.of(PREFIX + key).address for key in keys}) > 1
@@ -55,7 +47,7 @@ def test_a_cluster_counts_exactly(directory: Path, echo: Address) -> None:
 def test_a_node_of_a_cluster_dies_under_load(directory: Path, echo: Address) -> None:
     """Its keys go on by shares, those of the others are counted as before; it is asked again when it is back."""
     keys = [f"key {n}" for n in range(12)]
-    with Cluster(directory) as cluster, gateways(directory, echo, cluster.policy, count=10**9) as made:
+    with Cluster(directory) as cluster, gateways(directory, shared(echo, cluster.policy, count=10**9)) as made:
         with contextlib.ExitStack() as stack:
             running = loads(stack, made, keys)
             until(lambda: all(load.done > 20 for load in running), "the load runs")
@@ -75,7 +67,7 @@ def test_the_master_dies_under_load(directory: Path, echo: Address) -> None:
     """Sentinels give its place to the replica: meanwhile limits go on by shares."""
     with Sentinels(directory, password="of the servers") as watched:
         place = {**watched.policy, "redis_connect_timeout": 500, "redis_read_timeout": 500}
-        with gateways(directory, echo, place, count=10**9) as made:
+        with gateways(directory, shared(echo, place, count=10**9)) as made:
             with contextlib.ExitStack() as stack:
                 running = loads(stack, made, ["a", "b"])
                 until(lambda: counted(watched.replica, "a") > 50, "the load runs, and the replica knows")

@@ -4,7 +4,6 @@ import contextlib
 import re
 import select
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.plugins.test_limit_conn import Gated, asking, statuses
-from tests.support.gateway import Gateway, one_route
+from tests.support.gateway import Gateway, gateways, one_route
 from tests.support.load import Load
-from tests.support.redis import Cluster, Server
+from tests.support.redis import Cluster, Server, acquainted
 from tests.support.waiting import until
 from tests.support.wire import connect, read_response
 
@@ -31,16 +30,6 @@ def shared(upstream: Gated, place: dict[str, Any], workers: int = 2, **limit: An
 def redis(directory: Path) -> Iterator[Server]:
     with Server(directory) as server:
         yield server
-
-
-@contextlib.contextmanager
-def gateways(directory: Path, config: dict[str, Any], count: int = 2) -> Iterator[list[Gateway]]:
-    with contextlib.ExitStack() as stack:
-        made = []
-        for number in range(count):
-            (directory / str(number)).mkdir()
-            made.append(stack.enter_context(Gateway(directory / str(number), config)))
-        yield made
 
 
 def used(redis: Server) -> list[int]:
@@ -181,13 +170,6 @@ def test_without_redis_each_gateway_has_its_share(directory: Path, redis: Server
                 until(lambda each=gateway: "answers again" in each.log(), "it is asked again", seconds=60)
             assert statuses_beside(one, upstream, 5, 3, 3) == [200] * 3 + [429] * 2
         assert {status for gateway in (one, two) for status in logged(gateway)} <= {200, 429, 499}
-
-
-def acquainted(redis: Server, count: int) -> None:
-    """The gateways have heard of each other."""
-    until(lambda: redis.cli("ZCARD", "fastgw:limit:v1:nodes") == str(count), "all gateways are known")
-    seen = time.monotonic()
-    until(lambda: time.monotonic() - seen > 2.5, "each has heard of the others")
 
 
 def logged(gateway: Gateway) -> list[int]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.plugins.test_limit_conn_redis import acquainted, gateways, logged
-from tests.support.gateway import one_route
+from tests.plugins.test_limit_conn_redis import logged
+from tests.support.gateway import gateways, one_route
 from tests.support.load import Load
-from tests.support.redis import Cluster, Server
+from tests.support.redis import Cluster, Server, acquainted
 from tests.support.waiting import until
 from tests.support.wire import Address
 

@@ -1,5 +1,6 @@
 """The gateway under test: a real `fastgw run` on free ports, driven by config, signals and Admin API."""
 
+import contextlib
 import copy
 import json
 import os
@@ -8,7 +9,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,17 @@ def free_addresses(count: int) -> list[Address]:
     finally:
         for sock in held:
             sock.close()
+
+
+@contextlib.contextmanager
+def gateways(directory: Path, config: Mapping[str, Any], count: int = 2) -> Iterator[list[Gateway]]:
+    """So many of one configuration, each with a directory of its own."""
+    with contextlib.ExitStack() as stack:
+        made = []
+        for number in range(count):
+            (directory / str(number)).mkdir()
+            made.append(stack.enter_context(Gateway(directory / str(number), config)))
+        yield made
 
 
 def one_route(upstream: Address, uri: str = "/*", **fields: Any) -> dict[str, Any]:

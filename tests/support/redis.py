@@ -161,6 +161,21 @@ def _member(address: Address) -> list[str]:
     return ["--cluster-enabled", "yes", "--cluster-config-file", f"nodes-{address.port}.conf", *timeout]
 
 
+def heard(server: Server) -> dict[str, float]:
+    """When each gateway last said that it is there, in ms of the server's clock."""
+    words = server.cli("ZRANGE", "fastgw:limit:v1:nodes", "0", "-1", "WITHSCORES").splitlines()
+    return dict(zip(words[::2], map(float, words[1::2]), strict=True))
+
+
+def acquainted(server: Server, count: int) -> None:
+    """So many gateways of one worker each know of each other: since all were there each has spoken twice, and so has taken in
+    what it was told the first time."""
+    until(lambda: len(heard(server)) == count, "all gateways are known")
+    for turn in ("first", "second"):
+        before = max(heard(server).values())
+        until(lambda: min(heard(server).values()) > before, f"each speaks for the {turn} time")  # noqa: B023 (called at once)
+
+
 def addresses_with_bus(count: int) -> list[Address]:
     """Ports whose number plus 10,000, where nodes of a cluster talk with each other, is none that connections are given."""
     found: list[Address] = []
