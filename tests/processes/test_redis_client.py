@@ -375,8 +375,6 @@ def test_no_cluster(plain: Server) -> None:
     assert "cluster support disabled" in why(RedisSettings("redis-cluster", (tuple(plain.address),), name="c"))
 
 
-# Now and then a connection to the node that died is found open by the garbage collector: seen under load only, not yet explained.
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <(socket.socket|function _SelectorTransport.__del__)")
 def test_a_dead_node_concerns_its_own_keys(tmp_path: Path) -> None:
     """Also one that hangs: calls of other places need not wait for it; and it is used again when it is back."""
     with Cluster(tmp_path, "--appendonly", "yes", "--appendfsync", "always") as cluster:
