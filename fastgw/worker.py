@@ -37,7 +37,8 @@ DRAIN: Final = signal.SIGQUIT
 """What the master sends. Not TERM: service managers send that to every process of a group, not only to the
 master, and the second TERM ends a worker at once."""
 TICK_S: Final = 0.1  # of the reactor's timer wheel
-CANCELS, CANCEL_S = 50, 0.1
+CANCELS: Final = 50
+CANCEL_S: Final = 0.1  # before what is left is cancelled again
 DNS_PATIENCE_S: Final = 2.0  # a new name may delay a change this long, less than the publish deadline (5 s)
 # A client that is busy on a kept connection sends again within this, and is answered `Connection: close`;
 # to close at once would cut requests on their way (RFC 9112 section 9.5).
@@ -109,14 +110,17 @@ def run(setup: Setup) -> int:
     """The whole life of a worker process; returns its exit code."""
 
     async def serve() -> int:
-        return await _Worker(setup).serve()
+        try:
+            return await _Worker(setup).serve()
+        finally:
+            await _end_others()
 
     return uvloop.run(serve())
 
 
 async def _end_others() -> None:
-    """Cancels what still runs in the background, again where a cancellation was lost: asyncio.wait_for swallows one that comes in
-    the moment in which what it waits for ends (cpython issue 86296), and the loop would wait for that task for ever."""
+    """Cancels what still runs in the background, and again what a cancellation did not end: one can be lost, as in
+    asyncio.wait_for (cpython issue 86296), and the loop, which cancels only once, would wait for that task for ever."""
     for _ in range(CANCELS):
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         if not tasks:
@@ -155,7 +159,6 @@ class _Worker:
             self._follower = Follower(self._store, self._compiler, self._resolve, self._reactor.install)
             await self._start()
             await self._run()
-            await _end_others()
         except (StoreError, sqlite3.Error) as exc:
             log.critical("cannot follow the store: %s", exc)
             return 1
