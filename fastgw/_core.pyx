@@ -64,6 +64,7 @@ include "native/route_hooks.pxi"
 # one request
 include "native/splice.pxi"
 include "native/conn.pxi"
+include "native/pace.pxi"
 include "native/tls.pxi"
 include "native/serialise.pxi"
 include "native/reply.pxi"

@@ -304,14 +304,15 @@ cdef void down_on_writable(Down* d) noexcept nogil:
     elif d.c.state == DOWN_SHAKING:
         return                  # one deadline for the whole handshake
     elif r == 0:
-        timer_set(&d.c, d.c.loop.limits.send_ms)
+        pace(d)
     elif d.c.state == DOWN_LINGER:
         down_linger_start(d)
     elif x != NULL:
-        timer_set(&d.c, 0 if x.body_done else d.c.loop.limits.body_ms)
+        pace(d)
         if x.up != NULL and x.up.c.readable:
             answer_on_readable(x.up)
     elif d.c.state == DOWN_IDLE:
+        pace(d)
         timer_set(&d.c, d.c.loop.limits.idle_ms)
         if buf_left(&d.input) or d.c.readable:
             conn_ready(&d.c)
@@ -359,15 +360,20 @@ cdef void exchange_finish(Exchange* x) noexcept nogil:
     if d.close_after or (d.c.loop.draining and buf_left(&d.input) == 0):
         d.c.state = DOWN_LINGER
         d.lingered = 0
-        timer_set(&d.c, LINGER_MS if not conn_unsent(&d.c) else d.c.loop.limits.send_ms)
-        if not conn_unsent(&d.c):
+        if conn_unsent(&d.c):
+            pace(d)
+        else:
+            timer_set(&d.c, LINGER_MS)
             if body_done and not d.c.readable and buf_left(&d.input) == 0:
                 down_close(d)   # nothing unread that could turn into a reset
             else:
                 down_linger_start(d)
         return
     d.c.state = DOWN_IDLE
-    timer_set(&d.c, d.c.loop.limits.idle_ms if not conn_unsent(&d.c) else d.c.loop.limits.send_ms)
+    if conn_unsent(&d.c):
+        pace(d)
+    else:
+        timer_set(&d.c, d.c.loop.limits.idle_ms)
     if not d.processing and (buf_left(&d.input) or d.c.readable):
         conn_ready(&d.c)
 
@@ -450,6 +456,8 @@ cdef void down_close(Down* d) noexcept nogil:
 
 cdef void down_on_timeout(Down* d) noexcept nogil:
     cdef Exchange* x = d.c.x
+    if d.c.state != DOWN_SHAKING and conn_unsent(&d.c) and not pace_lost(d):
+        return
     if d.c.state == DOWN_HEAD and x.bytes.len > 2:
         d.c.state = DOWN_EXCHANGE
         down_refuse(x, 408, "timeout.head")
@@ -457,7 +465,9 @@ cdef void down_on_timeout(Down* d) noexcept nogil:
         if not x.answering and not x.body_done and (x.up != NULL or x.gathering):
             request_refuse(x, 408, "timeout.body")
         else:
-            x.refused = "client.left" if d.c.ended else "timeout.send"
+            x.refused = "timeout.body" if d.pace.side == PACE_BODY else "timeout.send"
+            if d.c.ended or d.c.broken:
+                x.refused = "client.left"
             exchange_abort(x)
     else:
         down_close(d)

@@ -81,6 +81,15 @@ cdef struct Listener:
     uint8_t unix_socket
     const TlsListenerC* tls     # NULL: no TLS is spoken
 
+cdef struct Pace:               # of a client, see pace.pxi
+    int64_t left[2]             # ms for which it may still be waited for: with its body, with an answer
+    int64_t due                 # ms, when that of `side` is spent
+    int64_t body                # what had moved when that was last looked at
+    int64_t answer
+    int64_t unsent
+    uint32_t request            # of which this is, from 1; 0: of none
+    int8_t side                 # whose clock runs
+
 cdef struct Down:
     Conn c
     Down* prev                  # all client connections of the loop
@@ -95,6 +104,7 @@ cdef struct Down:
     uint16_t port               # of the listener, for X-Forwarded-Port
     uint32_t requests
     uint32_t lingered           # bytes thrown away in DOWN_LINGER
+    Pace pace
 
 cdef struct Up:
     Conn c
@@ -249,6 +259,7 @@ cdef struct LoopLimits:
     uint16_t headers
     int64_t body_bytes
     uint32_t idle_ms, head_ms, body_ms, send_ms
+    uint32_t min_rate           # bytes per second; 0: any
     uint32_t connections
 
 cdef enum:

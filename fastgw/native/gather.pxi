@@ -44,7 +44,7 @@ cdef int body_pull(Exchange* x) noexcept nogil:
             if request_decode(x, &x.piece) < 0:
                 return BODY_ENDED
         elif not d.c.readable:
-            timer_set(&d.c, loop.limits.body_ms)
+            pace(d)
             return BODY_MORE
         elif rounds == IO_ROUNDS:
             conn_ready(&d.c)
@@ -68,7 +68,7 @@ cdef int body_pull(Exchange* x) noexcept nogil:
         if x.piece.failed:
             request_refuse(x, 413, "body.too_large")
             return BODY_ENDED
-    timer_set(&d.c, 0)
+    pace_stop(d)
     return BODY_HERE
 
 

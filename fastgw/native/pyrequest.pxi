@@ -431,7 +431,7 @@ cdef void python_resume(Request request, PythonStep step, task):
         return
     loop = x.loop
     if x.gathering:             # who asked for the body has given up: it is not the client who is waited for
-        timer_set(&x.down.c, 0)
+        pace_stop(x.down)
     x.waiting = x.gathering = 0
     try:
         verdict = python_verdict(x, step, task.result())

@@ -374,5 +374,6 @@ cdef int loop_limits(LoopLimits* out, limits) except -1:
     out.head_ms = milliseconds(limits.get("head_timeout", 10))
     out.body_ms = milliseconds(limits.get("body_timeout", 60))
     out.send_ms = milliseconds(limits.get("send_timeout", 60))
+    out.min_rate = limits.get("min_rate", 240)
     out.connections = limits.get("connections", 65536)
     return 0

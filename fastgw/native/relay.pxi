@@ -145,10 +145,7 @@ cdef void request_relay(Exchange* x) noexcept nogil:
         u.sent_bytes = 1
         x.replayable = 0
     up_arm(u)
-    if x.body_done or conn_unsent(&u.c):
-        timer_set(&d.c, 0)      # it is not the client who is waited for
-    else:
-        timer_set(&d.c, loop.limits.body_ms)
+    pace(d)
 
 
 cdef inline bint answer_splices(const Up* u) noexcept nogil:
@@ -168,7 +165,7 @@ cdef void answer_spliced(Exchange* x, size_t n) noexcept nogil:
     elif x.answer_done:
         exchange_finish(x)
     elif conn_unsent(&x.down.c):
-        timer_set(&x.down.c, x.loop.limits.send_ms)
+        pace(x.down)
 
 
 cdef void answer_on_readable(Up* u) noexcept nogil:
@@ -213,8 +210,8 @@ cdef void answer_on_readable(Up* u) noexcept nogil:
             answer_body(u, loop.rbuf, n)
         else:
             answer_head(u, loop.rbuf, n)
-        if u.c.state == UP_ACTIVE and u.c.x == x:
-            up_arm(u)
+        if u.c.state == UP_ACTIVE and u.c.x == x and (u.parser.done or u.input.len == 0):
+            up_arm(u)           # a head has one deadline, which its bytes do not move
 
 
 cdef void answer_on_end(Up* u) noexcept nogil:
@@ -263,6 +260,7 @@ cdef void answer_head(Up* u, const char* p, size_t n) noexcept nogil:
             answer_begin(u, h, base, n)
             break
         x.informational += 1
+        up_arm(u)
         if h.status == 101 or x.informational > 16:
             proxy_failed(u, 502, "upstream.bad_answer")
             break
@@ -375,7 +373,7 @@ cdef void answer_body(Up* u, const char* p, size_t n) noexcept nogil:
     if x.answer_done:
         exchange_finish(x)
     elif conn_unsent(&d.c):
-        timer_set(&d.c, x.loop.limits.send_ms)
+        pace(d)
 
 
 cdef int answer_chunks_in(Exchange* x, const char* p, size_t n, Buf* out) noexcept nogil:

@@ -163,6 +163,7 @@ class Limits(Strict, frozen=True, kw_only=True):
     head_timeout: how long a request head may take in all
     body_timeout: how long nothing may come of a request body
     send_timeout: how long a client may take nothing of an answer
+    min_rate: bytes per second that a client sends of a body or takes of an answer, on average over these timeouts; 0: any
     drain_timeout: how long requests in flight may take after the gateway is told to stop
     connections: how many connections a worker holds
     """
@@ -175,6 +176,7 @@ class Limits(Strict, frozen=True, kw_only=True):
     head_timeout: Positive = 10
     body_timeout: Positive = 60
     send_timeout: Positive = 60
+    min_rate: Annotated[int, Meta(ge=0, le=2**20)] = 240
     drain_timeout: Positive = 30
     connections: Count = 65536
 

@@ -201,7 +201,7 @@ def test_a_client_that_leaves_frees_its_reader(head: bytes, how: str) -> None:
 
 def test_a_body_that_does_not_come_is_a_408() -> None:
     async def scene() -> None:
-        talk = Talk(limits={"body_timeout": 5})
+        talk = Talk(limits={"body_timeout": 5, "min_rate": 0})
         await talk.push(LENGTH + b"012")
         talk.wire.advance(4)
         await talk.push(b"3")  # each read is a new deadline
