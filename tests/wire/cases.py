@@ -10,6 +10,7 @@ by its first characters what it is:
     << text                the upstream answers text, then CRLF; without such lines it answers each whole request with 200 "ok"
     < text                 the client gets text, then CRLF; without such lines only statuses are looked at
     * label = text         the case is one of a family: {*} is the label in its name, and the text in its lines
+    * label = text => more   and {+} is more in its lines; the text where there is no more
     --                     what is sent next is sent apart from what was before
     >END <<END <<RST       the client, or the upstream, sends FIN; the upstream's connection breaks
     = 200 keep             the statuses that the client gets, and what becomes of its connection; the case ends
@@ -132,16 +133,20 @@ def read(group: str, text: str) -> Iterator[Case]:
 
 def _family(group: str, block: list[tuple[int, str]]) -> Iterator[Case]:
     """The case of these lines, or one for each of its members."""
-    members = [line[2:].partition(" = ") for _, line in block if line.startswith("* ")]
-    for label, _, text in members or [("", "", "")]:
+    members = [re.fullmatch(r"\* (.+?) = (.*?)(?: => (.*))?", line) for _, line in block if line.startswith("* ")]
+    for member in members or [re.fullmatch("()()()", "")]:
+        if member is None:
+            raise ValueError(f"{group}:{block[0][0]}: expected * label = text in each member")
+        label, text, more = member.groups()
         number, title = block[0]
         case = Case(group, title[3:].replace("{*}", label), number)
         try:
             for number, line in block[1:]:  # noqa: B007 (the fault tells where)
+                told = line.replace("{*}", text).replace("{+}", text if more is None else more)
                 if line.startswith("= "):
-                    _verdict(case, line[2:].split())
+                    _verdict(case, told[2:].split())
                 elif not line.startswith("* "):
-                    _line(case, line.replace("{*}", text))
+                    _line(case, told)
         except ValueError as error:
             raise ValueError(f"{group}:{number}: {error}") from error
         yield case
@@ -219,6 +224,6 @@ def _macro(name: str, argument: str | None, place: Place) -> str:
         f"X-Forwarded-For: {place.address}",
         "X-Forwarded-Proto: http",
         *([f"X-Forwarded-Host: {argument}"] if argument else []),
-        f"X-Forwarded-Port: {port[1] if port else place.port}",
+        f"X-Forwarded-Port: {port[1] if port and int(port[1]) else place.port}",
     ]
     return "\r\n".join(said)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ from tests.support.core import CREDENTIAL, SECRET
 from tests.wire.cases import MEMORY, Case, Place, lines
 
 # Small, so that what is too large is still short enough to be sent byte by byte.
-LIMITS = {"head_bytes": 4096, "headers": 32, "target_bytes": 1024, "body_bytes": 10000}
+LIMITS = {"head_bytes": 4096, "headers": 32, "target_bytes": 1024, "body_bytes": 300}
 CANARY = b"GET /canary HTTP/1.1\r\nHost: canary\r\n\r\n"
 GARBAGE = b"\x00garbage\r\n\r\n"
 CANARY_UP = ["GET /canary HTTP/1.1", "Host: canary", "{forwarded canary}", ""]
@@ -45,17 +44,16 @@ def reply(request: http1.Message) -> bytes:
     return OK_TO_HEAD if request.start[0] == b"HEAD" else OK
 
 
-@dataclass
-class Seen:
+class Seen(NamedTuple):
     """What came of a case."""
 
-    got: bytes = b""
+    got: bytes
     """By the client."""
-    alive: bool = False
+    alive: bool
     """Whether the client's connection lives."""
-    ups: list[bytes] = field(default_factory=list)
+    ups: tuple[bytes, ...]
     """By the upstream, on each of its connections."""
-    kept: list[bool] = field(default_factory=list)
+    kept: tuple[bool, ...]
     """Which of these live."""
 
 
@@ -119,9 +117,9 @@ def judge_upstream(case: Case, seen: Seen, asked: list[http1.Message], pieces: b
         stream = b"".join(seen.ups)
         assert stream.removesuffix(canary) == text, f"the upstream got {stream!r}, not {text!r}"
     if "reuse" in case.flags:
-        assert seen.kept == [True], seen
+        assert seen.kept == (True,), seen
     if "drop" in case.flags:
-        assert seen.kept[:1] == [False], seen
+        assert seen.kept[:1] == (False,), seen
 
 
 def heard(case: Case, seen: Seen) -> list[http1.Message]:

@@ -72,8 +72,8 @@ class Play:
             self.serve()
         ups = sorted(self.ups)
         alive = self.wire.is_open(self.client) and not self.wire.finished(self.client)
-        kept = [self.wire.is_open(i) for i in ups]
-        return Seen(self.wire.pull(self.client), alive, [self.ups[i] for i in ups], kept)
+        kept = tuple(self.wire.is_open(i) for i in ups)
+        return Seen(self.wire.pull(self.client), alive, tuple(self.ups[i] for i in ups), kept)
 
     def push(self, line: int, piece: bytes) -> None:
         if self.wire.is_open(line):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable, Iterator
 
@@ -52,5 +53,10 @@ def every_way(case: Case) -> None:
     """Plays a case in all these ways."""
     for behind in behinds(case):
         judge(case, play(case, whole, behind), behind, pieces=False)
-        for cut in [bytewise, *at_random(case), *(in_two(case) if behind != GARBAGE else ())]:
-            judge(case, play(case, cut, behind), behind, pieces=True)
+        once = in_two(case) if behind != GARBAGE else ()
+        for seen in {play(case, cut, behind) for cut in itertools.chain([bytewise], at_random(case), once)}:
+            judge(case, seen, behind, pieces=True)
+
+
+def test_there_are_enough() -> None:
+    assert len(REQUESTS) >= 900
