@@ -21,6 +21,7 @@ include "native/field.pxi"
 include "native/http_date.pxi"
 include "native/head.pxi"
 include "native/uri.pxi"
+include "native/pattern.pxi"
 include "native/framing.pxi"
 include "native/chunked.pxi"
 # tokens

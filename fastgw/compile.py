@@ -16,11 +16,12 @@ import msgspec
 
 from fastgw import _core
 from fastgw.claims import Claims
+from fastgw.entries import Entry, entries_of, first_edit
 from fastgw.errors import Fault
 from fastgw.inherited import places_of, upstream_source
 from fastgw.parts import Key, Parts, Withdrawn
 from fastgw.plugins import labels, order
-from fastgw.plugins.check import disabled, pattern_of
+from fastgw.plugins.check import disabled
 from fastgw.plugins.contract import Plugin
 from fastgw.plugins.redis_fields import RedisSettings
 from fastgw.plugins.steps import asked, steps_of
@@ -32,7 +33,7 @@ from fastgw.schema.expression import parsed
 from fastgw.schema.kinds import FETCHED, KINDS
 from fastgw.schema.route import Route
 from fastgw.schema.service import Service
-from fastgw.schema.settings import Tls
+from fastgw.schema.settings import Router, Tls
 from fastgw.schema.ssl import Ssl
 from fastgw.schema.upstream import Upstream
 from fastgw.tls import Clients, ServerNames, Shown, shown_of
@@ -45,8 +46,6 @@ FAILURES: Final = (ValueError, LookupError, TypeError, OverflowError, msgspec.Va
 GLOBALS: Final = ("globals", "")
 SERVICE: Final = "service"  # the kind of what stands for a service in a part's dependencies
 
-Entry = tuple[_core.Plan, bytes, bytes]
-"""A plan, and a host and a path pattern that it takes."""
 Keys = list[tuple[str, _core.Credential]]
 """Credentials, each with the index it belongs to."""
 
@@ -151,7 +150,7 @@ class Compiler:
             "plugin_metadata": self._plugin_metadata,
             "ssls": self._ssl,
         }
-        self._tls = Tls()
+        self._tls, self._router = Tls(), Router()
         self._clients = Clients()
         self.reset()
 
@@ -164,8 +163,7 @@ class Compiler:
         self._parts = Parts(self._make, self._changed, FAILURES)
         self._claims = Claims()
         self._server_names = ServerNames()
-        self._edit = _core.Edit()
-        self._edit.set_globals(_core.Steps([]))
+        self._edit = first_edit(self._router)
 
     def apply(self, changes: Iterable[ChangeLike]) -> Build:
         """The state after these changes, as the next Snapshot."""
@@ -191,11 +189,11 @@ class Compiler:
         self._edit = _core.Edit(snapshot)
         self.build = Build(snapshot, tuple(self._faults()), self.pools.names())
 
-    def places(self) -> Iterator[tuple[str, bytes, bytes]]:
-        """Of every route that serves, its id and each host and path pattern that it takes."""
+    def places(self) -> Iterator[tuple[str, Entry]]:
+        """Of every route that serves, its id and each of its entries."""
         for id_ in self._objects["routes"]:
-            for _, host, path in self._parts.get(("routes", id_)) or ():
-                yield id_, host, path
+            for entry in self._parts.get(("routes", id_)) or ():
+                yield id_, entry
 
     def without(self, route: str) -> _core.Snapshot:
         """The last snapshot, but for one route."""
@@ -204,10 +202,11 @@ class Compiler:
             edit.drop_route(*entry)
         return edit.finish()
 
-    def use_tls(self, settings: Tls) -> None:
-        """What holds for certificates that do not say otherwise, and for those of upstreams. Before anything is compiled."""
-        self._tls = settings
-        self._clients = Clients(settings.trusted_certificate)
+    def use(self, tls: Tls, router: Router) -> None:
+        """What holds for certificates that do not say otherwise, and for routes. Before anything is compiled."""
+        self._tls, self._router = tls, router
+        self._clients = Clients(tls.trusted_certificate)
+        self._edit = first_edit(router)
 
     def set_found(self, name: Followed, found: Collection[Any]) -> None:
         """What a node's host name or a service stands for, from now on. A service's nodes serve after the next `work`."""
@@ -447,7 +446,8 @@ class Compiler:
             (f"services/{route.service_id}", service and service.plugins),
         ]
         timeout = route.timeout
-        plan = _core.Plan(
+        plan = partial(
+            _core.Plan,
             id_.encode(),
             self._steps(layers),
             self._upstream_of(id_, route, service),
@@ -461,7 +461,7 @@ class Compiler:
             service=b"" if route.service_id is None else str(route.service_id).encode(),
             condition=_core.Expression(parsed(route.vars)) if route.vars else None,
         )
-        return [(plan, host.lower().encode(), pattern_of(uri)) for host, uri in places_of(route, service)]
+        return list(entries_of(lambda pattern: plan(pattern=pattern), places_of(route, service), self._router))
 
     def _upstream_of(self, id_: str, route: Route, service: Service | None) -> _core.Upstream | None:
         source = upstream_source(id_, route, service)

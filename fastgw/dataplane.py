@@ -31,7 +31,7 @@ class DataPlane:
         self._settings = settings
         self._compiler = compiler
         self._log_fd = -1
-        compiler.use_tls(settings.tls)
+        compiler.use(settings.tls, settings.router)
         self._reactor = _core.Reactor(
             loop=asyncio.get_running_loop(),
             region=region,

@@ -147,6 +147,7 @@ class Family:
             audit=_audit_log(self.settings, self.data_dir.path),
             audit_entries=admin.audit.entries,
             limits=self.settings.limits,
+            router=self.settings.router,
             control=self._control.socket(0) if self._control else None,
             status=self._status.socket(0) if self._status else None,
             workers=self._workers,

@@ -50,8 +50,8 @@ GRACE_S: Final = 5.0  # beyond the drain timeout, which the workers keep themsel
 MOST_WORKERS: Final = 120
 
 # What a reload can change, and how; the rest of the settings waits for the next start.
-BY_NEW_WORKERS: Final = ("limits", "access_log", "trusted_addresses", "server_tokens", "tls", "token_cache")
-BY_NEW_ADMIN: Final = ("admin", "limits", "server_tokens", "jwks")
+BY_NEW_WORKERS: Final = ("limits", "access_log", "trusted_addresses", "server_tokens", "tls", "router", "token_cache")
+BY_NEW_ADMIN: Final = ("admin", "limits", "router", "server_tokens", "jwks")
 OF_ADMIN_AT_START: Final = ("listen", "socket_mode")
 
 log = logging.getLogger("fastgw.master")

@@ -34,7 +34,7 @@ def explain(path: Path, method: str, url: str, headers: Sequence[tuple[str, str]
     database = database_of(Path(loaded.settings.data_dir))
     rows = _rows(database) if database.exists() else None
     changes, values = _overlaid(loaded, rows or [])
-    explainer = Explainer(loaded.settings.limits, revocations.region_of(changes))
+    explainer = Explainer(loaded.settings.limits, revocations.region_of(changes), loaded.settings.router)
     explainer.follow(changes)
     answer = explainer.explain(question, lambda kind, id_: values.get((kind, id_)))
     return {"store": None if rows is None else str(database), **answer}

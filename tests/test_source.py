@@ -30,7 +30,7 @@ LADDER = [
     {"core"},
     {"plugins"},
     {"parts", "pools", "claims", "plugin", "revocations", "redis_client", "tls", "dns_message"},
-    {"upstreams", "redis_limits", "dns_client", "inherited"},
+    {"upstreams", "redis_limits", "dns_client", "inherited", "entries"},
     {"compile", "config"},
     {"health", "metrics", "logs", "datadir", "memory", "process", "resolve", "slots", "sockets"},
     {"dataplane", "echo", "supervisor", "tokens", "revoke", "top"},

@@ -20,7 +20,7 @@ from fastgw.admin.question import Question
 from fastgw.admin.server import Request
 from fastgw.schema.decode import faults_of
 from fastgw.schema.parse import parse_json
-from fastgw.schema.settings import Limits
+from fastgw.schema.settings import Limits, Router
 from fastgw.store import Feed, Store, StoreError
 
 __all__ = ["Explain"]
@@ -33,11 +33,12 @@ log = logging.getLogger("fastgw.admin")
 class Explain:
     """One per admin process; questions are answered one after the other."""
 
-    def __init__(self, database: Path, limits: Limits, region: Region) -> None:
+    def __init__(self, database: Path, limits: Limits, region: Region, router: Router) -> None:
         """region: where it stands what is revoked."""
         self._database = database
         self._limits = limits
         self._region = region
+        self._router = router
         self._thread = ThreadPoolExecutor(1, "explain")  # not the store's: a write must not wait for it
         self._store: Store | None = None
         self._read = 0
@@ -67,7 +68,7 @@ class Explain:
     def _explained(self, question: Question) -> dict[str, Any]:
         if self._store is None:
             self._store = Store(self._database)
-            self._explainer = Explainer(self._limits, self._region)
+            self._explainer = Explainer(self._limits, self._region, self._router)
         for _ in range(ROUNDS):
             self._catch_up(self._store)
             answer = {"revision": self._read, **self._explainer.explain(question, self._find)}

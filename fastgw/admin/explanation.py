@@ -10,6 +10,7 @@ its path.
 import json
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -18,14 +19,14 @@ from fastgw import _core
 from fastgw.admin.question import Question
 from fastgw.admin.redact import plugin_conf
 from fastgw.compile import ChangeLike, Compiler
+from fastgw.entries import Entry, entries_of
 from fastgw.inherited import places_of, upstream_source
-from fastgw.plugins.check import pattern_of
 from fastgw.plugins.workflow import rule_owner
 from fastgw.pools import ServiceName
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.route import Route
 from fastgw.schema.service import Service
-from fastgw.schema.settings import Limits
+from fastgw.schema.settings import Limits, Router, Tls
 from fastgw.schema.upstream import Node, Upstream, nodes_of
 from fastgw.upstreams import TIMEOUT_S
 
@@ -57,16 +58,18 @@ class _Source(NamedTuple):
 class Explainer:
     """Follows the objects as a worker does, and answers questions about them."""
 
-    def __init__(self, limits: Limits, region: _core.Region | None = None) -> None:
+    def __init__(self, limits: Limits, region: _core.Region | None = None, router: Router = Router()) -> None:  # noqa: B008
         """region: where it stands what is revoked; None: nothing is."""
         self._limits = msgspec.structs.asdict(limits)
         self._region = region
+        self._router = router
         self.reset()
 
     def reset(self) -> None:
         """Forgets all objects: what comes next is the whole, from the beginning."""
         self._watch = _core.Watch()
         self._compiler = Compiler(self._watched)
+        self._compiler.use(Tls(), self._router)
 
     def follow(self, changes: Iterable[ChangeLike]) -> None:
         """Takes in what has changed."""
@@ -147,17 +150,23 @@ class Explainer:
         """Which host and path of the route the request has, and who would have it without this route."""
         places = places_of(route, service)
         one_each = [
-            (_core.Plan(str(index).encode(), NO_STEPS), host.lower().encode(), pattern_of(uri))
-            for index, (host, uri) in enumerate(places)
+            entry
+            for index, place in enumerate(places)
+            for entry in entries_of(partial(_named, str(index)), [place], self._router)
         ]
-        index, _ = self._ask(_core.Snapshot(one_each, {}, NO_STEPS), question)
+        index, _ = self._ask(self._snapshot(one_each), question)
         host, uri = places[int(index["route"])]
         next_best, _ = self._ask(self._compiler.without(id_), question)
         self._watch.take()
-        of_path = f"begins with {uri.removesuffix('*')}" if uri.endswith("*") else f"is {uri}"
-        of_host = (
-            f"the host ends in {host[1:]}" if host.startswith("*.") else f"the host is {host}" if host else "any host will do"
-        )
+        params = self._router.http == "radixtree_uri_with_parameter"
+        if "*" in uri[:-1] or (params and "/:" in uri):
+            of_path = f"matches {uri}"
+        else:
+            of_path = f"begins with {uri.removesuffix('*')}" if uri.endswith("*") else f"is {uri}"
+        if host in ("", "*"):
+            of_host = "any host will do"
+        else:
+            of_host = f"the host ends in {host[1:]}" if host.startswith("*") else f"the host is {host}"
         why = f"the path {of_path}, {of_host}"
         if "route" in next_best:
             why += f"; goes before route {next_best['route']}"
@@ -175,18 +184,26 @@ class Explainer:
             if route is not None and not (route.remote_addr or route.remote_addrs):
                 return f"route {id_} takes this host and path, but its vars do not hold"
             return f"route {id_} takes this host and path, but not the address {question.remote_addr}"
-        id_ = self._nearest(question, [(each, b"", path) for each, _, path in places])
+        id_ = self._nearest(question, [(each, (plan, b"", path)) for each, (plan, _, path) in places])
         if id_ is not None:
             return f"route {id_} takes this path, but not the host {question.host}"
         return "no route takes this path"
 
-    def _nearest(self, question: Question, places: Iterable[tuple[str, bytes, bytes]]) -> str | None:
-        routes = [(_core.Plan(id_.encode(), NO_STEPS), host, path) for id_, host, path in places]
-        logged, _ = self._ask(_core.Snapshot(routes, {}, NO_STEPS), question)
+    def _nearest(self, question: Question, places: Iterable[tuple[str, Entry]]) -> str | None:
+        routes = [(_named(id_, plan.pattern), host, path) for id_, (plan, host, path) in places]
+        logged, _ = self._ask(self._snapshot(routes), question)
         return logged.get("route")
+
+    def _snapshot(self, routes: list[Entry]) -> _core.Snapshot:
+        return _core.Snapshot(routes, {}, NO_STEPS, path_first=self._router.http != "radixtree_host_uri")
 
 
 # -- parts of the answer -----------------------------------------------------------------------------
+
+
+def _named(name: str, pattern: _core.Pattern | None) -> _core.Plan:
+    """A plan that only says which one it is."""
+    return _core.Plan(name.encode(), NO_STEPS, pattern=pattern)
 
 
 def _outcome(refusal: _core.Seen | None, logged: Object, reply: bytes) -> Object:

@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
@@ -27,7 +27,7 @@ from fastgw.admin.limits import Limits as CountedLimits
 from fastgw.admin.live import Live
 from fastgw.admin.server import MAX_BODY, Server
 from fastgw.admin.status import Status
-from fastgw.schema.settings import Jwks, Limits, WrongKeys
+from fastgw.schema.settings import Jwks, Limits, Router, WrongKeys
 from fastgw.store import Store
 
 __all__ = ["SPOKEN", "Setup", "run"]
@@ -40,9 +40,9 @@ log = logging.getLogger("fastgw.admin")
 @dataclass(frozen=True)
 class Setup:
     """What the master decides. keys come from `auth.keys_of`; source names the config file; audit is the audit log's file, of
-    which the store keeps so many entries; limits are the data plane's; control and status are where these APIs listen, if they
-    do; workers is how many there are to be. slot is this process's own, wake its eventfd, asks where workers say which key sets
-    they miss keys of."""
+    which the store keeps so many entries; limits and router are the data plane's; control and status are where these APIs
+    listen, if they do; workers is how many there are to be. slot is this process's own, wake its eventfd, asks where workers say
+    which key sets they miss keys of."""
 
     database: Path
     slot: int
@@ -61,6 +61,7 @@ class Setup:
     control: socket.socket | None = None
     status: socket.socket | None = None
     workers: int = 1
+    router: Router = field(default_factory=Router)
 
 
 def run(sockets: Sequence[socket.socket], region: Region, wakes: Sequence[int], ack: int, setup: Setup) -> None:
@@ -79,7 +80,7 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
     loop.add_signal_handler(signal.SIGUSR1, _reopen, audit)
     wrong = setup.wrong_keys
     gate = Gate(setup.keys, setup.allow, Failures(wrong.count, wrong.total, wrong.window))
-    explain = Explain(setup.database, setup.limits, region)
+    explain = Explain(setup.database, setup.limits, region, setup.router)
     limits = CountedLimits(setup.database, region)
     api = Api(store, gate, live, setup.source, audit, explain, limits, region)
     software = f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX"

@@ -240,6 +240,7 @@ cdef struct Exchange:
     Exchange* verify_next       # who waits for the same signature
     Verified verified
     Buf judged                  # n_judged conditions of plugins
+    const PlanC* trying         # the route whose conditions are looked at; NULL at any other time
     uint8_t ruled               # of the rules of a limit-count one has concerned the request
     Hold holds[HOLDS_MAX]
 

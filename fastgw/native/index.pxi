@@ -110,6 +110,11 @@ cdef _Map map_own(_Map m, Edit edit):
 
 
 cdef class _Candidates:
+    # Plans of one path or prefix. As soon as one of them also looks at the host, or at more of the path, all go into facets.
+
+    def __cinit__(self):
+        self.held = []
+
     cdef int lay(self, list held) except -1:
         cdef Plan plan
         cdef uint32_t i
@@ -130,68 +135,205 @@ cdef class _Candidates:
         if self.c.plans != &self.only:
             free(self.c.plans)
 
+    cdef int lay_facets(self) except -1:
+        cdef _Facet facet
+        cdef uint32_t i
+        cdef FacetC** array = <FacetC**>malloc((len(self.facets) or 1) * sizeof(FacetC*))
+        if array == NULL:
+            raise MemoryError
+        free(self.c.facets)
+        for i, facet in enumerate(self.facets.values()):
+            array[i] = &facet.c
+        self.c.facets = array
+        self.c.n_facets = len(self.facets)
+        return 0
+
+    cdef int put(self, Edit edit, Plan plan, _Slot slot) except -1:
+        cdef uint32_t least = <uint32_t>len(slot.key) + slot.star
+        cdef list before = self.held
+        if self.facets is None and slot.signature == PLAIN and (plan.c.pattern == NULL or not plan.c.pattern.checks):
+            return self.lay(plans_with(before, plan, least))
+        if self.facets is None:
+            self.facets = {}
+            self.lay([])
+            for each in before:
+                self.put_facet(edit, each, PLAIN, b"", least)
+        self.put_facet(edit, plan, slot.signature, slot.words, least)
+        self.lay_facets()
+        return 0
+
+    cdef int put_facet(self, Edit edit, Plan plan, tuple signature, bytes words, uint32_t least) except -1:
+        cdef _Facet facet = facet_own(self.facets.get(signature), signature, edit)
+        cdef _Candidates found = candidates_own(facet.by_words.find(words), edit)
+        facet.room(<uint32_t>len(words))
+        found.lay(plans_with(found.held, plan, least))
+        facet.by_words.put(edit, words, found, &found.c)
+        facet.c.plans = facet.by_words.c
+        self.facets[signature] = facet
+        return 0
+
+    cdef bint drop(self, Edit edit, Plan plan, _Slot slot) except -1:
+        # False: it is not here.
+        cdef _Facet facet
+        cdef _Candidates found = self
+        cdef list held
+        if self.facets is not None:
+            facet = self.facets.get(slot.signature)
+            found = None if facet is None else facet.by_words.find(slot.words)
+        if found is None or plan not in found.held:
+            return False
+        held = found.held.copy()
+        held.remove(plan)
+        if self.facets is None:
+            self.lay(held)
+            return True
+        facet = facet_own(facet, slot.signature, edit)
+        self.facets[slot.signature] = facet
+        if held:
+            found = candidates_own(found, edit)
+            found.lay(held)
+            facet.by_words.put(edit, slot.words, found, &found.c)
+        else:
+            facet.by_words.drop(edit, slot.words)
+            if facet.by_words.c.used == 0:
+                del self.facets[slot.signature]
+        facet.c.plans = facet.by_words.c
+        self.lay_facets()
+        return True
+
     def __dealloc__(self):
         self.forget()
+        free(self.c.facets)
 
 
-cdef _Candidates candidates_with(_Candidates found, Edit edit, list held):
-    # `found` with other plans, in place if the edit made it.
-    cdef _Candidates mine = found
-    if mine is None or mine.edit != edit.serial:
-        mine = _Candidates()
-        mine.edit = edit.serial
-    mine.lay(held)
+cdef _Candidates candidates_own(_Candidates found, Edit edit):
+    # Candidates the edit may change: these, a copy, or new ones.
+    cdef _Candidates mine
+    if found is not None and found.edit == edit.serial:
+        return found
+    mine = _Candidates()
+    mine.edit = edit.serial
+    if found is not None and found.facets is not None:
+        mine.facets = found.facets.copy()
+        mine.lay_facets()
+    elif found is not None:
+        mine.lay(found.held)
     return mine
 
 
-cdef list plans_with(list held, Plan plan):
+cdef list plans_with(list held, Plan plan, uint32_t least):
     cdef Plan other
     cdef Py_ssize_t at = len(held)
     while at:
         other = held[at - 1]
-        if other.c.priority > plan.c.priority or (other.c.priority == plan.c.priority and other.c.order <= plan.c.order):
+        if not plan_before(&plan.c, &other.c, least):
             break
         at -= 1
     return [*held[:at], plan, *held[at:]]
 
 
+cdef class _Facet:
+    def __cinit__(self):
+        self.by_words = _Map()
+
+    cdef int room(self, uint32_t words) except -1:
+        cdef char* text
+        if words > self.c.most or self.c.text == NULL:
+            text = <char*>realloc(self.c.text, words + 1)
+            if text == NULL:
+                raise MemoryError
+            self.c.text = text
+            self.c.most = words
+        return 0
+
+    def __dealloc__(self):
+        free(self.c.text)
+
+
+cdef _Facet facet_own(_Facet facet, tuple signature, Edit edit):
+    cdef _Facet mine
+    if facet is not None and facet.edit == edit.serial:
+        return facet
+    mine = _Facet()
+    mine.edit = edit.serial
+    mine.c.host, mine.c.suffix, mine.head, mine.c.open, mine.tail = signature
+    mine.c.head = mine.head
+    mine.c.n_head = <uint32_t>len(mine.head)
+    mine.c.tail = mine.tail
+    mine.c.n_tail = <uint32_t>len(mine.tail)
+    if facet is None:
+        mine.by_words = map_own(mine.by_words, edit)
+    else:
+        mine.by_words = map_own(facet.by_words, edit)
+        mine.room(facet.c.most)
+    mine.c.plans = mine.by_words.c
+    return mine
+
+
+PLAIN = (FACET_ANY_HOST, 0, b"", True, b"")     # looks at nothing but the prefix
+
+
+cdef _Slot slot_of(Plan plan, bytes host, bytes pattern):
+    # `host` is empty where it is not a facet: any will do, or the index is one host's.
+    cdef Pattern own = plan.pattern
+    cdef _Slot slot = _Slot()
+    cdef int kind = FACET_ANY_HOST
+    cdef uint32_t suffix = 0
+    cdef bytes name = host.removeprefix(b"*")
+    slot.words = b""
+    if name:
+        slot.words = name + b"/"
+        kind = FACET_AUTHORITY if b":" in name.rpartition(b"]")[2] else FACET_HOST
+        if host != name:
+            kind += 1           # FACET_HOST_END, FACET_AUTHORITY_END
+            suffix = <uint32_t>len(name)
+    if own is None:
+        slot.star = pattern.endswith(b"*")
+        slot.key = literal_of(pattern.removesuffix(b"*"))
+    else:
+        slot.star = own.c.n > 1
+        slot.key = own.prefix
+    if own is None or not own.c.checks:
+        slot.signature = (kind, suffix, b"", True, b"")
+    else:
+        slot.signature = (kind, suffix, own.head, own.open, own.tail)
+        slot.words += own.words
+    return slot
+
+
 cdef class _PathIndex:
-    # One host's routes. A pattern that ends in `*` is a prefix.
+    # One host's routes, or all where paths go first. What a pattern has in front of its first wildcard is a prefix.
 
     def __cinit__(self):
         self.exact = _Map()
         self.prefix = _Map()
         self.lengths = {}
 
-    cdef int put(self, Edit edit, Plan plan, bytes pattern) except -1:
-        cdef bint star = pattern.endswith(b"*")
-        cdef bytes path = pattern.removesuffix(b"*")
-        cdef _Map m = map_own(self.prefix if star else self.exact, edit)
-        cdef _Candidates found = m.find(path)
-        if found is None and star:
-            self.count(len(path), 1)
-        found = candidates_with(found, edit, plans_with([] if found is None else found.held, plan))
-        m.put(edit, path, found, &found.c)
-        self.set_map(star, m)
+    cdef int put(self, Edit edit, Plan plan, _Slot slot) except -1:
+        cdef _Map m = map_own(self.prefix if slot.star else self.exact, edit)
+        cdef _Candidates found = m.find(slot.key)
+        if found is None and slot.star:
+            self.count(len(slot.key), 1)
+        found = candidates_own(found, edit)
+        found.put(edit, plan, slot)
+        m.put(edit, slot.key, found, &found.c)
+        self.set_map(slot.star, m)
         return 0
 
-    cdef int drop(self, Edit edit, Plan plan, bytes pattern) except -1:
-        cdef bint star = pattern.endswith(b"*")
-        cdef bytes path = pattern.removesuffix(b"*")
-        cdef _Map m = map_own(self.prefix if star else self.exact, edit)
-        cdef _Candidates found = m.find(path)
-        if found is None or plan not in found.held:
-            raise KeyError(f"expected a route {plan.id!r} with {pattern!r} in the snapshot, found none")
-        held = found.held.copy()
-        held.remove(plan)
-        if held:
-            found = candidates_with(found, edit, held)
-            m.put(edit, path, found, &found.c)
+    cdef int drop(self, Edit edit, Plan plan, _Slot slot) except -1:
+        cdef _Map m = map_own(self.prefix if slot.star else self.exact, edit)
+        cdef _Candidates found = m.find(slot.key)
+        if found is not None:
+            found = candidates_own(found, edit)
+        if found is None or not found.drop(edit, plan, slot):
+            raise KeyError(f"expected a route {plan.id!r} at {slot.key!r} in the snapshot, found none")
+        if found.c.n or found.c.n_facets:
+            m.put(edit, slot.key, found, &found.c)
         else:
-            m.drop(edit, path)
-            if star:
-                self.count(len(path), -1)
-        self.set_map(star, m)
+            m.drop(edit, slot.key)
+            if slot.star:
+                self.count(len(slot.key), -1)
+        self.set_map(slot.star, m)
         return 0
 
     cdef void set_map(self, bint star, _Map m):

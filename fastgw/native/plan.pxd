@@ -190,11 +190,33 @@ cdef struct PlanC:              # a route with everything merged into it but the
     const char* service         # id of the route's service; none: empty
     uint32_t service_len
     const ExprC* condition      # what else must hold of a request; NULL: nothing
+    const PatternC* pattern     # of the path, where it has wildcards that bear names or have to be compared
     uint32_t connect_ms, send_ms, read_ms   # 0: the upstream's
+
+cdef enum FacetHost:            # what of the host is looked up
+    FACET_ANY_HOST = 0
+    FACET_HOST = 1
+    FACET_HOST_END = 2          # its last bytes
+    FACET_AUTHORITY = 3         # with the port, as the client gave it
+    FACET_AUTHORITY_END = 4
+
+cdef struct FacetC:             # routes of one prefix that look at the same of a request: found by that, however many they are
+    uint8_t host                # FacetHost
+    bint open                   # any text may stand between head and tail
+    uint32_t suffix             # bytes of the host's end
+    const char* head            # of each segment behind the prefix whether it is looked up (L) or a parameter (P)
+    const char* tail            # and of each of the last ones, from the end
+    uint32_t n_head
+    uint32_t n_tail
+    Map plans                   # what is looked up, a slash behind each -> Candidates
+    char* text                  # scratch of the search: `most` bytes, which is the longest key
+    uint32_t most
 
 cdef struct Candidates:         # routes of one path or prefix, in the order they are tried
     PlanC** plans
-    uint32_t n
+    uint32_t n                  # 0 where there are facets: then all plans are there
+    uint32_t n_facets
+    FacetC** facets
 
 cdef struct PathIndex:          # the routes of one host
     Map exact                   # path -> Candidates
@@ -206,7 +228,7 @@ cdef struct PathIndex:          # the routes of one host
 cdef struct RouteIndex:
     Map hosts                   # exact host -> PathIndex
     PathIndex* any_host         # routes without a host
-    Map suffixes                # ".example.com" reversed, for *.example.com -> PathIndex
+    Map suffixes                # ".example.com" reversed, for *.example.com -> PathIndex; "" for *
     uint32_t* suffix_lengths    # ascending
     uint64_t* suffix_hashes
     uint32_t n_suffix_lengths
@@ -282,6 +304,7 @@ cdef class Credential:
 cdef class Plan:
     cdef PlanC c
     cdef object condition
+    cdef readonly Pattern pattern
     cdef bytes logged
     cdef bytes id
     cdef bytes service

@@ -324,14 +324,15 @@ cdef class Credential:
 cdef class Plan:
     """A route with everything but the consumer merged into it. `methods`: names, `remote_addrs`: CIDRs; empty means any.
     `service`: the id of its service, where it has one.
-    `condition`: an Expression, what else must hold of a request.
+    `condition`: an Expression, what else must hold of a request. `pattern`: its path, where that has wildcards within.
 
-    Of plans that could take the same request the one of higher `priority` does, then the one of lower `order`.
+    Of plans that could take the same request the one of higher `priority` does, then that of the longer pattern, then the one of
+    lower `order`.
     """
 
     def __cinit__(self, bytes id not None, Steps steps not None, Upstream upstream=None, methods=(), int priority=0,
                   double connect=0, double send=0, double read=0, remote_addrs=(), unsigned long long order=0,
-                  bytes service not None=b"", condition=None):
+                  bytes service not None=b"", condition=None, Pattern pattern=None):
         self.id = id
         self.service = service
         self.c.service = self.service
@@ -349,6 +350,9 @@ cdef class Plan:
         if condition is not None:
             self.condition = <Expression?>condition
             self.c.condition = &(<Expression>condition).c
+        if pattern is not None:
+            self.pattern = pattern
+            self.c.pattern = &pattern.c
         if upstream is not None:
             self.c.upstream = &upstream.c
         for name in methods:
@@ -360,6 +364,16 @@ cdef class Plan:
 
     def __dealloc__(self):
         free(self.c.remote.list)
+
+
+cdef inline bint plan_before(const PlanC* a, const PlanC* b, uint32_t least) noexcept nogil:
+    # Whether of two plans of one prefix, where a pattern without wildcards within has `least` bytes, the first is tried first.
+    cdef uint32_t mine, other
+    if a.priority != b.priority:
+        return a.priority > b.priority
+    mine = a.pattern.len if a.pattern != NULL else least
+    other = b.pattern.len if b.pattern != NULL else least
+    return mine > other if mine != other else a.order < b.order
 
 
 CREDENTIAL_KINDS = ("jwt", "key", "basic", "hmac")

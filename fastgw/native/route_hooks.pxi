@@ -18,12 +18,13 @@ cdef int route_ask(Exchange* x, Down* d, bytes host, bytes path, str method, str
 
 
 def _test_route(Snapshot snapshot not None, bytes host not None, bytes path not None, str method="GET",
-                str address="192.0.2.1") -> bytes | None:
+                str address="192.0.2.1", int port=0) -> bytes | None:
     """The id of the plan that takes such a request."""
     cdef Exchange x
     cdef Down d
     cdef PlanC* plan
     route_ask(&x, &d, host, path, method, address)
+    x.authority_port = port
     plan = route_find(&snapshot.c.routes, &x)
     return None if plan == NULL else plan.id[:plan.id_len]
 

@@ -7,8 +7,9 @@ cdef uint64_t edits             # serial numbers of Edits; 0 is nobody's
 cdef class Snapshot:
     """One whole configuration, immutable.
 
-    `routes`: sequence of (Plan, host, pattern): host b"" (any), b"www.a.com", or b"*.a.com"; pattern b"/x" (exact) or b"/x*"
-    (prefix). `credentials`: mapping of kind ("jwt", "key", "basic", "hmac") to Credentials. `globals`: Steps.
+    `routes`: sequence of (Plan, host, pattern): host b"" (any), b"www.a.com", b"*.a.com" or b"*" (any as well, but before those
+    without one); pattern b"/x" (exact), b"/x*" (prefix), or the text of the plan's Pattern. `path_first`: paths decide before
+    hosts. `credentials`: mapping of kind ("jwt", "key", "basic", "hmac") to Credentials. `globals`: Steps.
     """
 
     def __cinit__(self):
@@ -19,9 +20,10 @@ cdef class Snapshot:
         self.server_names = _Map()
         self.replaced = []
 
-    def __init__(self, routes, credentials, Steps globals not None, unsigned long long revision=0):
+    def __init__(self, routes, credentials, Steps globals not None, unsigned long long revision=0, bint path_first=False):
         edit = Edit()
         edit.next = self
+        self.path_first = path_first
         for plan, host, pattern in routes:
             edit.put_route(plan, host, pattern)
         for kind, list_ in credentials.items():
@@ -62,19 +64,22 @@ cdef class Snapshot:
 
 
 cdef class Edit:
-    """The next snapshot in the making, derived from `base`, which stays as it is. Arguments are as in Snapshot.
+    """The next snapshot in the making, derived from `base`, which stays as it is. Arguments are as in Snapshot; of `path_first`
+    the base's word counts where there is one.
 
     It may take its time, and requests may run on `base` meanwhile; `finish` gives the snapshot and ends the edit.
     """
 
-    def __init__(self, Snapshot base=None):
+    def __init__(self, Snapshot base=None, bint path_first=False):
         global edits
         edits += 1
         self.serial = edits
         self.base = base
         self.replaced = []
         self.next = Snapshot.__new__(Snapshot)
+        self.next.path_first = path_first
         if base is not None:
+            self.next.path_first = base.path_first
             self.next.hosts = base.hosts
             self.next.suffixes = base.suffixes
             self.next.any_host = base.any_host
@@ -90,15 +95,17 @@ cdef class Edit:
 
     def put_route(self, Plan plan not None, bytes host not None, bytes pattern not None) -> None:
         """The plan also takes requests of this host and path."""
-        cdef _PathIndex index = paths_own(self.paths(host), self)
-        index.put(self, plan, pattern)
-        self.store_paths(host, index)
+        cdef bytes own = b"" if self.open().path_first else host
+        cdef _PathIndex index = paths_own(self.paths(own), self)
+        index.put(self, plan, slot_of(plan, host if self.next.path_first else b"", pattern))
+        self.store_paths(own, index)
 
     def drop_route(self, Plan plan not None, bytes host not None, bytes pattern not None) -> None:
         """Undoes put_route of the same arguments."""
-        cdef _PathIndex index = paths_own(self.paths(host), self)
-        index.drop(self, plan, pattern)
-        self.store_paths(host, index)
+        cdef bytes own = b"" if self.open().path_first else host
+        cdef _PathIndex index = paths_own(self.paths(own), self)
+        index.drop(self, plan, slot_of(plan, host if self.next.path_first else b"", pattern))
+        self.store_paths(own, index)
 
     def put_credential(self, str kind, Credential credential not None) -> None:
         """The credential is found by its key, in place of one that was before."""
@@ -145,7 +152,7 @@ cdef class Edit:
 
     cdef _PathIndex paths(self, bytes host):
         cdef Snapshot into = self.open()
-        if host == b"" or host == b"*":
+        if host == b"":
             return into.any_host
         if host.startswith(b"*"):
             return into.suffixes.find(suffix_key(host))
@@ -157,7 +164,7 @@ cdef class Edit:
         cdef bint star = host.startswith(b"*")
         cdef bytes key = suffix_key(host) if star else host
         cdef _Map m
-        if host == b"" or host == b"*":
+        if host == b"":
             into.any_host = None if empty else index
             return 0
         m = map_own(into.suffixes if star else into.hosts, self)

@@ -106,8 +106,9 @@ cdef bint uri_is_normal(const char* path, uint32_t len) noexcept nogil:
     return uri_dots(path + segment, len - segment) == 0
 
 
-cdef int uri_normalise(const char* path, uint32_t len, char* out, uint32_t cap) noexcept nogil:
-    """Write the normal form of a path to `out`, which must not overlap it; return its length.
+cdef int uri_normalise(const char* path, uint32_t len, char* out, uint32_t cap, bint pattern=False) noexcept nogil:
+    """Write the normal form of a path to `out`, which must not overlap it; return its length. Of a pattern an escaped `*` or `:`
+    stays escaped: it is literal, and no request has it in that form.
 
     -1 where there is none: no slash in front, a broken escape, NUL, a raw backslash (which some upstreams
     take for a slash), dots that climb above the root; or where `cap` is short: URI_GROWTH times `len` never
@@ -127,7 +128,7 @@ cdef int uri_normalise(const char* path, uint32_t len, char* out, uint32_t cap) 
         segment = n
         out[n] = c"/"
         n += 1
-        size = uri_segment(path, &at, len, out + n, cap - n)
+        size = uri_segment(path, &at, len, out + n, cap - n, pattern)
         if size < 0:
             return -1
         n += <uint32_t>size
@@ -143,21 +144,24 @@ cdef int uri_normalise(const char* path, uint32_t len, char* out, uint32_t cap) 
     return <int>n
 
 
-cdef int uri_segment(const char* path, uint32_t* at, uint32_t len, char* out, uint32_t cap) noexcept nogil:
+cdef int uri_segment(const char* path, uint32_t* at, uint32_t len, char* out, uint32_t cap, bint pattern) noexcept nogil:
     """Write one segment, up to the next slash, in its normal spelling; return its length or -1."""
     cdef uint32_t n = 0
     cdef int byte
+    cdef bint literal
     while at[0] < len and path[at[0]] != c"/":
         byte = <uint8_t>path[at[0]]
+        literal = False
         if byte == c"%":
             byte = uri_escape(path + at[0], len - at[0])
             at[0] += 2
+            literal = pattern and (byte == c"*" or byte == c":")
         elif byte == 0 or byte == c"\\":
             return -1
         at[0] += 1
         if byte < 0 or n == cap:
             return -1
-        if URI_CLASS[byte] == URI_PCHAR:
+        if URI_CLASS[byte] == URI_PCHAR and not literal:
             out[n] = <char>byte
             n += 1
         elif cap - n < 3:
@@ -294,10 +298,11 @@ def _test_host_split(authority: bytes, cap: int = URI_HOST_BYTES) -> tuple[bytes
         free(out)
 
 
-def normalise_path(bytes path not None) -> bytes:
-    """The one form of a path that routing compares (see docs/request-life.md), or ValueError where a request would get a 400."""
+def normalise_path(bytes path not None, bint pattern=False) -> bytes:
+    """The one form of a path that routing compares (see docs/routing.md), or ValueError where a request would get a 400. Of a
+    pattern `%2A` and `%3A` stay as they are."""
     cdef bytearray out = bytearray(len(path) * URI_GROWTH + 1)
-    cdef int n = uri_normalise(path, <uint32_t>len(path), <char*>out, <uint32_t>len(out))
+    cdef int n = uri_normalise(path, <uint32_t>len(path), <char*>out, <uint32_t>len(out), pattern)
     if n <= 0:
         raise ValueError(f"path {path.decode('utf-8', 'replace')!r}: expected one that a request could ask for")
     return bytes(out[:n])

@@ -18,6 +18,7 @@ cdef enum VarId:
     VAR_HTTP                    # http_<name>: a request header
     VAR_ARG                     # arg_<name>: a query argument
     VAR_COOKIE                  # cookie_<name>
+    VAR_URI_PARAM               # uri_param_<name>: what a wildcard of the route's path took
     VAR_UNKNOWN
 
 cdef enum:                      # what a variable has, see var_text

@@ -11,8 +11,8 @@ _PLAIN_VARS = {
     "server_port": VAR_SERVER_PORT,
 }
 _FIELD_VARS = {"content_type", "content_length"}    # header fields that have names of their own
-_NAMED_VARS = {"http_": VAR_HTTP, "arg_": VAR_ARG, "cookie_": VAR_COOKIE}
-_VARIABLE = _re.compile(r"\$(?:\{(\w+)(?: *\?\? *([^}]*?) *)?\}|(\w+))")
+_NAMED_VARS = {"http_": VAR_HTTP, "arg_": VAR_ARG, "cookie_": VAR_COOKIE, "uri_param_": VAR_URI_PARAM}
+_VARIABLE = _re.compile(r"\\(\$)|\$(?:\{([\w.:*\[\]-]+?)(?: *\?\? *([^}]*?) *)?\}|(\w+))")
 
 
 def variable_known(str name) -> bool:
@@ -27,7 +27,7 @@ def variable_names() -> tuple:
 
 cdef class Template:
     """Text with variables: `kind` "var" (one name without $), "var_combination" ("$remote_addr ${arg_x ?? none}", where
-    what stands behind `??` takes the place of a value that is not there) or "constant"."""
+    what stands behind `??` takes the place of a value that is not there, and `\\$` is a `$`) or "constant"."""
 
     def __cinit__(self, str text not None, str kind="var"):
         pieces = []
@@ -40,7 +40,7 @@ cdef class Template:
             for m in _VARIABLE.finditer(text):
                 if m.start() > at:
                     pieces.append((VAR_LITERAL, text[at:m.start()], None))
-                pieces.append((*self.variable(m[1] or m[3]), m[2]))
+                pieces.append((VAR_LITERAL, "$", None) if m[1] else (*self.variable(m[2] or m[4]), m[3]))
                 at = m.end()
             if at < len(text):
                 pieces.append((VAR_LITERAL, text[at:], None))
@@ -158,6 +158,16 @@ cdef uint32_t cookie_find(const Exchange* x, const char* name, uint32_t n, Span*
     return count
 
 
+cdef bint uri_param_find(const Exchange* x, const char* name, uint32_t n, Span* value) noexcept nogil:
+    # Looked for again in the path where it is wanted, so that no other request pays for it.
+    cdef const PlanC* plan = x.trying
+    if x.plan != NULL:
+        plan = x.plan
+    if plan == NULL or plan.pattern == NULL:
+        return False
+    return pattern_param(plan.pattern, x.uri_path, x.uri_path_len, name, n, value)
+
+
 cdef bint var_value(const Exchange* x, const VarPart* part, Span* out) noexcept nogil:
     # False where the request has no such value.
     out.n = 0
@@ -204,6 +214,8 @@ cdef bint var_value(const Exchange* x, const VarPart* part, Span* out) noexcept 
         return arg_find(x, part.text, part.len, out) > 0
     elif part.id == VAR_COOKIE:
         return cookie_find(x, part.text, part.len, out) > 0
+    elif part.id == VAR_URI_PARAM:
+        return uri_param_find(x, part.text, part.len, out)
     return out.n > 0
 
 

@@ -85,10 +85,10 @@ def check_plugin(kind: str, name: str, conf: Any, path: Path = ROOT) -> tuple[li
 
 
 def pattern_of(uri: str) -> bytes:
-    """A route's path in the form that requests are brought to, `*` at its end kept; ValueError: no request could ask for it."""
+    """A route's path in the form that requests are brought to, but for wildcards; ValueError: no request could ask for it."""
     star = uri.endswith("*")
     path = uri.removesuffix("*").encode()
-    return (_core.normalise_path(path) if path else b"") + (b"*" if star else b"")
+    return (_core.normalise_path(path, True) if path else b"") + (b"*" if star else b"")
 
 
 def _unaskable(kind: str, value: Mapping[str, Any], path: Path) -> Iterator[Fault]:

@@ -20,8 +20,6 @@ _LATER: Final = "not available in this release"
 
 def unserved(kind: str, value: Mapping[str, Any], path: Path = ROOT) -> Iterator[Fault]:
     """Faults of a sound object of this kind that asks for more than is served."""
-    if kind == "routes":
-        yield from _route(value, path)
     if kind in ("routes", "services") and value.get("enable_websocket"):
         yield _fault(path.to("enable_websocket"), "connection upgrades are")
     if kind == "ssls" and "TLSv1.1" in (value.get("ssl_protocols") or ()):
@@ -30,13 +28,6 @@ def unserved(kind: str, value: Mapping[str, Any], path: Path = ROOT) -> Iterator
         yield from _upstream(value, path)
     elif isinstance(value.get("upstream"), dict):
         yield from _upstream(value["upstream"], path.to("upstream"))
-
-
-def _route(value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
-    uris = [("uri", value["uri"])] if "uri" in value else [("uris", uri) for uri in value.get("uris", ())]
-    for member, uri in uris:
-        if isinstance(uri, str) and "*" in uri[:-1]:
-            yield _fault(path.to(member), "'*' before the end of a path is")
 
 
 def _upstream(value: Mapping[str, Any], path: Path) -> Iterator[Fault]:

@@ -20,6 +20,7 @@ __all__ = [
     "ErrorLog",
     "Jwks",
     "Limits",
+    "Router",
     "Settings",
     "SharedMemory",
     "Tls",
@@ -139,6 +140,15 @@ class Tls(Strict, frozen=True, kw_only=True):
     trusted_certificate: Text | None = None
 
 
+class Router(Strict, frozen=True, kw_only=True):
+    """How requests find their route. What each means is in docs/routing.md.
+
+    http: as in APISIX, whether hosts or paths decide first, and whether paths have parameters (`:name`)
+    """
+
+    http: Literal["radixtree_host_uri", "radixtree_uri", "radixtree_uri_with_parameter"] = "radixtree_host_uri"
+
+
 class SharedMemory(Strict, frozen=True, kw_only=True):
     """Memory that all processes share.
 
@@ -238,6 +248,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     control: where the Control API listens; it asks for no key; nowhere when left out
     status: where the Status API listens, for probes; nowhere when left out
     tls: TLS towards clients
+    router: how requests find their route
     shared_memory: memory that all processes share
     limits: bounds on what clients may send and hold
     jwks: how key sets of issuers are fetched
@@ -260,6 +271,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     control: Address | None = None
     status: Address | None = None
     tls: Tls = Tls()
+    router: Router = Router()
     shared_memory: SharedMemory = SharedMemory()
     limits: Limits = Limits()
     jwks: Jwks = Jwks()

@@ -6,9 +6,9 @@ the bookkeeping of keys that several credentials claim.
 
 from collections.abc import Iterable, Iterator
 
-from fastgw import _core
 from fastgw.claims import Claims
 from fastgw.compile import GLOBALS, ChangeLike, Compiler
+from fastgw.entries import first_edit
 
 __all__ = ["PlainCompiler"]
 
@@ -24,8 +24,7 @@ class PlainCompiler(Compiler):
                     yield from self._parts.touch(("own", id_))
         yield from self._parts.touch(GLOBALS)
         yield from self._parts.refresh()
-        self._edit, self._claims = _core.Edit(), Claims()
-        self._edit.set_globals(_core.Steps([]))
+        self._edit, self._claims = first_edit(self._router), Claims()
         for key, part in sorted(self._parts._good.items()):
             self._changed(key, None, part)
         yield from super().work(())

@@ -41,10 +41,10 @@ def expected(entries: list[Entry], host: bytes, path: bytes, method: str = "GET"
     """What docs/request-life.md says: host from exact to none, then path from exact to the shortest prefix, then priority."""
 
     def host_rank(wanted: bytes) -> int | None:
-        if wanted in (b"", b"*"):
+        if not wanted:
             return 0
         if wanted.startswith(b"*"):
-            return len(wanted) if host.endswith(wanted[1:]) and len(host) > len(wanted) - 1 else None
+            return len(wanted) if host.endswith(wanted[1:]) else None
         return 1000 if wanted == host else None
 
     def path_rank(pattern: bytes) -> int | None:
