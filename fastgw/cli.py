@@ -1,4 +1,4 @@
-"""The command line: run, check, explain, top, token, token revoke, echo, schema, export, import, keyring.
+"""The command line: run, check, explain, top, restart, token, token revoke, echo, schema, export, import, keyring.
 
 Owns: arguments, exit codes, what is printed where. Must not know: how any of it is done.
 
@@ -21,7 +21,7 @@ from fastgw import __version__
 from fastgw.errors import ConfigError, FastgwError
 
 MOST_WORKERS = 120  # as for `workers` in the config file
-COMMANDS = ("run", "check", "explain", "top", "token", "token revoke", "echo", "schema", "export", "import", "keyring")
+COMMANDS = ("run", "check", "explain", "top", "restart", "token", "token revoke", "echo", "schema", "export", "import", "keyring")
 
 
 class UsageError(FastgwError):
@@ -76,6 +76,14 @@ def top(args: argparse.Namespace) -> int:
         print("\n".join(picture.once(gateway.get, str(gateway), args.interval)))
     else:
         picture.live(gateway.get, str(gateway), args.interval)
+    return 0
+
+
+def restart(args: argparse.Namespace) -> int:
+    from fastgw import config
+    from fastgw.restart import restart as replaced
+
+    print(f"workers replaced: {replaced(config.load(args.config))}")
     return 0
 
 
@@ -414,6 +422,8 @@ def parser() -> argparse.ArgumentParser:
     watching.add_argument(
         "--interval", type=argument(seconds), default=1.0, metavar="SECONDS", help="between two pictures (default: %(default)s)"
     )
+    replacing = command(restart, "replace the workers of a running gateway, one after the other, and wait for it")
+    replacing.add_argument("config", type=Path, help="JSON, YAML or TOML file that the gateway runs on")
     add_token_arguments(command(token, "make a JSON Web Token"))
     revoking = command(token_revoke, "accept tokens or a credential no longer: at the running gateway, else in its store")
     add_revoke_arguments(revoking)

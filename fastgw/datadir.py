@@ -11,8 +11,9 @@ import stat
 from pathlib import Path
 from typing import Final
 
-__all__ = ["DataDir", "database_of", "in_use"]
+__all__ = ["DataDir", "database_of", "in_use", "pid_of"]
 
+PID_FILE: Final = "fastgw.pid"
 PRIVATE: Final = 0o700  # the database holds credentials
 
 
@@ -36,20 +37,32 @@ def in_use(path: Path) -> bool:
     return False
 
 
+def pid_of(path: Path) -> int | None:
+    """Of the master that runs on this directory, as far as it has said."""
+    try:
+        return int((path / PID_FILE).read_text())
+    except (OSError, ValueError):
+        return None
+
+
 class DataDir:
     """Prepared and locked; the lock goes with the master, however it ends, for children `let_go` of it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock: int | None = None) -> None:
+        """lock: one that a master handed over, which this one shares."""
         self.path = path
         self.database = database_of(path)
-        self._pid_file = path / "fastgw.pid"
+        self._pid_file = path / PID_FILE
         path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         self._check()
-        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if lock is not None:
+            self.lock = lock
+            return
+        self.lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._fd)
+            os.close(self.lock)
             raise OSError(errno.EBUSY, f"in use by another gateway (pid {self._other()})", str(path)) from None
 
     def write_pid(self) -> None:
@@ -63,7 +76,7 @@ class DataDir:
 
     def let_go(self) -> None:
         """Closes this process's hold on the lock."""
-        os.close(self._fd)
+        os.close(self.lock)
 
     def _check(self) -> None:
         found = self.path.stat()

@@ -5,16 +5,19 @@ the fork and its own main function. Must not know: when a child is started or en
 """
 
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from fastgw import echo, logs, worker
+from fastgw import echo, logs, service_manager, worker
 from fastgw.admin import audit
 from fastgw.admin import process as admin_process
 from fastgw.admin.auth import Key, keys_of
 from fastgw.compile import Compiler
 from fastgw.datadir import DataDir
+from fastgw.handover import Handed
 from fastgw.memory import Memory
 from fastgw.process import stand_back
 from fastgw.schema.settings import Admin, ErrorLog, Settings
@@ -41,28 +44,38 @@ class Family:
         workers: int,
         make_reactor: worker.MakeReactor,
         make_compiler: Callable[[], Compiler],
+        given: Handed | None = None,
     ) -> None:
+        """given: by the master whose place this one is to take."""
         self.settings = settings
         self._source = source
         self._make_reactor = make_reactor
         self._make_compiler = make_compiler
         self._workers = workers
-        self._opened: list[Listener] = []
+        self._opened: dict[str, Listener] = {}
+        self._given = dict(given.sockets) if given else {}
+        self._lent = set(given.lent) if given else set()
+        self._activated = [] if given else service_manager.given_sockets()
+        self._ours = given is None
         self._master_only: list[Callable[[], None]] = []
-        self.data_dir = DataDir(Path(settings.data_dir))
+        if given and os.path.realpath(settings.data_dir) != given.data_dir:
+            raise ValueError(f"data_dir: changed from {given.data_dir}: that takes a restart, not an upgrade")
+        self.data_dir = DataDir(Path(settings.data_dir), given.lock if given else None)
         self.inherit_not(self.data_dir.let_go)
         try:
-            self.plain = [self._open(address, workers) for address in settings.listen]
-            self.tls = [self._open(address, workers) for address in settings.tls.listen]
+            self.plain = [self._open("listen", address, workers) for address in settings.listen]
+            self.tls = [self._open("tls", address, workers) for address in settings.tls.listen]
             self.listeners = [*self.plain, *self.tls]
-            self.admin_listener = self._open(settings.admin.listen, 1, int(settings.admin.socket_mode, 8))
-            self._echo = [] if settings.echo is None else [self._open(settings.echo, 1)]
-            self._control = None if settings.control is None else self._open(settings.control, 1)
-            self._status = None if settings.status is None else self._open(settings.status, 1)
+            self.admin_listener = self._open("admin", settings.admin.listen, 1, int(settings.admin.socket_mode, 8))
+            self._echo = [] if settings.echo is None else [self._open("echo", settings.echo, 1)]
+            self._control = None if settings.control is None else self._open("control", settings.control, 1)
+            self._status = None if settings.status is None else self._open("status", settings.status, 1)
+            self._check_sockets()
             self._keys = self.admin_keys(settings)
-            memory = Memory(settings.shared_memory)
-            self.inherit_not(memory.let_go)
-            self.slots = Slots(memory.region)
+            self._memory = Memory(settings.shared_memory, (given.memory, given.memory_lock) if given else None)
+            self.inherit_not(self._memory.let_go)
+            descriptors = (given.wakes, given.ack, given.asks) if given else None
+            self.slots = Slots(self._memory.region, descriptors, given.downward if given else False)
         except BaseException:
             self.close()
             raise
@@ -95,9 +108,36 @@ class Family:
             each.remove()
 
     def close(self) -> None:
-        for each in self._opened:
+        for each in self._opened.values():
             each.remove()
-        self.data_dir.remove_pid()
+        if self._ours:
+            self.data_dir.remove_pid()
+
+    # ---- a binary upgrade ----
+
+    def offer(self) -> dict[str, Any]:
+        """What a successor needs to take over: the members of handover.Handed but `talk`."""
+        slots = self.slots
+        return {
+            "data_dir": os.path.realpath(self.data_dir.path),
+            "lock": self.data_dir.lock,
+            "memory": slots.region.fileno(),
+            "memory_lock": self._memory.lock,
+            "wakes": slots.wakes,
+            "ack": slots.ack,
+            "asks": slots.asks,
+            "downward": not slots.downward,
+            "sockets": {name: each.descriptors for name, each in self._opened.items()},
+            "lent": [name for name, each in self._opened.items() if each.lent],
+        }
+
+    def own(self, ours: bool) -> None:
+        """Whether names of sockets and the pid file are this master's, which takes them away at its end."""
+        self._ours = ours
+        for each in self._opened.values():
+            each.ours = ours
+        if ours:
+            self.data_dir.write_pid()
 
     # ---- roles ----
 
@@ -168,14 +208,33 @@ class Family:
     def _begin(self, name: str, mine: dict[Listener, int]) -> None:
         for close in self._master_only:
             close()
-        for each in self._opened:
+        for each in self._opened.values():
             each.keep(mine.get(each))
         configure_log(name, self.settings.error_log)
 
-    def _open(self, address: str, slots: int, mode: int | None = None) -> Listener:
-        opened = Listener(address, slots, mode)
-        self._opened.append(opened)
+    def _open(self, use: str, address: str, slots: int, mode: int | None = None) -> Listener:
+        name = f"{use} {address}"
+        opened = Listener(address, slots, mode, self._sockets_of(name, address), lent=name in self._lent)
+        self._opened[name] = opened
         return opened
+
+    def _sockets_of(self, name: str, address: str) -> list[int]:
+        """What there is already for a listener: from the master before, or from the service manager."""
+        for each in self._activated:
+            if Listener.is_of(each, address):
+                self._activated.remove(each)
+                self._lent.add(name)
+                each.setblocking(False)
+                return [each.detach()]
+        return self._given.pop(name, [])
+
+    def _check_sockets(self) -> None:
+        for fd in (fd for fds in self._given.values() for fd in fds):
+            os.close(fd)  # of an address that is none any more
+        service_manager.forget_sockets()
+        for each in self._activated:
+            found = each.getsockname()
+            raise ValueError(f"the service manager passed a socket of {found}, which no listener of the settings has")
 
 
 def _audit_log(settings: Settings, data_dir: Path) -> Path:

@@ -5,7 +5,8 @@ Owns: start, reload, resize, stop. Must not know: requests, plugins, HTTP; it pa
     TERM, INT   drain and stop; a second one: stop now
     HUP         read the config file again; a bad one changes nothing
     USR1        reopen logs, here and in the children
-    USR2        binary upgrade (not in this release)
+    USR2        binary upgrade: start this command anew, hand over to it, drain
+    RTMIN       replace the workers, one after the other
 
 Faults of the command line, config or environment leave as ConfigError, OSError or ValueError before the first
 fork; the command line turns them into one line and exit code 2.
@@ -25,7 +26,7 @@ from typing import Final
 
 import msgspec
 
-from fastgw import config, logs, process, revocations
+from fastgw import config, handover, logs, process, revocations, service_manager
 from fastgw._core import RemoteStore, Revocations, TlsTrust, tls_load
 from fastgw.compile import Compiler
 from fastgw.config import Config
@@ -37,6 +38,7 @@ from fastgw.plugins.redis_fields import RedisSettings
 from fastgw.schema.settings import Settings, Tls
 from fastgw.store import Store, StoreError
 from fastgw.supervisor import Role, Supervisor
+from fastgw.upgrade import Upgrade
 from fastgw.worker import MakeReactor
 
 __all__ = ["Master", "run"]
@@ -48,6 +50,7 @@ APPLY_S: Final = 5.0  # a worker that has not applied a reload by then is replac
 APPLY_CHECK_S: Final = 0.01
 GRACE_S: Final = 5.0  # beyond the drain timeout, which the workers keep themselves
 MOST_WORKERS: Final = 120
+NEVER: Final = float("inf")
 
 # What a reload can change, and how; the rest of the settings waits for the next start.
 BY_NEW_WORKERS: Final = ("limits", "access_log", "trusted_addresses", "server_tokens", "tls", "router", "token_cache")
@@ -86,10 +89,14 @@ class Master:
         self._workers: list[Role] = []
         self._lingering: list[tuple[float, list[Role]]] = []
         self._reloading: tuple[int, float] | None = None
+        self._rolling: list[Role] | None = None
+        self._outgoing: Role | None = None
         self._ready = False
         self._announced = 0
         self._stopping = False
-        self._deadline = float("inf")
+        self._told = False
+        self._watch_at = NEVER if service_manager.watchdog_s() is None else 0.0
+        self._deadline = NEVER
 
     def run(self) -> int:
         with ExitStack() as stack:
@@ -117,7 +124,8 @@ class Master:
             log.info("plugin %s: of %s", plugin, source)
         process.raise_descriptor_limit()
         self._count = self._workers_of(settings)
-        self._family = Family(self._path, settings, self._count, self._make_reactor, self._make_compiler)
+        given = handover.handed()
+        self._family = Family(self._path, settings, self._count, self._make_reactor, self._make_compiler, given)
         stack.callback(self._family.close)
         self._supervisor = Supervisor(self._family.slots)
         try:
@@ -125,14 +133,22 @@ class Master:
         except (StoreError, sqlite3.Error) as exc:
             raise ValueError(str(exc)) from exc
         self._listen_to_signals(stack)
-        self._family.data_dir.write_pid()
+        self._upgrade = Upgrade(self._family, self._selector, self._hand_over, self._take_place)
+        if given is None:
+            self._family.own(True)
+        else:
+            self._upgrade.follow(given.talk)
 
     def _start(self) -> None:
         process.set_title("fastgw: master")
         self._admin = self._family.admin()
+        if not self._upgrade.follows:
+            self._start_others()
+        self._grow()
+
+    def _start_others(self) -> None:
         for role in (self._admin, *self._family.others()):
             self._supervisor.start(role)
-        self._grow()
 
     def _workers_of(self, settings: Settings) -> int:
         wanted = self._workers_wanted or settings.workers
@@ -158,24 +174,29 @@ class Master:
         now = time.monotonic()
         if self._reloading is not None:
             self._check_reload(*self._reloading)
+        self._roll(now)
+        self._upgrade.turn(now, self._count)
+        if now >= self._watch_at:
+            self._watch_at = now + (service_manager.watchdog_s() or NEVER)
+            service_manager.tell("WATCHDOG=1")
         while self._lingering and self._lingering[0][0] <= now:
             self._supervisor.retire(self._lingering.pop(0)[1])
         if now >= self._deadline:
-            self._deadline = float("inf")
+            self._deadline = NEVER
             log.warning("not stopped in time: killed", extra={"processes": len(self._supervisor.roles)})
             self._supervisor.signal(self._supervisor.roles, signal.SIGKILL)
         self._supervisor.restart_due()
 
     def _patience(self) -> float | None:
         """Seconds until something is due."""
-        moments = [self._deadline, *(moment for moment, _ in self._lingering[:1])]
+        moments = [self._deadline, self._upgrade.due, self._watch_at, *(moment for moment, _ in self._lingering[:1])]
         due = self._supervisor.next_due()
         if due is not None:
             moments.append(due)
         if self._reloading is not None:
             moments.append(time.monotonic() + APPLY_CHECK_S)
         first = min(moments)
-        return None if first == float("inf") else max(0.0, first - time.monotonic())
+        return None if first == NEVER else max(0.0, first - time.monotonic())
 
     def _on_signals(self, fd: int) -> None:
         numbers = os.read(fd, 4096)
@@ -187,8 +208,10 @@ class Master:
             elif number == signal.SIGUSR1:
                 logs.reopen()
                 self._supervisor.signal(self._supervisor.roles, signal.SIGUSR1)
-            elif number == signal.SIGUSR2:
-                log.warning("USR2: binary upgrade is not available in this release; nothing was changed")
+            elif number == signal.SIGUSR2 and not self._stopping:
+                self._upgrade.begin()
+            elif number == process.RESTART and not self._stopping:
+                self._restart_workers()
         if signal.SIGCHLD in numbers:  # last: when the whole group was told to end, these deaths are no faults
             self._on_death()
 
@@ -196,7 +219,10 @@ class Master:
         self._supervisor.reap()
         left = self._supervisor.roles
         self._workers = [role for role in self._workers if role in left]
-        if self._stopping:
+        self._upgrade.on_death()
+        if self._upgrade.handed_over and len(left) == len(self._workers):
+            self._upgrade.leave()
+        elif self._stopping:
             if not self._workers:
                 self._stop_others()
         elif not any(role.retired for role in self._workers):
@@ -207,10 +233,17 @@ class Master:
         self._announced += os.eventfd_read(fd)
         if not self._ready and self._announced >= len(self._serving()) and self._all_serve():
             self._ready = True
-            places = [*(each.text for each in self._family.plain), *(f"tls {each.text}" for each in self._family.tls)]
-            admin, count = self._family.admin_listener.text, len(self._serving())
-            line = f"fastgw: ready: listen {' '.join(places)}, admin {admin}, workers {count}, pid {os.getpid()}"
-            print(line, file=sys.stderr, flush=True)
+            if self._upgrade.follows:
+                self._upgrade.serves()
+            else:
+                self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        places = [*(each.text for each in self._family.plain), *(f"tls {each.text}" for each in self._family.tls)]
+        admin, count = self._family.admin_listener.text, len(self._serving())
+        line = f"fastgw: ready: listen {' '.join(places)}, admin {admin}, workers {count}, pid {os.getpid()}"
+        print(line, file=sys.stderr, flush=True)
+        service_manager.tell("READY=1", f"MAINPID={os.getpid()}", f"STATUS=serving, {count} workers")
 
     def _serving(self) -> list[Role]:
         return [role for role in self._workers if not role.retired]
@@ -225,6 +258,12 @@ class Master:
     # ---- reload ----
 
     def _reload(self) -> None:
+        service_manager.tell("RELOADING=1", service_manager.monotonic())
+        if not self._read_again():
+            service_manager.tell("READY=1", "STATUS=the last reload was refused, see the log")
+
+    def _read_again(self) -> bool:
+        """False: refused."""
         try:
             loaded = config.load(self._path)
             keys = self._family.admin_keys(loaded.settings)
@@ -234,18 +273,19 @@ class Master:
             for fault in exc.faults:
                 log.error("%s: %s", exc.source, fault)
             log.error("reload refused: nothing was changed", extra={"faults": len(exc.faults)})
-            return
+            return False
         except (StoreError, sqlite3.Error) as exc:
             log.error("%s: %s", self._family.data_dir.database, exc)
             log.error("reload refused: nothing was changed")
-            return
+            return False
         except (ValueError, OSError) as exc:
             log.error("%s", exc)
             log.error("reload refused: nothing was changed")
-            return
+            return False
         self._family.take_keys(keys)
         self._take_over(loaded.settings)
         self._reloading = revision, time.monotonic() + APPLY_S
+        return True
 
     def _publish(self, loaded: Config, *, first: bool = False) -> int:
         """Makes the file's objects the file layer of the store and tells every process."""
@@ -322,11 +362,64 @@ class Master:
                 log.error("admin process has not ended in time: killed, to be replaced", extra={"pid": self._admin.pid})
                 self._supervisor.signal([self._admin], signal.SIGKILL)
         self._reloading = None
+        service_manager.tell("READY=1", f"STATUS=serving, {len(self._serving())} workers")
         log.info("reloaded", extra={"revision": revision, "workers": len(self._serving())})
+
+    # ---- one worker after the other ----
+
+    def _restart_workers(self) -> None:
+        if self._rolling is None:
+            self._rolling = self._serving()
+            log.info("workers are replaced one after the other", extra={"workers": len(self._rolling)})
+
+    def _roll(self, now: float) -> None:
+        """The next step of it: a successor that serves, then the end of the one before, for which nobody waits."""
+        if self._outgoing is not None:
+            if self._all_serve():
+                self._lingering.append((now + LINGER_S, [self._outgoing]))
+                self._outgoing = None
+        elif self._rolling and not self._lingering:
+            role = self._rolling.pop(0)
+            if not role.retired:  # else replaced by a reload meanwhile
+                role.retired = True
+                self._outgoing = role
+                self._grow()
+        elif self._rolling is not None and not self._lingering:
+            self._rolling = None
+            log.info("workers replaced", extra={"workers": len(self._serving())})
+
+    # ---- binary upgrade ----
+
+    def _hand_over(self) -> None:
+        """The successor's workers serve: from here on this master only ends. The successor's admin process follows its own."""
+        self._stopping = True
+        self._rolling, self._outgoing, self._reloading = None, None, None
+        self._family.own(False)
+        others = [role for role in self._supervisor.roles if role not in self._workers]
+        for role in self._supervisor.roles:
+            role.retired = True
+        self._lingering = [(time.monotonic() + LINGER_S, self._workers)]
+        self._supervisor.retire(others)
+        self._deadline = time.monotonic() + LINGER_S + self._family.settings.limits.drain_timeout + GRACE_S
+        log.info("upgrade: the new master serves, workers drain", extra={"workers": len(self._workers)})
+        self._on_death()
+
+    def _take_place(self) -> None:
+        """The old master has no admin process any more, or is gone."""
+        if not self._stopping:
+            self._start_others()
+            self._family.own(True)
+            self._family.resize(self._count)
+            log.info("upgraded")
+            if self._ready:
+                self._tell_ready()
 
     # ---- stop ----
 
     def _stop(self) -> None:
+        if self._upgrade.handed_over and not self._told:  # service managers tell all processes of a group
+            self._told = True
+            return
         if self._stopping:
             log.warning("told to stop again: stopping now")
             self._supervisor.signal(self._supervisor.roles, signal.SIGKILL)
@@ -334,6 +427,7 @@ class Master:
         self._stopping = True
         self._reloading = None
         self._lingering.clear()
+        service_manager.tell("STOPPING=1")
         log.info("stopping: workers drain", extra={"workers": len(self._workers)})
         self._family.stop_listening()
         for role in self._supervisor.roles:

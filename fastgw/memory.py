@@ -23,16 +23,20 @@ log = logging.getLogger("fastgw.master")
 class Memory:
     """Made by the master before its first fork; the lock goes with the master, however it ends, for children `let_go` of it."""
 
-    def __init__(self, settings: SharedMemory) -> None:
-        self._fd = -1
+    def __init__(self, settings: SharedMemory, given: tuple[int, int] | None = None) -> None:
+        """given: the memory and its lock (-1: none) as a master handed them over."""
+        self.lock = -1
+        if given is not None:
+            self.region, self.lock = _handed_over(given[0]), given[1]
+            return
         if settings.path is None:
             self.region = Region.create(settings.counters, revocations=settings.revocations)
             return
         self.region = _region(settings.path, settings)
-        self._fd = os.open(settings.path, os.O_RDONLY | os.O_CLOEXEC)
+        self.lock = os.open(settings.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             # Process slots and the revision that all are to reach are of one gateway; other programs only count.
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.let_go()
             text = "in use by another gateway; programs may share it, gateways have one each"
@@ -42,9 +46,19 @@ class Memory:
 
     def let_go(self) -> None:
         """Closes this process's hold on the lock."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
+        if self.lock >= 0:
+            os.close(self.lock)
+        self.lock = -1
+
+
+def _handed_over(memory: int) -> Region:
+    """Of the size that it has: the counts in it are worth more than what the settings say now."""
+    try:
+        return Region.attach(memory)
+    except RegionError as exc:
+        raise ValueError(f"the running gateway's shared memory: {exc}: this version takes over by a restart only") from None
+    finally:
+        os.close(memory)
 
 
 def _region(path: str, settings: SharedMemory) -> Region:

@@ -15,23 +15,26 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["HANDLED", "fork", "raise_descriptor_limit", "set_title", "stand_back"]
+__all__ = ["HANDLED", "RESTART", "fork", "raise_descriptor_limit", "runs", "set_title", "stand_back"]
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_NAME: Final = 15
 STAND_BACK_NICE: Final = 10  # a tenth of a worker's share (sched(7)) when both want the same core
 STAND_BACK_SLICE_NS: Final = 100_000_000  # the longest that the kernel takes
 _SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}  # its number; libc has no function for it
+RESTART: Final = signal.SIGRTMIN
+"""Replace the workers, one after the other. Not SIGWINCH: a terminal sends that when its window changes."""
 HANDLED: Final = (
     signal.SIGTERM,
     signal.SIGINT,
     signal.SIGHUP,
     signal.SIGUSR1,
     signal.SIGUSR2,
+    RESTART,
     signal.SIGCHLD,
 )
 # These reach every process of a terminal or of a careless pkill, but only the master acts on them unasked.
-_FOR_MASTER: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_FOR_MASTER: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, RESTART)
 
 log = logging.getLogger("fastgw.process")
 
@@ -83,6 +86,15 @@ def _begin(title: str, parent: int) -> None:
     os.dup2(null, 0)
     os.close(null)
     set_title(title)
+
+
+def runs(pid: int) -> bool:
+    """Whether there is such a process, of this user."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def set_title(title: str) -> None:

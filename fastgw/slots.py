@@ -13,6 +13,7 @@ import os
 from enum import IntEnum
 
 from fastgw._core import Region
+from fastgw.process import runs
 
 __all__ = ["Kind", "Slots", "State"]
 
@@ -40,15 +41,22 @@ def _eventfd() -> int:
 class Slots:
     """Made by the master before its first fork; children use the inherited one."""
 
-    def __init__(self, region: Region) -> None:
+    def __init__(
+        self, region: Region, given: tuple[list[int], int, tuple[int, int]] | None = None, downward: bool = False
+    ) -> None:
+        """given: `wakes`, `ack` and `asks`, as a master handed them over. downward: this master's processes take slots from the
+        last one on, so as not to meet those of the master that it takes over from: of two at once, one goes each way.
+        """
         self.region = region
-        self.wakes = [_eventfd() for _ in range(region.slot_count)]
+        self.downward = downward
+        wakes, ack, asks = given or ([_eventfd() for _ in range(region.slot_count)], _eventfd(), _pipe())
+        self.wakes = wakes
         """Each read by the process in that slot: there is a newer target."""
-        self.ack = _eventfd()
+        self.ack = ack
         """Read by the admin process: somebody has applied a revision, or is gone."""
         self.ready = _eventfd()
         """Read by the master: somebody serves now."""
-        self.asks = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.asks = asks
         """From workers to the admin process: what is to be fetched. A message is short, so it comes whole or, when the pipe is
         full, not at all."""
         self._taken: set[int] = set()
@@ -64,17 +72,29 @@ class Slots:
 
     def take(self) -> int:
         """A free slot for a process about to be forked."""
-        for index in range(len(self.wakes)):
-            if index not in self._taken:
+        every = range(len(self.wakes))
+        for index in reversed(every) if self.downward else every:
+            if index not in self._taken and self.region.slot(index).state == State.FREE:
                 self._taken.add(index)
                 return index
-        raise RuntimeError(f"expected a free process slot, found all {len(self.wakes)} taken")
+        raise RuntimeError(f"expected a free process slot, found all {len(every)} taken")
 
     def free(self, index: int) -> None:
         """After its process died: nobody waits for it any longer."""
         self._taken.discard(index)
         self.region.set_slot(index, 0, 0, State.FREE)
         _poke(self.ack)
+
+    def sweep(self) -> int:
+        """Frees what processes of another master left, when it is gone; returns how many of them still run."""
+        running = 0
+        for index in set(range(len(self.wakes))) - self._taken:
+            pid = self.region.slot(index).pid
+            if pid and runs(pid):
+                running += 1
+            elif pid:
+                self.free(index)
+        return running
 
     def serves(self, index: int) -> bool:
         return self.region.slot(index).state == State.SERVING
@@ -97,6 +117,10 @@ class Slots:
     def applied(self, index: int, revision: int) -> None:
         self.region.set_applied(index, revision)
         _poke(self.ack)
+
+
+def _pipe() -> tuple[int, int]:
+    return os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _poke(fd: int) -> None:

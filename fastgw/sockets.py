@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 import struct
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastgw.schema.formats import Endpoint, parse_address
@@ -31,14 +32,26 @@ Target = tuple[Any, ...]
 class Listener:
     """One address and its sockets. Faults are OSError whose filename is the address as the user wrote it."""
 
-    def __init__(self, address: str, slots: int, mode: int | None = None) -> None:
-        """mode: of a unix socket's file; None leaves it to the umask."""
+    def __init__(
+        self, address: str, slots: int, mode: int | None = None, given: Sequence[int] = (), *, lent: bool = False
+    ) -> None:
+        """mode: of a unix socket's file; None leaves it to the umask. given: its sockets, as a master handed them over. lent: by
+        a service manager, whose they stay.
+        """
         self.address = address
         self._endpoint = parse_address(address)
-        self._sockets: list[socket.socket] = []
+        self.lent = lent
+        self.shared = lent or bool(self._endpoint.path)
+        """All slots serve one socket."""
+        self._sockets: list[socket.socket] = [socket.socket(fileno=fd) for fd in given]
         self._steered = False
+        self.ours = not given
+        """Whether a unix socket's name goes with this master; not while another one serves it."""
         try:
-            if self._endpoint.path:
+            if self._sockets:
+                self._family, self._target = self._sockets[0].family, self._sockets[0].getsockname()
+                self._prepare_to_grow(slots)
+            elif self._endpoint.path:
                 self._sockets.append(_open_unix(self._endpoint.path, mode))
             else:
                 self._family, self._target = _resolve(self._endpoint)
@@ -56,12 +69,25 @@ class Listener:
         host, port = self._sockets[0].getsockname()[:2]
         return f"[{host}]:{port}" if self._family is socket.AF_INET6 else f"{host}:{port}"
 
+    @property
+    def descriptors(self) -> list[int]:
+        return [each.fileno() for each in self._sockets]
+
+    @staticmethod
+    def is_of(opened: socket.socket, address: str) -> bool:
+        """Whether a socket listens at an address as the settings write it."""
+        endpoint = parse_address(address)
+        if endpoint.path:
+            return opened.family == socket.AF_UNIX and opened.getsockname() == endpoint.path
+        family, target = _resolve(endpoint)
+        return opened.family == family and opened.getsockname()[:2] == target[:2]
+
     def socket(self, slot: int) -> socket.socket:
-        return self._sockets[0 if self._endpoint.path else slot]
+        return self._sockets[0 if self.shared else slot]
 
     def resize(self, slots: int) -> None:
         """Opens sockets up to this many; more than that stay until `release`, but get no new connections."""
-        if self._endpoint.path:
+        if self.shared:
             return
         while len(self._sockets) < slots:
             self._sockets.append(_open_tcp(self._family, self._target))
@@ -69,9 +95,18 @@ class Listener:
         if self._steered or len(self._sockets) > slots:
             self._steer(slots)
 
+    def _prepare_to_grow(self, slots: int) -> None:
+        """Opens sockets that get no connections before the next `resize`: until then they would wait for workers that may never
+        come."""
+        self._steered = True  # perhaps; in any case the next `resize` sets it right
+        if not self.shared and len(self._sockets) < slots:
+            self._steer(len(self._sockets))
+            while len(self._sockets) < slots:
+                self._sockets.append(_open_tcp(self._family, self._target))
+
     def release(self, slots: int) -> None:
         """Closes the sockets of slots from this one on, whose workers have emptied their queues and gone."""
-        if not self._endpoint.path:
+        if not self.shared:
             while len(self._sockets) > slots:
                 self._sockets.pop().close()
 
@@ -89,7 +124,7 @@ class Listener:
     def remove(self) -> None:
         """In the master, when it ends: closes, and takes a unix socket's name away."""
         self.close()
-        if self._endpoint.path:
+        if self._endpoint.path and self.ours and not self.lent:
             try:
                 os.unlink(self._endpoint.path)
             except FileNotFoundError:

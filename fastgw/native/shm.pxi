@@ -325,6 +325,9 @@ cdef class Region:
     # target; a writer stores the target, then looks at the states. All are sequentially consistent, so one of the two sees
     # the other (Dekker), and no worker can serve an old configuration that the writer believes gone.
 
+    def fileno(self) -> int:
+        return self.fd
+
     def publish(self, unsigned long long revision) -> None:
         """Announces a committed revision; it never goes back."""
         at_max(&self.header.target_revision, revision)

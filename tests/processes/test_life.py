@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fastgw.process import RESTART
 from tests.support import wire
 from tests.support.gateway import Gateway, one_route
 from tests.support.processes import Process, children, title
@@ -244,8 +245,8 @@ def test_logs_are_reopened(directory: Path, echo: Address) -> None:
         until(lambda: str(names["access"]) in opened(worker), "the worker writes to the new access log")
         gateway.get("/anything")
         until(lambda: "/anything" in names["access"].read_text(), "the request in the new access log")
-        gateway.process.signal(signal.SIGUSR2)
-        until(lambda: "binary upgrade is not available" in names["error"].read_text(), "the line about USR2")
+        gateway.process.signal(RESTART)
+        until(lambda: "workers replaced" in names["error"].read_text(), "what was said since, in the new error log")
 
 
 def opened(pid: int) -> set[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import wire
-from tests.support.processes import Process, children, title
+from tests.support.processes import Process, adopt_orphans, children, title
 from tests.support.waiting import until
 from tests.support.wire import Address, Response
 
@@ -103,6 +103,16 @@ class Gateway:
         self.process.signal(signal.SIGHUP)
         until(lambda: re.search(r"\breload(ed| refused)\b", self.log()[seen:]), "the log tells of the reload")
         return self.log()[seen:]
+
+    def upgrade(self) -> None:
+        """USR2, and wait until the old master has ended and the new one is in its place."""
+        old, file = self.process, Path(self.config["data_dir"]) / "fastgw.pid"
+        before = file.read_text()
+        adopt_orphans()
+        old.signal(signal.SIGUSR2)
+        until(lambda: file.read_text() != before, f"the new master takes the place\n{self.log()}")
+        assert old.wait(60) == 0, self.log()
+        old.follow(int(file.read_text()))
 
     def log(self) -> str:
         return self.process.log()

@@ -4,13 +4,14 @@ Also what the kernel says of any process: children, title, memory, open files.
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,18 +19,19 @@ ROOT = Path(__file__).resolve().parents[2]
 class Process:
     """One started program. Its standard output and error go to `log`."""
 
-    def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, fds: Sequence[int] = ()) -> None:
         self.log_path = log
         # The tree under test wins over an installed fastgw, whatever the working directory.
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         with log.open("ab") as output:
             self._log_start = output.tell()
-            self.popen = subprocess.Popen(
+            self.popen: subprocess.Popen[bytes] | Orphan = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=log.parent,
+                pass_fds=fds,
                 env={**os.environ, "PYTHONPATH": path, **(env or {})},
             )
 
@@ -37,11 +39,15 @@ class Process:
     def pid(self) -> int:
         return self.popen.pid
 
+    def follow(self, pid: int) -> None:
+        """From now on this is the process of that pid, which the one before has started; it becomes our child when that ends."""
+        self.popen = Orphan(pid)
+
     def log(self) -> str:
         """What this process and its children have written, without what stood in the file before."""
         return self.log_path.read_bytes()[self._log_start :].decode(errors="replace")
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: int) -> None:
         self.popen.send_signal(number)
 
     def wait(self, seconds: float = 20.0) -> int:
@@ -66,6 +72,41 @@ class Process:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+class Orphan:
+    """A process that outlives its parent, which is a descendant of ours; the part of Popen that is used here."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:  # its parent still runs
+                return None
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout: float = 20.0) -> int:
+        until(lambda: self.poll() is not None, f"pid {self.pid} ends", timeout / PATIENCE)
+        assert self.returncode is not None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Whose parent ends becomes this process's child, not that of process 1: PR_SET_CHILD_SUBREAPER, prctl(2)."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 
 
 def children(pid: int) -> list[int]:

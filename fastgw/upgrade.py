@@ -1,0 +1,164 @@
+"""The part of a master's life in which there are two: this one and its successor, or this one and its predecessor.
+
+Owns: who of the two is where in the exchange that handover.py draws, what happens when the other one is gone. Must not know: how
+processes are started and ended, what is served; the master is told when it is to hand over, and when it may take the place.
+"""
+
+import logging
+import os
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from fastgw import handover
+from fastgw.family import Family
+
+__all__ = ["Upgrade"]
+
+SERVE_S: Final = 60.0  # a successor whose workers do not serve by then is given up
+SWEEP_S: Final = 1.0  # between two looks whether the processes of a master that is gone have ended
+NEVER: Final = float("inf")
+
+log = logging.getLogger("fastgw.master")
+
+
+class Upgrade:
+    """Of one master. What `due` says is the next moment for `turn`."""
+
+    def __init__(
+        self,
+        family: Family,
+        selector: selectors.BaseSelector,
+        hand_over: Callable[[], None],
+        take_place: Callable[[], None],
+    ) -> None:
+        """hand_over: the successor's workers serve. take_place: the predecessor has no admin process any more."""
+        self._family = family
+        self._selector = selector
+        self._hand_over = hand_over
+        self._take_place = take_place
+        self._successor: handover.Successor | None = None
+        self._predecessor: socket.socket | None = None
+        self._placed = True
+        self._give_up_at = NEVER
+        self._sweep_at = NEVER
+        self.handed_over = False
+        """This master only ends."""
+
+    @property
+    def due(self) -> float:
+        return min(self._give_up_at, self._sweep_at)
+
+    def turn(self, now: float, workers: int) -> None:
+        """workers: how many sockets of an address are to stay once nobody else serves them."""
+        if now >= self._give_up_at and self._successor is not None:
+            log.error("upgrade: the new master's workers do not serve after %g s: killed", SERVE_S)
+            self._give_up_at = NEVER
+            self._successor.end()
+        if now >= self._sweep_at:
+            self._sweep_at = NEVER
+            if self._family.slots.sweep():
+                self._sweep_at = now + SWEEP_S
+            else:
+                self._family.release(workers)
+
+    # ---- the old master ----
+
+    def begin(self) -> None:
+        if self._successor is not None or self._predecessor is not None:
+            log.warning("USR2: an upgrade is under way")
+        elif os.getpid() == 1:
+            log.error("USR2: refused: this is process 1, whose end would end its container: replace the container instead")
+        else:
+            try:
+                self._successor = handover.Successor(self._family.offer())
+            except OSError as exc:
+                log.error("USR2: the new master cannot be started: %s", exc)
+                return
+            self._family.inherit_not(self._successor.close)
+            self._give_up_at = time.monotonic() + SERVE_S
+            self._selector.register(self._successor.talk, selectors.EVENT_READ, self._on_successor)
+            log.info("upgrade: a new master was started", extra={"pid": self._successor.pid})
+
+    def on_death(self) -> None:
+        """Some child has ended: perhaps that one."""
+        if self._successor is not None and not self.handed_over:
+            code = self._successor.ended()
+            if code is not None:
+                self._selector.unregister(self._successor.talk)
+                self._successor.close()
+                self._successor = None
+                self._give_up_at = NEVER
+                self._sweep_at = time.monotonic()
+                log.error("upgrade failed: the new master ended with code %d; nothing was changed", code)
+
+    def leave(self) -> None:
+        """Nothing runs here any more of which there can be only one."""
+        if self._successor is not None:
+            try:
+                self._successor.talk.send(handover.LEFT)
+            except OSError:
+                log.error("upgrade: the new master is gone; whoever watches over it must start it")
+
+    def _on_successor(self, _fd: int) -> None:
+        if self._successor is None:
+            return
+        said = _said(self._successor.talk)
+        if said == handover.SERVES and not self.handed_over:
+            self.handed_over = True
+            self._give_up_at = NEVER
+            self._hand_over()
+        elif said is None and self.handed_over:  # before, its exit code tells more
+            self._selector.unregister(self._successor.talk)
+            self._successor = None
+        elif said is None:
+            self._successor.end()
+
+    # ---- the new master ----
+
+    @property
+    def follows(self) -> bool:
+        """It has not taken the place yet."""
+        return not self._placed
+
+    def follow(self, talk: int) -> None:
+        self._predecessor = socket.socket(fileno=talk)
+        self._predecessor.setblocking(False)
+        self._placed = False
+        self._selector.register(self._predecessor, selectors.EVENT_READ, self._on_predecessor)
+        self._family.inherit_not(self._predecessor.close)
+
+    def serves(self) -> None:
+        """All workers here accept."""
+        try:
+            if self._predecessor is not None:
+                self._predecessor.send(handover.SERVES)
+        except OSError:
+            pass  # it is gone, which the next turn reads
+
+    def _on_predecessor(self, _fd: int) -> None:
+        if self._predecessor is None:
+            return
+        said = _said(self._predecessor)
+        if said == b"":
+            return
+        if not self._placed:
+            self._placed = True
+            self._take_place()
+        if said is None:
+            self._selector.unregister(self._predecessor)
+            self._predecessor.close()
+            self._predecessor = None
+            self._sweep_at = time.monotonic()
+
+
+def _said(talk: socket.socket) -> bytes | None:
+    """The last word of the other master; None: it is gone."""
+    try:
+        return talk.recv(16)[-1:] or None
+    except BlockingIOError:
+        return b""
+    except OSError:
+        return None
