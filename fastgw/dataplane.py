@@ -39,6 +39,7 @@ class DataPlane:
             limits=msgspec.structs.asdict(settings.limits),
             trusted=settings.trusted_addresses,
             server_tokens=settings.server_tokens,
+            show_upstream_status=settings.show_upstream_status_in_response_header,
             token_cache=settings.token_cache,
             verify_threads=VERIFY_THREADS,
             on_error=self._on_plugin_error,

@@ -53,7 +53,16 @@ MOST_WORKERS: Final = 120
 NEVER: Final = float("inf")
 
 # What a reload can change, and how; the rest of the settings waits for the next start.
-BY_NEW_WORKERS: Final = ("limits", "access_log", "trusted_addresses", "server_tokens", "tls", "router", "token_cache")
+BY_NEW_WORKERS: Final = (
+    "limits",
+    "access_log",
+    "trusted_addresses",
+    "server_tokens",
+    "show_upstream_status_in_response_header",
+    "tls",
+    "router",
+    "token_cache",
+)
 BY_NEW_ADMIN: Final = ("admin", "limits", "router", "server_tokens", "jwks")
 OF_ADMIN_AT_START: Final = ("listen", "socket_mode")
 

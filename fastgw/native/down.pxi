@@ -121,16 +121,13 @@ cdef void exchange_begin(Exchange* x) noexcept nogil:
         status = 413
     if status != 0:
         d.close_after = 1
-        reply_error(x, <uint16_t>status, NULL, "framing.refused")
-        reply_send(x)
+        fault_answer(x, <uint16_t>status, "framing.refused")
         return
     if loop.snapshot == NULL:
-        reply_error(x, 503, NULL, "config.missing")
-        reply_send(x)
+        fault_answer(x, 503, "config.missing")
         return
     if d.c.tls != NULL and not tls_admits(x):
-        reply_error(x, 400, NULL, "tls.client")
-        reply_send(x)
+        fault_answer(x, 400, "tls.client")
         return
     x.snapshot = loop.snapshot
     x.snapshot.inflight += 1
@@ -229,8 +226,7 @@ cdef void down_refuse(Exchange* x, uint16_t status, const char* reason) noexcept
     x.head.method = METHOD_GET
     x.head.minor = 1
     x.body_done = 1
-    reply_error(x, status, NULL, reason)
-    reply_send(x)
+    fault_answer(x, status, reason)
 
 
 cdef inline bint down_listens(const Down* d) noexcept nogil:
@@ -386,6 +382,8 @@ cdef void exchange_abort(Exchange* x) noexcept nogil:
         x.status = 499
     if x.refused == NULL:
         x.refused = "client.left"
+    if strcmp(x.refused, "client.left") == 0:
+        metric_add(x.loop, M_CLIENT_LEFT, 1)
     exchange_log(x)
     if x.gathering and x.py != NULL:
         pyrequest_no_body(x)

@@ -4,6 +4,7 @@
 ctypedef ssize_t (*io_recv)(Conn* c, void* buf, size_t n) noexcept nogil
 ctypedef ssize_t (*io_send)(Conn* c, const void* head, size_t m, const void* body, size_t n) noexcept nogil
 ctypedef int (*io_connect)(Conn* c, const sockaddr* address, socklen_t size) noexcept nogil
+ctypedef int (*io_error)(Conn* c) noexcept nogil
 ctypedef void (*io_close)(Conn* c) noexcept nogil
 ctypedef void (*io_finish)(Conn* c) noexcept nogil
 ctypedef int (*io_pipe)(Pipe* p) noexcept nogil
@@ -17,6 +18,7 @@ cdef struct Io:                 # where bytes come from and go to: sockets in li
     io_recv recv                # bytes, 0 at the end of input, -errno
     io_send send                # bytes of head and then body taken, or -errno
     io_connect connect          # 0 when connected, -EINPROGRESS, -errno
+    io_error error              # why a connection under way was not made: errno
     io_close close
     io_finish finish            # no more bytes from us (FIN); reading goes on
     io_pipe pipe                # makes a pipe; 0 or -errno
@@ -178,7 +180,7 @@ cdef struct Exchange:
     uint8_t gathering           # a step waits for the whole body; what comes of it goes to piece, unframed
     # node choice
     uint8_t fresh               # take no pooled connection: the last one turned out stale
-    uint16_t fail_status        # what the client gets if no try succeeds
+    uint16_t fail_status        # what the client gets if no try succeeds; 503: none has failed yet
     uint32_t tries
     NodeC* node
     int64_t body_left
@@ -216,6 +218,9 @@ cdef struct Exchange:
     PyObject* py                # the Request object while Python plugins know this exchange (a strong reference)
     # What few requests need, behind the cache lines that all do. Nothing here is cleared between requests: each is written
     # before it is read, as what stands in front says.
+    const char* fail_reason     # of the last failed try, where fail_status is not 503
+    uint32_t n_failed           # tries that failed, and below
+    uint64_t timed_out          # for each of the last 64, the latest lowest, whether it took too long
     uint64_t tried[16]          # NODES_MAX bits: nodes that failed, while `tries` is not 0
     uint64_t members_tried      # MEMBERS_MAX bits: addresses of a name that failed, in the same way
     uint32_t member_at          # the one in use
@@ -335,6 +340,8 @@ cdef struct Loop:
     uint8_t draining            # stopping: answers carry Connection: close
     uint8_t accepting
     uint8_t server_tokens
+    uint16_t status_shown_from  # answers of upstreams with this status or a higher one have it in a header
+    uint8_t unheard             # there may be events which the batch under way does not have
     uint8_t log_on
     int log_fd
     Buf log

@@ -10,7 +10,7 @@ from libc.stdint cimport (
 )
 from libc.stdio cimport snprintf
 from libc.stdlib cimport abort, calloc, free, malloc, realloc
-from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
+from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strcmp, strlen, strncmp
 from libc.time cimport time_t, tm
 
 

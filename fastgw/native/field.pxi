@@ -34,7 +34,7 @@ cdef bint field_identify(const char* name, size_t len, uint8_t* id, bint* folded
 cdef uint8_t field_lookup(const FieldName* key, size_t len) noexcept nogil:
     cdef const FieldName* known
     cdef uint8_t i
-    if len < FIELD_NAME_BYTES:
+    if len <= FIELD_NAME_BYTES:
         for i in range(FIELD_NAMES_FROM[len], FIELD_NAMES_FROM[len + 1]):
             known = &FIELD_NAMES[i]
             if (known.words[0] == key.words[0] and known.words[1] == key.words[1]
@@ -124,7 +124,7 @@ cdef int field_fill_tables() except -1:
         b"x-consumer-username": FIELD_X_CONSUMER_USERNAME,
         b"x-credential-identifier": FIELD_X_CREDENTIAL_IDENTIFIER,
         b"x-consumer-custom-id": FIELD_X_CONSUMER_CUSTOM_ID, b"x-request-id": FIELD_X_REQUEST_ID,
-        b"max-forwards": FIELD_MAX_FORWARDS,
+        b"max-forwards": FIELD_MAX_FORWARDS, b"x-apisix-upstream-status": FIELD_X_APISIX_UPSTREAM_STATUS,
     }
     for c in b"!#$%&'*+.^_`|~":
         FIELD_TCHAR[c] = c"-" | FIELD_TCHAR_FOLDED

@@ -43,6 +43,9 @@ cdef int framing_response(Head* h, const char* base, uint8_t request_method) noe
         return 502
     h.keep_alive = framing_keeps(&f)
     if h.status < 200 or h.status == 204:           # RFC 9110 section 8.6: no length either
+        # The body that a 204 announces may follow: whether the next bytes are an answer is in doubt (hardening rule 20).
+        if h.status == 204 and (h.content_length > 0 or f.count[FIELD_TRANSFER_ENCODING]):
+            h.keep_alive = 0
         h.body, h.content_length = BODY_NONE, -1
     elif h.status == 304 or request_method == METHOD_HEAD:
         h.body = BODY_NONE                          # the length stays: it describes what GET would give
@@ -257,6 +260,8 @@ cdef int framing_fill_tables() except -1:
         FIELD_X_FORWARDED_PROTO, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PORT, FIELD_X_FORWARDED_OTHER,
     ):
         FRAMING_DROP_REQUEST[id] = FIELD_DROP
+    # Nor is what an upstream has answered that upstream's to say, or of one that was meant for another gateway.
+    FRAMING_DROP_RESPONSE[FIELD_X_APISIX_UPSTREAM_STATUS] = FIELD_DROP
     # Nor is who it is, to steps either.
     for id in (FIELD_X_CONSUMER_USERNAME, FIELD_X_CREDENTIAL_IDENTIFIER, FIELD_X_CONSUMER_CUSTOM_ID, FIELD_X_CONSUMER_OTHER):
         FRAMING_DROP_REQUEST[id] = FIELD_DROP | FIELD_HIDDEN

@@ -40,6 +40,7 @@ cdef enum:                      # FieldId: names the gateway itself has somethin
     FIELD_X_CONSUMER_CUSTOM_ID
     FIELD_X_REQUEST_ID
     FIELD_MAX_FORWARDS
+    FIELD_X_APISIX_UPSTREAM_STATUS
     FIELD_X_FORWARDED_OTHER     # any further name that starts with X-Forwarded-
     FIELD_X_CONSUMER_OTHER      # any further name that starts with X-Consumer-
     FIELD_COUNT

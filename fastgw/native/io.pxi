@@ -64,6 +64,12 @@ cdef int sock_connect(Conn* c, const sockaddr* address, socklen_t size) noexcept
     return r
 
 
+cdef int sock_error(Conn* c) noexcept nogil:
+    cdef int error = 0
+    cdef socklen_t size = sizeof(error)
+    return error if getsockopt(c.fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 else errno
+
+
 cdef void sock_close(Conn* c) noexcept nogil:
     if c.fd >= 0:
         close(c.fd)
@@ -264,6 +270,20 @@ cdef void loop_ready(Loop* loop) noexcept nogil:
         c = following
 
 
+cdef void loop_batch(Loop* loop, const epoll_event* events, int n) noexcept nogil:
+    # What a batch says of idle upstream connections came before whatever its other events send over them: they are marked
+    # first, so that none is used whose input is no answer to anything (hardening rule 20, see pool_use).
+    cdef Conn* c
+    cdef int i
+    if n > 1:
+        for i in range(n):
+            c = <Conn*>events[i].data.ptr
+            if c.state == UP_IDLE and events[i].events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+                c.readable = 1
+    for i in range(n):
+        conn_on_event(<Conn*>events[i].data.ptr, events[i].events)
+
+
 cdef bint loop_drain(Loop* loop) noexcept nogil:
     # Serves what is there and what comes soon after: while traffic flows this waits in its own set, since a way back through
     # the event loop costs two more waits and the interpreter at each wake-up. True when the event loop's turn came while
@@ -271,19 +291,21 @@ cdef bint loop_drain(Loop* loop) noexcept nogil:
     # came for wait_ms.
     cdef epoll_event events[EVENTS_MAX]
     cdef uint64_t end = 0
-    cdef int n, i
+    cdef int n
     while True:
         n = epoll_wait(loop.epfd, events, EVENTS_MAX, loop.wait_ms if loop.ready == NULL else 0)
         if n <= 0 and loop.ready == NULL:
+            loop.unheard = 1
             return False
+        loop.unheard = n == EVENTS_MAX
         loop_clock(loop)
         if end == 0:
             end = loop.now_ns + DRAIN_NS
-        for i in range(n):
-            conn_on_event(<Conn*>events[i].data.ptr, events[i].events)
+        loop_batch(loop, events, n)
         if loop.ready != NULL:
             loop_ready(loop)
         conn_bury(loop)
         if loop.now_ns >= end or loop.called:
             loop.called = 0
+            loop.unheard = 1
             return True

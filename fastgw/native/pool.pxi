@@ -36,8 +36,9 @@ cdef inline Up* pool_take(PoolC* p) noexcept nogil:
 
 cdef inline bint pool_use(Up* u) noexcept nogil:
     # Takes an idle connection; False: it turned out to be of no use, and is closed.
-    if u.c.ended or u.c.broken or u.c.readable:
-        up_close(u)             # input on an idle connection is never a lawful answer
+    # One branch: nothing of it is so for nearly all.
+    if (u.c.ended | u.c.broken | u.c.readable | u.c.loop.unheard) and not up_silent(u):
+        up_close(u)
         return False
     pool_remove(u)
     u.c.state = UP_ACTIVE

@@ -370,12 +370,13 @@ cdef int python_failed(Exchange* x, PythonStep step, error) except -1:
     if step.phase >= PHASE_HEADER_FILTER:
         return STEP_NEXT
     buf_reset(&x.down_extra)
-    reply_error(x, 500, NULL, "plugin.failed")
+    fault_set(x, 500, "plugin.failed")
     return STEP_REPLY
 
 
 cdef int step_python(Exchange* x, void* p) noexcept nogil:
     cdef int verdict = STEP_NEXT
+    x.loop.unheard = 1          # by its end the batch is old
     with gil:
         try:
             verdict = python_run(x, <PythonStep>p)

@@ -33,7 +33,7 @@ cdef class Reactor:
     cdef list tls_listeners
 
     def __cinit__(self, *, loop, Region region not None, int slot, limits=None, trusted=(), bint server_tokens=True,
-                  uint32_t token_cache=0, uint32_t verify_threads=0, on_error=None):
+                  bint show_upstream_status=False, uint32_t token_cache=0, uint32_t verify_threads=0, on_error=None):
         cdef Loop* core = &self.core
         self.loop = loop
         self.region = region
@@ -49,6 +49,7 @@ cdef class Reactor:
         core.io.recv = sock_recv
         core.io.send = sock_send
         core.io.connect = sock_connect
+        core.io.error = sock_error
         core.io.close = sock_close
         core.io.finish = sock_finish
         core.io.pipe = sock_pipe
@@ -61,6 +62,8 @@ cdef class Reactor:
         core.delays.timer.kind = CONN_TIMER
         core.delays.timer.fd = -1
         core.server_tokens = server_tokens
+        core.status_shown_from = 0 if show_upstream_status else 500
+        core.unheard = 1
         core.log_fd = -1
         core.ask_fd = -1
         core.epfd = epoll_create1(EPOLL_CLOEXEC)

@@ -75,12 +75,11 @@ cdef void request_refuse(Exchange* x, uint16_t status, const char* reason) noexc
         up_close(x.up)
         x.up = NULL
     x.down.close_after = 1
-    x.refused = reason
     if x.answering:
+        x.refused = reason
         exchange_abort(x)
         return
-    reply_error(x, status, NULL, reason)
-    reply_send(x)
+    fault_answer(x, status, reason)
 
 
 cdef void request_relay(Exchange* x) noexcept nogil:
@@ -346,6 +345,7 @@ cdef void answer_body(Up* u, const char* p, size_t n) noexcept nogil:
     cdef size_t k = 0
     if x.answer_body == BODY_CHUNKED:
         if answer_chunks_in(x, p, n, out) < 0:
+            conn_send(&d.c, out.p, out.len, NULL, 0)    # what was good of it: that must not depend on how the bytes came
             x.refused = "upstream.bad_chunk"
             exchange_abort(x)
             return

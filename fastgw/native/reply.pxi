@@ -78,6 +78,8 @@ cdef void reply_send(Exchange* x) noexcept nogil:
     cdef Down* d = x.down
     cdef Buf* out = &x.loop.wbuf
     x.stage = STAGE_REPLY
+    if x.status == 401:
+        metric_add(x.loop, M_REFUSED_AUTH, 1)
     if not x.head.keep_alive or x.loop.draining or not reply_skip_body(x):
         d.close_after = 1
     if x.snapshot != NULL:

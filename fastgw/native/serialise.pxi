@@ -223,6 +223,20 @@ cdef inline void put_connection(Exchange* x, Buf* out) noexcept nogil:
         buf_put(out, b"Connection: keep-alive\r\n", 24)
 
 
+cdef void put_upstream_status(const Exchange* x, Buf* out) noexcept nogil:
+    # One status for each of the last 65 tries. One without an answer has what nginx says of it ($upstream_status).
+    cdef uint32_t i = min(x.n_failed, <uint32_t>64) if x.fail_status != 503 else 0
+    buf_put(out, b"X-APISIX-Upstream-Status: ", 26)
+    while i:
+        i -= 1
+        buf_put(out, b"504" if x.timed_out >> i & 1 else b"502", 3)
+        if i or x.up_status:
+            buf_put(out, b", ", 2)
+    if x.up_status:
+        buf_int(out, x.up_status)
+    buf_put(out, b"\r\n", 2)
+
+
 cdef void serialise_answer(Exchange* x, Head* h, const char* base, Buf* out) noexcept nogil:
     # The upstream's head for the client, appended to out.
     cdef Names names
@@ -236,10 +250,8 @@ cdef void serialise_answer(Exchange* x, Head* h, const char* base, Buf* out) noe
     if not h.first[FIELD_DATE]:
         buf_put(out, x.loop.date, x.loop.date_len)
     buf_put(out, x.down_extra.p, x.down_extra.len)
-    if x.status >= 500:
-        buf_put(out, b"X-APISIX-Upstream-Status: ", 26)
-        buf_int(out, x.up_status)
-        buf_put(out, b"\r\n", 2)
+    if x.up_status >= x.loop.status_shown_from:
+        put_upstream_status(x, out)
     if x.answer_chunked:
         buf_put(out, b"Transfer-Encoding: chunked\r\n", 28)
     elif h.content_length >= 0 and x.status != 204 and not x.filtering:

@@ -29,8 +29,8 @@ cdef void proxy_start(Exchange* x) noexcept nogil:
         reply_send(x)
         return
     if upstream == NULL or upstream.n == 0:
-        reply_error(x, 503, NULL, "upstream.missing")
-        reply_send(x)
+        x.fail_status = 503
+        fault_of_upstream(x, 503, "upstream.missing")
         return
     if not x.body_done:
         if x.piece.len and x.body == BODY_CHUNKED:
@@ -50,7 +50,8 @@ cdef void proxy_start(Exchange* x) noexcept nogil:
 cdef void proxy_try(Exchange* x) noexcept nogil:
     cdef PoolC* pool
     cdef Up* u
-    cdef bint sent
+    cdef bint reused, sent
+    cdef const char* reason
     while True:
         if not x.fresh:
             x.node = balance_pick(x)
@@ -64,10 +65,9 @@ cdef void proxy_try(Exchange* x) noexcept nogil:
         if not x.fresh:
             u = pool_take(pool) if pool.tls == NULL else up_tls_take(x, pool)
         if u == NULL:
-            u = up_open(x, pool)
+            u = up_open(x, pool, &reason)
         if u == NULL:
-            x.fail_status = 502
-            if proxy_may_retry(x, False, False):
+            if proxy_may_retry(x, 502, reason, False, False):
                 continue
             break
         u.c.x = x
@@ -75,26 +75,44 @@ cdef void proxy_try(Exchange* x) noexcept nogil:
         if u.c.state == UP_CONNECTING or up_begin(u) == 0:
             return
         x.up = NULL
-        x.fail_status = 502
+        reason = up_reason(u)
+        reused = u.reused
         sent = u.sent_bytes
-        if not proxy_may_retry(x, u.reused, sent):
-            up_close(u)
-            break
         up_close(u)
-    reply_error(x, x.fail_status, NULL, "upstream.unreachable")
-    reply_send(x)
+        if not proxy_may_retry(x, 502, reason, reused, sent):
+            break
+    if x.fail_status == 503:
+        x.fail_reason = "upstream.unresolved"
+    fault_of_upstream(x, x.fail_status, x.fail_reason)
 
 
-cdef bint proxy_may_retry(Exchange* x, bint reused, bint sent) noexcept nogil:
-    if x.answering or (sent and not (x.replayable and x.head.method < 32 and IDEMPOTENT >> x.head.method & 1)):
-        return False
-    if reused and not x.fresh:
+cdef bint proxy_may_retry(Exchange* x, uint16_t status, const char* reason, bint reused, bint sent) noexcept nogil:
+    # A try failed before any byte of an answer came.
+    cdef bint again = not sent or (x.replayable and x.head.method < 32 and IDEMPOTENT >> x.head.method & 1)
+    if again and reused and not x.fresh:
         x.fresh = 1             # the idle race, no fault of the node: the same try again, on a new connection
         return True
+    proxy_try_failed(x, status, reason)
+    if not again:
+        return False
     x.fresh = 0
     balance_failed(x)
     x.tries += 1
-    return x.tries < balance_tries(x.plan.upstream) and balance_affords(x, sent)
+    if x.tries < balance_tries(x.plan.upstream) and balance_affords(x, sent):
+        metric_add(x.loop, M_RETRIES, 1)
+        return True
+    return False
+
+
+cdef void proxy_try_failed(Exchange* x, uint16_t status, const char* reason) noexcept nogil:
+    # Noted for who has to be told, should no other try succeed.
+    metric_add(x.loop, M_UP_FAILURES, 1)
+    if x.fail_status == 503:
+        x.n_failed = 0
+    x.n_failed += 1
+    x.timed_out = x.timed_out << 1 | (status == 504)
+    x.fail_status = status
+    x.fail_reason = reason
 
 
 cdef void proxy_failed(Up* u, uint16_t status, const char* reason) noexcept nogil:
@@ -105,23 +123,31 @@ cdef void proxy_failed(Up* u, uint16_t status, const char* reason) noexcept nogi
     cdef bint got = u.got_bytes
     x.up = NULL
     up_close(u)
-    x.fail_status = status
     if x.answering:
+        x.fail_status = status
         x.refused = reason
         exchange_abort(x)
         return
-    if not got and proxy_may_retry(x, reused, sent):
+    if got:
+        proxy_try_failed(x, status, reason)
+    elif proxy_may_retry(x, status, reason, reused, sent):
         proxy_try(x)
         return
-    reply_error(x, x.fail_status, NULL, reason)
-    reply_send(x)
+    fault_of_upstream(x, x.fail_status, reason)
 
 
-cdef Up* up_open(Exchange* x, PoolC* pool) noexcept nogil:
-    # A new connection to an address of x.node, connecting or connected; NULL when it was refused at once.
+cdef inline const char* connect_reason(int error) noexcept nogil:
+    if error == ECONNREFUSED:
+        return "upstream.refused"
+    return "upstream.reset" if error == ECONNRESET or error == EPIPE else "upstream.unreachable"
+
+
+cdef Up* up_open(Exchange* x, PoolC* pool, const char** reason) noexcept nogil:
+    # A new connection to an address of x.node, connecting or connected; NULL, and why, when that failed at once.
     cdef Loop* loop = x.loop
     cdef Up* u = <Up*>conn_new(loop, sizeof(Up), CONN_UP)
     cdef int r
+    reason[0] = "upstream.unreachable"
     if u == NULL:
         return NULL
     u.pool = pool
@@ -138,8 +164,10 @@ cdef Up* up_open(Exchange* x, PoolC* pool) noexcept nogil:
     if r == 0:
         u.c.state = UP_ACTIVE
     elif r != -EINPROGRESS:
+        reason[0] = connect_reason(-r)
         up_close(u)
         return NULL
+    metric_add(loop, M_UP_CONNECTS, 1)
     if r != 0 or u.c.tls != NULL:   # connecting, or shaking hands, which is part of it
         timer_set(&u.c, x.plan.connect_ms if x.plan.connect_ms else x.plan.upstream.connect_ms)
     return u
@@ -190,15 +218,21 @@ cdef void up_release(Up* u, Exchange* x) noexcept nogil:
     if (x.up_keep and x.answer_done and x.body_done and not u.c.ended and not u.c.broken
             and not conn_unsent(&u.c) and u.requests < upstream.keep_requests and not u.c.loop.draining
             and (u.pool.n_idle < upstream.keep_size or pool_gives_way(u, upstream))):
-        if u.c.readable:
-            if conn_recv(&u.c, u.c.loop.rbuf, 1) != -EAGAIN:
-                up_close(u)     # bytes after the answer, or its end
-                return
-            u.c.readable = 0
+        if u.c.readable and not up_silent(u):
+            up_close(u)         # bytes after the answer, or its end
+            return
         pool_put(u)
         timer_set(&u.c, upstream.keep_ms)
     else:
         up_close(u)
+
+
+cdef bint up_silent(Up* u) noexcept nogil:
+    # Whether an upstream that was asked nothing says nothing. Over TLS it may send tickets and the like, which is no input.
+    if u.c.ended or u.c.broken or conn_recv(&u.c, u.c.loop.rbuf, 1) != -EAGAIN:
+        return False
+    u.c.readable = 0
+    return True
 
 
 cdef void up_on_event(Up* u, uint32_t events) noexcept nogil:
@@ -209,9 +243,12 @@ cdef void up_on_event(Up* u, uint32_t events) noexcept nogil:
         u.c.readable = 1
     if u.c.state == UP_CONNECTING:
         if events & (EPOLLERR | EPOLLHUP):
-            proxy_failed(u, 502, "upstream.refused")
+            proxy_failed(u, 502, connect_reason(u.c.loop.io.error(&u.c)))
             return
         if not events & EPOLLOUT:
+            return
+        if u.c.readable and u.c.tls == NULL and not up_silent(u):
+            proxy_failed(u, 502, "upstream.closed" if u.c.ended else "upstream.early")
             return
         if up_begin(u) < 0:
             proxy_failed(u, 502, up_reason(u))
@@ -223,10 +260,8 @@ cdef void up_on_event(Up* u, uint32_t events) noexcept nogil:
     elif events & EPOLLOUT and conn_unsent(&u.c):
         up_on_writable(u)
     if u.c.state == UP_IDLE:
-        if u.c.readable and conn_recv(&u.c, u.c.loop.rbuf, 1) != -EAGAIN:
+        if u.c.readable and not up_silent(u):
             up_close(u)
-        else:
-            u.c.readable = 0
     elif u.c.state == UP_ACTIVE and u.c.readable:
         answer_on_readable(u)
 

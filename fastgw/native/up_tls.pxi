@@ -91,6 +91,9 @@ cdef int up_shake(Up* u) noexcept nogil:
     if u.pool.tls.verify and not up_tls_meant(u.c.tls, u.c.x):
         u.c.tls.failed = "upstream.tls.name"
         return -1
+    if u.c.readable and not up_silent(u):
+        u.c.tls.failed = "upstream.closed" if u.c.ended else "upstream.early"
+        return -1
     u.c.state = UP_ACTIVE
     return up_send_request(u)
 

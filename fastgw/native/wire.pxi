@@ -80,6 +80,10 @@ cdef int mem_connect(Conn* c, const sockaddr* address, socklen_t size) noexcept 
     return r
 
 
+cdef int mem_error(Conn* c) noexcept nogil:
+    return ECONNREFUSED
+
+
 cdef void mem_close(Conn* c) noexcept nogil:
     if c.fd >= 0:
         mem_of(c).conn = NULL
@@ -163,12 +167,13 @@ cdef class Wire:
     cdef list tls
 
     def __cinit__(self, Snapshot snapshot=None, *, limits=None, trusted=(), Region region=None, loop=None, uint32_t token_cache=0,
-                  uint32_t verify_threads=0, on_error=None, long long splice_least=SPLICE_LEAST, Region revoked=None):
+                  uint32_t verify_threads=0, on_error=None, long long splice_least=SPLICE_LEAST, Region revoked=None,
+                  bint show_upstream_status=False):
         if region is None:
             region = Region.create(1024, revocations=64)
         self.reactor = Reactor(
             loop=loop, region=region, slot=0, limits=limits, trusted=trusted, token_cache=token_cache,
-            verify_threads=verify_threads, on_error=on_error)
+            verify_threads=verify_threads, on_error=on_error, show_upstream_status=show_upstream_status)
         if revoked is not None:
             self.revoked = revoked
             self.reactor.core.revoked = revoked.revoked_table()
@@ -177,6 +182,7 @@ cdef class Wire:
         self.reactor.core.io.recv = mem_recv
         self.reactor.core.io.send = mem_send
         self.reactor.core.io.connect = mem_connect
+        self.reactor.core.io.error = mem_error
         self.reactor.core.io.close = mem_close
         self.reactor.core.io.finish = mem_finish
         self.reactor.core.io.pipe = mem_pipe
@@ -184,6 +190,7 @@ cdef class Wire:
         self.reactor.core.io.spill = mem_spill
         self.reactor.core.io.unpipe = mem_unpipe
         self.reactor.core.splice_least = splice_least
+        self.reactor.core.unheard = 0           # an event tells of all that comes, at once
         self.reactor.core.io.wake = mem_wake
         self.reactor.core.io.clock = mem_clock
         if snapshot is not None:
@@ -248,6 +255,26 @@ cdef class Wire:
         """Bytes arrive on a line."""
         buf_put(&self.line(i).inbox, <const char*>data, len(data))
         self.event(i, EPOLLIN | (EPOLLOUT if self.line(i).room else 0))
+
+    def together(self, arrivals not None) -> None:
+        """Pairs of a line and bytes that arrive there: at once, told as one batch of events in this order."""
+        cdef epoll_event events[EVENTS_MAX]
+        cdef bytes data
+        cdef int i
+        cdef int n = 0
+        if len(arrivals) > EVENTS_MAX:
+            raise ValueError(f"arrivals: expected at most {EVENTS_MAX}, found {len(arrivals)}")
+        for i, data in arrivals:
+            if self.line(i).conn == NULL:
+                raise ValueError(f"line {i}: expected an open one")
+            buf_put(&self.line(i).inbox, <const char*>data, len(data))
+            events[n].events = EPOLLIN | (EPOLLOUT if self.line(i).room else 0)
+            events[n].data.ptr = self.line(i).conn
+            n += 1
+        with nogil:
+            loop_batch(&self.reactor.core, events, n)
+            mem_event(&self.reactor.core, NULL, 0)
+        self.reactor.send()
 
     def pull(self, int i) -> bytes:
         """What the core sent on a line since the last pull."""

@@ -256,6 +256,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     error_log: what the gateway says about itself
     trusted_addresses: peers whose X-Forwarded headers are believed
     server_tokens: whether answers of the data plane carry the Server header
+    show_upstream_status_in_response_header: whether every answer says what the upstream answered, not only 5xx do
     token_cache: how many verified tokens each worker remembers; 0: none
     plugins_dir: where plugins of one's own are, each a file; relative to the working directory; none when left out
     dns_resolver: DNS servers, each an IP address with or without a port; those of the system when left out
@@ -279,6 +280,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     error_log: ErrorLog = ErrorLog()
     trusted_addresses: Annotated[tuple[IpRange, ...], unique] = ()
     server_tokens: bool = True
+    show_upstream_status_in_response_header: bool = False
     # About 2 KiB each in every worker, taken as they are needed.
     token_cache: Annotated[int, Meta(ge=0, le=2**20)] = 4096
     plugins_dir: Text | None = None

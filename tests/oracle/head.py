@@ -22,7 +22,9 @@ HOP_BY_HOP = frozenset(
     b" http2-settings content-length transfer-encoding".split()
 )
 GATEWAYS = frozenset(b"host expect forwarded x-real-ip x-consumer-username x-credential-identifier x-consumer-custom-id".split())
-END_TO_END = frozenset(b"authorization cookie content-type user-agent referer server date x-request-id max-forwards".split())
+END_TO_END = frozenset(
+    b"authorization cookie content-type user-agent referer server date x-request-id max-forwards x-apisix-upstream-status".split()
+)
 FORWARDED = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port".split())
 KNOWN = HOP_BY_HOP | GATEWAYS | END_TO_END
 PREFIXED = re.compile(rb"(x-forwarded-|x-consumer-)[a-z0-9-]+")
@@ -76,6 +78,8 @@ def response(data: bytes, method: str) -> dict[str, object] | None:
         return None
     length, chunked = framing
     keeps = b"close" not in options and (minor == 1 or b"keep-alive" in options)
+    if status == 204 and (chunked or length > 0):
+        keeps = False  # a body that there must not be may follow (hardening rule 20)
     if status < 200 or status == 204:
         body, length = NONE, -1
     elif status == 304 or method == "HEAD":
@@ -87,7 +91,7 @@ def response(data: bytes, method: str) -> dict[str, object] | None:
     return {
         "len": match.end(), "target": reason, "minor": minor, "status": status, "length": length,
         "body": body, "keep_alive": keeps and body != UNTIL_CLOSE, "upgrade": upgrade,
-        "fields": marked(fields, options, HOP_BY_HOP), "first": firsts(fields),
+        "fields": marked(fields, options, HOP_BY_HOP | {b"x-apisix-upstream-status"}), "first": firsts(fields),
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 from typing import Any, NamedTuple
 
 import msgspec
@@ -133,6 +134,11 @@ questions = st.builds(
 )
 
 
+def nameless(body: str) -> str:
+    """Without the id that is made for each answer of the gateway's own."""
+    return re.sub(r'(?<="request_id":)"[0-9a-f-]{36}"', '""', body)
+
+
 @settings(max_examples=300, deadline=None)
 @given(routes, shared, questions)
 def test_an_explanation_is_what_happens(routes: list[dict[str, Any]], shared: Objects, question: Question) -> None:
@@ -146,7 +152,7 @@ def test_an_explanation_is_what_happens(routes: list[dict[str, Any]], shared: Ob
     assert outcome["proxied"] is ("upstream_status" in line)
     if not outcome["proxied"]:
         assert outcome["status"] == line["status"]
-        assert question.method == "HEAD" or outcome["body"].encode() == answer.partition(b"\r\n\r\n")[2]
+        assert question.method == "HEAD" or nameless(outcome["body"]) == nameless(answer.decode().partition("\r\n\r\n")[2])
         assert "route" not in line or outcome["reason"] == line["refused"]
     assert not any(secret in json.dumps(said) for secret in (*SECRETS, BASIC, WRONG))
 
