@@ -48,8 +48,8 @@ compile_args, link_args = FLAGS[BUILD]
 core = Extension(
     "fastgw._core",
     sources=["fastgw/_core.pyx"],
-    depends=sorted(str(p) for p in Path("fastgw/native").iterdir()),
-    include_dirs=["fastgw/native"],
+    depends=sorted(str(p) for room in ("native", "include") for p in Path("fastgw", room).iterdir()),
+    include_dirs=["fastgw/native", "fastgw/include"],
     define_macros=[("FASTGW_BUILD", f'"{BUILD}"')],
     extra_compile_args=["-std=gnu11", "-fvisibility=hidden", *WARNINGS, *compile_args],
     extra_link_args=link_args,

@@ -26,7 +26,7 @@ def best(run: list[float]) -> float:
 
 def alone() -> None:
     for algorithm in ALGORITHMS:
-        own = limiter(_core.Table.create(cells=CELLS), algorithm)
+        own = limiter(_core.Table.create(slots=CELLS), algorithm)
         print(f"{algorithm}: {best([_core._bench_limit(own, KEY, ROUNDS) for _ in range(7)])} ns per hit on one key")
     holder = _core._TestHolder(_core.Region.create(CELLS, slots=2), 0)
     print(f"held: {best([_core._bench_hold(holder, KEY, ROUNDS) for _ in range(5)])} ns to take and give one")
@@ -35,7 +35,7 @@ def alone() -> None:
 def filled(cells: int) -> None:
     """Hits on keys that are there, and first hits of new ones, in a table that is so full."""
     for percent in (10, 50, 90, 100):
-        table = _core.Table.create(cells=cells)
+        table = _core.Table.create(slots=cells)
         own = limiter(table)
         keys = cells * percent // 100
         _core._bench_limit(own, KEY, keys, keys)
@@ -53,7 +53,7 @@ def streaming(keys: int = 2_000_000, runs: int = 5) -> None:
     stretches: list[list[float]] = []
     stays = []
     for _ in range(runs):
-        table = _core.Table.create(cells=CELLS)
+        table = _core.Table.create(slots=CELLS)
         brief = _core.Limiter(table, IDENTITY, count=PLENTY, window=0.001)
         _core._bench_limit(brief, KEY, 8 * CELLS, 8 * CELLS)  # every page is there, and all that stands in them has expired
         own, stay, lost = limiter(table), _core.Limiter(table, "stays", count=PLENTY, window=86_400), table.evictions
@@ -94,7 +94,7 @@ def together(name: str, table: _core.Table, mine: int, theirs: int, elsewhere: b
         os.sched_setaffinity(0, {1})
         until = time.monotonic() + 2
         if elsewhere:
-            own = limiter(_core.Table.create(cells=1024))
+            own = limiter(_core.Table.create(slots=1024))
         while time.monotonic() < until:
             _core._bench_limit(own, KEY, ROUNDS, 1, theirs)
         os._exit(0)
@@ -109,7 +109,7 @@ def main() -> None:
     for cells in (4096, CELLS):
         filled(cells)
     streaming()
-    table = _core.Table.create(cells=1024)
+    table = _core.Table.create(slots=1024)
     one, other = neighbours(table)
     together("tables apart", table, one, one, elsewhere=True)
     together("keys in cells side by side", table, one, other)

@@ -34,12 +34,47 @@ cdef bytes _octets(str name, value):
     raise TypeError(f"{name}: expected str or bytes, found {type(value).__name__}")
 
 
+cdef int64_t clock_ahead_s = 0      # of tests, which have no time to wait
+
+
+def shift_clock(long long seconds) -> None:
+    """For tests: what this process's Limiters, JWTVerifiers and Gates take for the time is that much later from now on; 0: it is
+    as it is. No gateway heeds it."""
+    global clock_ahead_s
+    if not 0 <= seconds <= 10 * 365 * 86400:
+        raise ValueError(f"seconds: expected 0 to ten years, found {seconds}")
+    clock_ahead_s = seconds
+
+
 cdef uint64_t _now(now_ns) except? 0:
     cdef timespec t
     if now_ns is not None:
         return now_ns
     clock_gettime(CLOCK_MONOTONIC, &t)
-    return <uint64_t>t.tv_sec * 1000000000 + <uint64_t>t.tv_nsec
+    return <uint64_t>(t.tv_sec + clock_ahead_s) * 1000000000 + <uint64_t>t.tv_nsec
+
+
+cdef struct LimiterC:
+    LimTable* table
+    const uint8_t* identity
+    size_t identity_len
+    LimAlgorithm algorithm
+    uint64_t count
+    uint64_t burst
+    uint64_t window_ns
+
+
+cdef inline void limiter_key(const LimiterC* c, const uint8_t* key, size_t n, LimKey* out) noexcept nogil:
+    lim_key(c.table, c.identity, c.identity_len, key, n, out)
+
+
+cdef inline void limiter_count(const LimiterC* c, const LimKey* k, uint64_t now, uint64_t cost, LimResult* r) noexcept nogil:
+    if c.algorithm == LIM_ALG_FIXED:
+        lim_fixed(c.table, k, now, c.count, c.window_ns, cost, r)
+    elif c.algorithm == LIM_ALG_SLIDING:
+        lim_sliding(c.table, k, now, c.count, c.window_ns, cost, r)
+    else:
+        lim_bucket(c.table, k, now, c.count, c.window_ns, c.burst, cost, r)
 
 
 cdef class Table:
@@ -50,28 +85,29 @@ cdef class Table:
         self.region = region
 
     @staticmethod
-    def create(path=None, int cells=262144) -> Table:
-        """A new table with `cells` counters of 64 bytes (made a power of two), in anonymous memory or in a new file.
+    def create(path=None, int slots=262144) -> Table:
+        """A new table with `slots` counters of 64 bytes (made a power of two), in anonymous memory, which children of a fork
+        share, or in a new file (mode 0600), which any process of the same user may attach.
 
-        FileExistsError: the file is there already. ValueError: cells out of range.
+        FileExistsError: the file is there already. ValueError: slots out of range.
         """
-        return Table(Region.create(cells, path))
+        return Table(Region.create(slots, path))
 
     @staticmethod
     def attach(where) -> Table:
         """The table in a file, or behind a descriptor; a gateway's `shared_memory.path` is one.
 
-        FileNotFoundError, or RegionError where the content is not a table of this version.
+        FileNotFoundError, or RegionError: no table of this version, or a file that another user owns or may write to.
         """
         return Table(Region.attach(where))
 
     @staticmethod
-    def open(path, int cells=262144) -> Table:
+    def open(path, int slots=262144) -> Table:
         """Attaches the file, or creates it where there is none; any number of processes may do so at once."""
-        return Table(Region.open(path, cells))
+        return Table(Region.open(path, slots))
 
     @property
-    def cells(self) -> int:
+    def slots(self) -> int:
         """How many counters there are."""
         return self.region.cell_count
 
@@ -91,12 +127,9 @@ cdef class Limiter:
       token-bucket  `burst` hits at once (default: count), refilled evenly at count per window
     Counts and bursts reach from 1 to 2**40 - 1. ValueError or TypeError name the argument that is wrong.
     """
+    cdef LimiterC c
     cdef Region region
     cdef bytes identity
-    cdef LimAlgorithm algorithm
-    cdef uint64_t count
-    cdef uint64_t burst
-    cdef uint64_t window_ns
 
     def __init__(self, table, identity, *, count, double window, algorithm="fixed", burst=None):
         cdef double horizon = <double>LIM_HORIZON_MS / 2000
@@ -121,30 +154,26 @@ cdef class Limiter:
         else:
             raise TypeError(f"table: expected Table or Region, found {type(table).__name__}")
         self.identity = _octets("identity", identity)
-        self.algorithm = <LimAlgorithm><int>_ALGORITHMS.index(algorithm)
-        self.count = count
-        self.burst = burst
-        self.window_ns = <uint64_t>(window * 1e9 + 0.5)
+        self.c.table = self.region.limit_table()
+        self.c.identity = <const uint8_t*><const char*>self.identity
+        self.c.identity_len = len(self.identity)
+        self.c.algorithm = <LimAlgorithm><int>_ALGORITHMS.index(algorithm)
+        self.c.count = count
+        self.c.burst = burst
+        self.c.window_ns = <uint64_t>(window * 1e9 + 0.5)
 
     cdef LimKey key_of(self, key) except *:
         cdef bytes raw = _octets("key", key)
         cdef LimKey k
-        lim_key(&self.region.table, <const uint8_t*><const char*>self.identity, len(self.identity),
-                <const uint8_t*><const char*>raw, len(raw), &k)
+        if self.c.table == NULL:
+            raise TypeError("Limiter: expected one that was made by its constructor")
+        limiter_key(&self.c, <const uint8_t*><const char*>raw, len(raw), &k)
         return k
-
-    cdef void count_on(self, const LimKey* k, uint64_t now, uint64_t cost, LimResult* r) noexcept nogil:
-        if self.algorithm == LIM_ALG_FIXED:
-            lim_fixed(&self.region.table, k, now, self.count, self.window_ns, cost, r)
-        elif self.algorithm == LIM_ALG_SLIDING:
-            lim_sliding(&self.region.table, k, now, self.count, self.window_ns, cost, r)
-        else:
-            lim_bucket(&self.region.table, k, now, self.count, self.window_ns, self.burst, cost, r)
 
     cdef decide(self, key, uint64_t cost, now_ns):
         cdef LimKey k = self.key_of(key)
         cdef LimResult r
-        self.count_on(&k, _now(now_ns), cost, &r)
+        limiter_count(&self.c, &k, _now(now_ns), cost, &r)
         retry = float("inf") if r.retry_after_ns == LIM_NEVER else r.retry_after_ns / 1e9
         return Decision(bool(r.allowed), r.limit, r.remaining, r.reset_ns / 1e9, retry)
 
@@ -164,4 +193,4 @@ cdef class Limiter:
     def reset(self, key, *, now_ns=None) -> bool:
         """Forgets what `key` consumed; whether there was anything."""
         cdef LimKey k = self.key_of(key)
-        return lim_reset(&self.region.table, &k, _now(now_ns), self.window_ns)
+        return lim_reset(self.c.table, &k, _now(now_ns), self.c.window_ns)

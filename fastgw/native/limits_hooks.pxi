@@ -129,7 +129,7 @@ def _bench_limit(Limiter limiter not None, bytes key not None, int rounds, int d
         for i in range(rounds):
             memcpy(raw, &number, 8)
             number = number + 1 if number + 1 < first + <uint64_t>distinct else first
-            lim_key(&limiter.region.table, identity, n, raw, m, &k)
-            limiter.count_on(&k, now, 1, &r)
+            lim_key(limiter.c.table, identity, n, raw, m, &k)
+            limiter_count(&limiter.c, &k, now, 1, &r)
     clock_gettime(CLOCK_MONOTONIC, &b)
     return ((b.tv_sec - a.tv_sec) * 1e9 + b.tv_nsec - a.tv_nsec) / rounds

@@ -4,6 +4,7 @@
 
 import fcntl as _fcntl
 import os as _os
+import stat as _stat
 from time import sleep as _sleep
 from typing import NamedTuple as _NamedTuple
 
@@ -97,6 +98,18 @@ cdef void check_head(bytes raw, size_t size, where) except *:
                           f"found {places} and {counts[SECTION_REVOCATIONS]}")
 
 
+cdef int check_owner(int fd, where) except -1:
+    # Who may write to it may change any count; who owns it may cut it short, which ends each process that maps it by SIGBUS.
+    found = _os.fstat(fd)
+    if not _stat.S_ISREG(found.st_mode):
+        raise RegionError(f"{where}: expected a regular file, found another kind of file")
+    if found.st_uid != _os.geteuid():
+        raise RegionError(f"{where}: expected a file of user {_os.geteuid()}, found one of user {found.st_uid}")
+    if found.st_mode & 0o022:
+        raise RegionError(f"{where}: expected mode 0600, found {_stat.S_IMODE(found.st_mode):04o}: others may write to it")
+    return 0
+
+
 cdef uint64_t rev_places(uint64_t entries):
     # A power of two, of which at most half are ever taken.
     cdef uint64_t places = 64
@@ -170,13 +183,19 @@ cdef class Region:
 
     @staticmethod
     def attach(where) -> Region:
-        """The region behind a path or a descriptor (which is duplicated). What an earlier boot counted is cleared."""
+        """The region behind a path or a descriptor (which is duplicated). What an earlier boot counted is cleared.
+
+        RegionError: no region of this layout, or a file that somebody else owns or may write to.
+        """
         cdef Region self = Region.__new__(Region)
-        if isinstance(where, int):
+        cdef bint path = not isinstance(where, int)
+        if not path:
             fd, where = _fcntl.fcntl(where, _fcntl.F_DUPFD_CLOEXEC, 0), f"descriptor {where}"
         else:
             fd = _os.open(where, _os.O_RDWR | _os.O_CLOEXEC)
         try:
+            if path:
+                check_owner(fd, where)
             check_head(_os.pread(fd, sizeof(ShmHeader), 0), _os.fstat(fd).st_size, where)
             self.map(fd)
         except BaseException:

@@ -170,7 +170,7 @@ def test_keys_beyond_number_take_no_memory_and_push_no_longer_limit_out(director
         with Gateway(directory, config) as gateway:
             table = _core.Table.attach(shared)
             size = shared.stat().st_size
-            assert table.cells == 262_144
+            assert table.slots == 262_144
             assert [gateway.get("/limited", headers={"X-Key": "jack"}).status for _ in range(LIMIT)] == [200] * LIMIT
             (worker,) = gateway.workers()
             before, mine = resident_bytes(worker), resident_bytes(os.getpid())
@@ -184,7 +184,7 @@ def test_keys_beyond_number_take_no_memory_and_push_no_longer_limit_out(director
             assert resident_bytes(worker) - before <= size + 2**20
             live = len(_core._test_cells(table))
             evictions = table.region.metrics()["limit_evictions"]
-            assert live <= table.cells
+            assert live <= table.slots
             assert live + evictions == KEYS // parts * parts + 1, "each key has a cell or gave one up, and that was counted"
             assert evictions > 0
             # A new key finds room and is counted, however full it is.

@@ -133,7 +133,7 @@ def test_it_pushes_no_limit_out() -> None:
 
 def test_what_it_remembers_leaves_room_for_limits() -> None:
     """A client that finds more failing places than there are cells must not make limits' keys give way to each other."""
-    table = _core.Table.create(cells=4096)
+    table = _core.Table.create(slots=4096)
     breaker = _core._TestBreaker(table.region, failures=1, successes=1, max_s=3)
     for i in range(40_000):
         breaker.failed(str(i).encode(), START)

@@ -22,7 +22,7 @@ pauses = st.one_of(st.just(0), st.integers(0, 40 * MS), st.integers(0, 30).map(l
 
 @pytest.fixture
 def table() -> _core.Table:
-    return _core.Table.create(cells=1024)
+    return _core.Table.create(slots=1024)
 
 
 def _seconds(ns: float) -> float:
@@ -35,7 +35,7 @@ def _seconds(ns: float) -> float:
 )
 def test_fixed_equals_its_oracle(limits: list[tuple[int, int]], hits: list[tuple[int, int, int, int]]) -> None:
     """Also while the limit is edited, and hit by processes whose clocks differ."""
-    table = _core.Table.create(cells=16)
+    table = _core.Table.create(slots=16)
     limiters = [_core.Limiter(table, "x", count=count, window=window / 1e9) for count, window in limits]
     oracle, now = Fixed(), START
     for pause, cost, which, lag in hits:
@@ -51,7 +51,7 @@ def test_fixed_equals_its_oracle(limits: list[tuple[int, int]], hits: list[tuple
     hits=st.lists(st.tuples(pauses, st.integers(1, 3), st.integers(0, 30)), max_size=60),
 )
 def test_bucket_equals_its_oracle(limits: list[tuple[int, int, int]], hits: list[tuple[int, int, int]]) -> None:
-    table = _core.Table.create(cells=16)
+    table = _core.Table.create(slots=16)
     count, window, burst = limits[0]
     limiter = _core.Limiter(table, "x", count=count, window=window / 1e9, burst=burst, algorithm="token-bucket")
     oracle, now = Bucket(), START
@@ -71,7 +71,7 @@ def test_bucket_equals_its_oracle(limits: list[tuple[int, int, int]], hits: list
 )
 def test_clocks_that_differ_never_fill_a_bucket(count: int, window: int, burst: int, hits: list[tuple[int, int]]) -> None:
     """A process that hits with an old reading of the clock takes no more out, and does not give back what others took."""
-    table = _core.Table.create(cells=16)
+    table = _core.Table.create(slots=16)
     limiter = _core.Limiter(table, "x", count=count, window=window / 1000, burst=burst, algorithm="token-bucket")
     now, readings, admitted = START, [], 0
     for pause, lag in hits:
@@ -88,7 +88,7 @@ def test_clocks_that_differ_never_fill_a_bucket(count: int, window: int, burst: 
     hits=st.lists(st.tuples(pauses, st.integers(1, 3)), max_size=60),
 )
 def test_sliding_equals_its_oracle(count: int, window: int, hits: list[tuple[int, int]]) -> None:
-    table = _core.Table.create(cells=64)
+    table = _core.Table.create(slots=64)
     limiter = _core.Limiter(table, "x", count=count, window=window / 1e9, algorithm="sliding")
     oracle, now = Sliding(), START
     for pause, cost in hits:
@@ -106,7 +106,7 @@ def test_sliding_equals_its_oracle(count: int, window: int, hits: list[tuple[int
 def test_sliding_stays_within_its_bound(count: int, window: int, gaps: list[int]) -> None:
     """Against the exact count of the window's length before each hit: above `count` only by what the window before admitted and
     the estimate takes to lie further back, and never above twice `count`; refused only where as many came in the two windows."""
-    table = _core.Table.create(cells=64)
+    table = _core.Table.create(slots=64)
     limiter = _core.Limiter(table, "x", count=count, window=window / 1000, algorithm="sliding")
     now, admitted = START - START % MS, list[int]()
     for gap in gaps:
@@ -164,7 +164,7 @@ def test_a_rate_that_no_cell_can_hold_exactly_is_never_exceeded(table: _core.Tab
 
 
 def test_the_longest_times_fit() -> None:
-    table = _core.Table.create(cells=64)
+    table = _core.Table.create(slots=64)
     for algorithm in ("fixed", "sliding", "token-bucket"):
         limiter = _core.Limiter(table, "x", count=2, window=2**38 / 1000, algorithm=algorithm)
         assert [limiter.hit("k", now_ns=START).allowed for _ in range(3)] == [True, True, False]
@@ -213,7 +213,7 @@ def test_identities_keys_and_algorithms_do_not_run_together(table: _core.Table) 
 
 
 def test_a_full_table_forgets_the_key_nearest_to_its_end() -> None:
-    table = _core.Table.create(cells=16)  # one window of cells
+    table = _core.Table.create(slots=16)  # one window of cells
     soon = _core.Limiter(table, "soon", count=1, window=1)
     late = _core.Limiter(table, "late", count=1, window=3600)
     soon.hit("x", now_ns=START)
@@ -228,7 +228,7 @@ def test_a_full_table_forgets_the_key_nearest_to_its_end() -> None:
 
 
 def test_expired_cells_are_used_again_before_live_ones() -> None:
-    table = _core.Table.create(cells=16)
+    table = _core.Table.create(slots=16)
     limiter = _core.Limiter(table, "x", count=1, window=1)
     for i in range(160):
         assert limiter.hit(str(i), now_ns=START + i * 70 * MS).allowed  # 15 live at a time
@@ -237,7 +237,7 @@ def test_expired_cells_are_used_again_before_live_ones() -> None:
 
 @pytest.mark.parametrize("algorithm", ["fixed", "sliding", "token-bucket"])
 def test_many_more_keys_than_cells_are_served(algorithm: str) -> None:
-    table = _core.Table.create(cells=1024)
+    table = _core.Table.create(slots=1024)
     limiter = _core.Limiter(table, "x", count=1, window=3600, algorithm=algorithm)
     assert all(limiter.hit(str(i), now_ns=START + i).allowed for i in range(20_000))
     assert table.evictions > 10_000

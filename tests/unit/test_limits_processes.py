@@ -45,7 +45,7 @@ def test_eight_processes_admit_exactly_the_limit(keys: int, killed: int) -> None
     """A kill may cost what the killed one had in flight, one hit here; it never gives one more."""
     count = 2000 // keys + 1
     for seed in range(3):
-        table = _core.Table.create(cells=8192)
+        table = _core.Table.create(slots=8192)
         moments = sorted(random.Random(seed).sample(range(keys * count), killed))
         read, write = os.pipe()
         children = [_fork(_hammer, table, keys, count, write, 8 * seed + i) for i in range(8)]
@@ -89,7 +89,7 @@ def _insert(table: _core.Table, mine: _core.Region, other: _core.Region, ahead: 
 
 def test_two_that_insert_one_key_at_once_in_different_cells() -> None:
     """Their clocks differ, so they see different cells free; only the insertion protocol makes them agree on one."""
-    table = _core.Table.create(cells=32)
+    table = _core.Table.create(slots=32)
     one, two = (_core.Region.create(16, slots=1) for _ in range(2))
     read, write = fork.Pipe(duplex=False)
     child = fork.Process(target=lambda: write.send_bytes(_insert(table, two, one, 4)))

@@ -15,7 +15,7 @@ SECOND = 1_000_000_000
 @given(hits=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5), st.integers(0, 3)), max_size=60))
 def test_as_a_set_of_keys_that_forgets(hits: list[tuple[int, int, int]]) -> None:
     """Model: a key is known until the end of the span that its first use began."""
-    table, now, known = _core.Table.create(cells=4096), SECOND, dict[int, int]()
+    table, now, known = _core.Table.create(slots=4096), SECOND, dict[int, int]()
     for key, ahead, span in hits:
         now += ahead * SECOND
         expected = known.get(key, 0) <= now
@@ -25,7 +25,7 @@ def test_as_a_set_of_keys_that_forgets(hits: list[tuple[int, int, int]]) -> None
 
 
 def test_who_finds_no_room_is_told_so_and_pushes_nobody_out() -> None:
-    table = _core.Table.create(cells=256)
+    table = _core.Table.create(slots=256)
     found = [_core._test_once(table, b"%d" % key, SECOND, 10 * SECOND) for key in range(1000)]
     assert set(found) == {1, -1}
     assert found.count(1) <= 256
@@ -37,7 +37,7 @@ def test_who_finds_no_room_is_told_so_and_pushes_nobody_out() -> None:
 
 
 def test_a_limit_keeps_its_count() -> None:
-    table = _core.Table.create(cells=256)
+    table = _core.Table.create(slots=256)
     limiter = _core.Limiter(table, "l", count=1, window=3600)
     keys = [str(number) for number in range(100)]
     for key in keys:
@@ -55,7 +55,7 @@ def race(path: str, keys: int, start: Connection, found: Connection) -> None:
 
 def test_one_of_several_processes_is_the_first(tmp_path: Path) -> None:
     path, keys = str(tmp_path / "table"), 20_000
-    _core.Table.create(path, cells=131072)
+    _core.Table.create(path, slots=131072)
     context = multiprocessing.get_context("fork")
     lines = [(context.Pipe(), context.Pipe()) for _ in range(3)]
     workers = [context.Process(target=race, args=(path, keys, start[0], found[1])) for start, found in lines]

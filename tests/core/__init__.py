@@ -1,0 +1,1 @@
+"""The core as a library: fastgw.core and what serves requests of other servers."""
