@@ -16,7 +16,7 @@ from fastgw._core import Region, Revocations, RevocationsFullError
 from fastgw.errors import StoreError
 from fastgw.store import Change, ChangesGone, Feed, Store
 
-__all__ = ["KIND", "follow", "region_of"]
+__all__ = ["KIND", "add", "follow", "region_of"]
 
 KIND: Final = "revocations"
 _SUBJECTS: Final = ("jti", "sub", "credential")
@@ -49,6 +49,17 @@ def region_of(changes: Sequence[Change]) -> Region:
         _write(table, each, now)
     table.unlock(0)
     return region
+
+
+def add(table: Revocations, changes: Sequence[Change]) -> None:
+    """What these changes revoke, on a table that no store keeps; on one of a gateway nothing is done. RevocationsFullError."""
+    now = int(time.time())
+    since = table.lock()
+    try:
+        for each in changes if since == 0 else ():
+            _write(table, each, now)
+    finally:
+        table.unlock(since)
 
 
 def _write(table: Revocations, change: Change, now: int) -> None:

@@ -57,7 +57,7 @@ def _seconds(call: Callable[[], object]) -> float:
     return timeit(call, number=10) / 10
 
 
-def between(job: Job, room: Callable[[int], float], rivals: Mapping[str, Callable[[], object]]) -> pytest.MarkDecorator:
+def between(job: Job, room: Callable[[int], float], rivals: Mapping[str, Loop | Callable[[], object]]) -> pytest.MarkDecorator:
     """A test for each: `side` does the job."""
     sides = [Side(job, ROOM, Loop(room)), *(Side(job, name, call) for name, call in rivals.items())]
     return pytest.mark.parametrize("side", sides, ids=lambda side: side.name)

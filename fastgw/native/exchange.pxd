@@ -363,5 +363,6 @@ cdef struct Loop:
     RemoteC* remotes            # stores with something to send, see remote.pxi
     uint8_t sends               # there is an event loop that sends it
     Listener* listeners
-    void* net                   # in tests: the memory that stands for the network
+    void* net                   # the memory that stands for the network, in tests and where other servers ask (embed)
+    uint8_t embedded            # the upstream is the application that asks
     PyObject* reactor           # borrowed: the Reactor that owns this

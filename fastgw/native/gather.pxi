@@ -27,6 +27,9 @@ cdef int body_gather(Exchange* x, uint32_t limit, step_fn then, void* conf) noex
     # For a step, as its last word: gives what then(x, conf) gives, which is called once the body is here or known to be longer
     # than `limit` bytes (body_over tells). Where that is later STEP_WAIT, and the result goes to exchange_resume. A body that
     # is broken or does not come ends the exchange, and nobody is called: after STEP_WAIT x must not be touched.
+    if x.loop.embedded and not x.body_done:     # the application reads it
+        reply_error(x, 500, "no step can have the body of a request to an application", "embed.body")
+        return STEP_REPLY
     body_wanted(x, limit, then, conf)
     return body_gathered(x) if body_pull(x) == BODY_HERE else STEP_WAIT
 

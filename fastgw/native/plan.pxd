@@ -167,6 +167,7 @@ cdef struct CredentialC:
     PasswordC* password         # of those whose password is known by a hash only
     int64_t leeway
     RevName revoked             # what it would be revoked by
+    PyObject* owner             # the Credential
 
 cdef struct Cidr:
     uint8_t bytes[16]           # IPv4 as ::ffff:a.b.c.d
@@ -300,6 +301,7 @@ cdef class Credential:
     cdef SharedSecret proof
     cdef SigningSecret signing
     cdef PasswordHash password
+    cdef object shown           # to applications, see embed
 
 cdef class Plan:
     cdef PlanC c

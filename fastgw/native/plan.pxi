@@ -293,6 +293,7 @@ cdef class Credential:
             raise ValueError("credential: a name or label holds control bytes")
         # Of many credentials the one that a request shows is in no cache: what is written of it stands in one place.
         self.text = lines + log_rendered(b',"consumer":"', consumer.name) + log_rendered(b',"credential":"', id)
+        self.c.owner = <PyObject*>self
         self.c.consumer = &consumer.c
         self.c.identity = self.text
         self.c.identity_len = len(lines)

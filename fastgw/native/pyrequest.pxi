@@ -215,6 +215,8 @@ cdef class Request:
             raise ValueError(f"limit: expected 0 to {BODY_MOST} bytes, found {limit}")
         if not self.holds_up or x.gathering:
             raise PluginError("the body can be awaited in a coroutine that holds its request up, and once at a time")
+        if x.loop.embedded and not x.body_done:
+            raise PluginError("the body of a request to an application is the application's to read")
         self.body_future = reactor.loop.create_future()
         body_wanted(x, <uint32_t>limit, python_body, NULL)
         conn_ready(&x.down.c)
@@ -319,7 +321,7 @@ cdef Request pyrequest_of(Exchange* x):
 
 cdef class PythonStep(Step):
     """A plugin's phase method as a step: `call(conf, request)` gives None, a Reply, or an awaitable of those."""
-    cdef object call
+    cdef readonly object call
     cdef object conf
     cdef readonly str name
 

@@ -31,6 +31,7 @@ cdef class Reactor:
     cdef object error_sink
     cdef bint scheduled
     cdef list tls_listeners
+    cdef object settled         # told after exchanges may have gone on, where the core is embedded
 
     def __cinit__(self, *, loop, Region region not None, int slot, limits=None, trusted=(), bint server_tokens=True,
                   bint show_upstream_status=False, uint32_t token_cache=0, uint32_t verify_threads=0, on_error=None):
@@ -106,7 +107,7 @@ cdef class Reactor:
         with nogil:
             more = loop_drain(&self.core)
         self.send()
-        if more:
+        if more and self.loop is not None:
             self.drain_soon()
         return 0
 
@@ -118,6 +119,8 @@ cdef class Reactor:
             self.core.remotes = store.next_pending
             store.pending = False
             (<RemoteStore>store.owner).fly(self)
+        if self.settled is not None:
+            self.settled()
         return 0
 
     cdef int resumed(self) except -1:

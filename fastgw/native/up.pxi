@@ -29,6 +29,9 @@ cdef void proxy_start(Exchange* x) noexcept nogil:
         reply_send(x)
         return
     if upstream == NULL or upstream.n == 0:
+        if x.loop.embedded:
+            embed_pass(x)
+            return
         x.fail_status = 503
         fault_of_upstream(x, 503, "upstream.missing")
         return

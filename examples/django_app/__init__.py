@@ -1,0 +1,1 @@
+"""A Django project of one file behind the gateway's chain."""
