@@ -400,6 +400,7 @@ class Plan:
         service: bytes = b"",
         condition: Expression | None = None,
         pattern: Pattern | None = None,
+        upgrades: bool = False,
     ) -> None: ...
     pattern: Pattern | None
 

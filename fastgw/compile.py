@@ -18,7 +18,7 @@ from fastgw import _core
 from fastgw.claims import Claims
 from fastgw.entries import Entry, entries_of, first_edit
 from fastgw.errors import Fault
-from fastgw.inherited import places_of, upstream_source
+from fastgw.inherited import places_of, upgrades_of, upstream_source
 from fastgw.parts import Key, Parts, Withdrawn
 from fastgw.plugins import labels, order
 from fastgw.plugins.check import disabled
@@ -445,7 +445,6 @@ class Compiler:
             (f"plugin_configs/{route.plugin_config_id}", config and config.plugins),
             (f"services/{route.service_id}", service and service.plugins),
         ]
-        timeout = route.timeout
         plan = partial(
             _core.Plan,
             id_.encode(),
@@ -453,13 +452,12 @@ class Compiler:
             self._upstream_of(id_, route, service),
             methods=route.methods,
             priority=within(route.priority),
-            connect=timeout.connect if timeout else 0,
-            send=timeout.send if timeout else 0,
-            read=timeout.read if timeout else 0,
+            **(msgspec.structs.asdict(route.timeout) if route.timeout else {}),
             remote_addrs=route.remote_addrs or ((route.remote_addr,) if route.remote_addr else ()),
             order=self._created["routes", id_],
             service=b"" if route.service_id is None else str(route.service_id).encode(),
             condition=_core.Expression(parsed(route.vars)) if route.vars else None,
+            upgrades=upgrades_of(route, service),
         )
         return list(entries_of(lambda pattern: plan(pattern=pattern), places_of(route, service), self._router))
 

@@ -1,13 +1,14 @@
 """What a route takes from its service where it does not say so itself.
 
-Owns: which hosts and paths it serves, which object says where its requests go. Must not know: plugins, how either is compiled.
+Owns: which hosts and paths it serves, whether connections may be upgraded, which object says where its requests go. Must not
+know: plugins, how either is compiled.
 """
 
 from fastgw.parts import Key
 from fastgw.schema.route import Route
 from fastgw.schema.service import Service
 
-__all__ = ["places_of", "upstream_source"]
+__all__ = ["places_of", "upgrades_of", "upstream_source"]
 
 
 def places_of(route: Route, service: Service | None) -> list[tuple[str, str]]:
@@ -15,6 +16,11 @@ def places_of(route: Route, service: Service | None) -> list[tuple[str, str]]:
     hosts = route.hosts or ((route.host,) if route.host else None) or (service and service.hosts) or ("",)
     uris = route.uris or (route.uri,)
     return [(host, uri) for host in hosts for uri in uris if uri]
+
+
+def upgrades_of(route: Route, service: Service | None) -> bool:
+    """Whether another protocol may follow on a client's connection."""
+    return bool(route.enable_websocket if route.enable_websocket is not None else service and service.enable_websocket)
 
 
 def upstream_source(id_: str, route: Route, service: Service | None) -> Key | None:

@@ -28,13 +28,22 @@ cdef inline uint64_t log_clock(Loop* loop) noexcept nogil:
 
 
 cdef void exchange_log(Exchange* x) noexcept nogil:
+    cdef uint64_t now = log_clock(x.loop)
+    exchange_note(x, now, now)
+
+
+cdef void tunnel_log(Exchange* x) noexcept nogil:
+    # Among the times of answers counts how long it took to open: hours of talk say nothing about how quick the gateway is.
+    exchange_note(x, x.t_up_head, log_clock(x.loop))
+
+
+cdef inline void exchange_note(Exchange* x, uint64_t answered, uint64_t now) noexcept nogil:
     cdef Loop* loop = x.loop
-    cdef uint64_t now = log_clock(loop)
     if x.snapshot != NULL:
         chain_on_answer(x, PHASE_LOG)
     if x.n_holds:
         limit_conn_leave(x)
-    metrics_exchange(x, now)
+    metrics_exchange(x, answered)
     if loop.log_on:
         log_line(x, now)
 

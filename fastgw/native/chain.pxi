@@ -119,7 +119,7 @@ cdef void exchange_run(Exchange* x) noexcept nogil:
             if r == STEP_NEXT:
                 chain_stage(x, STAGE_ACCESS)
                 if x.plan == NULL:
-                    reply_error(x, 404, "404 Route Not Found", NULL)
+                    reply_unrouted(x)
                     r = STEP_REPLY
         elif x.stage == STAGE_ACCESS:
             r = chain_merged(x, PHASE_ACCESS)

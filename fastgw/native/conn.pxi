@@ -211,3 +211,5 @@ cdef void conn_on_timeout(Conn* c) noexcept nogil:
         down_on_timeout(<Down*>c)
     elif c.kind == CONN_UP:
         up_on_timeout(<Up*>c)
+    elif c.kind == CONN_TUNNEL:
+        tunnel_on_timeout(c)

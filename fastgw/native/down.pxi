@@ -119,10 +119,21 @@ cdef void exchange_begin(Exchange* x) noexcept nogil:
         status = request_target(x, &target)
     if status == 0 and x.body_left > loop.limits.body_bytes:
         status = 413
-    if status != 0:
+    if status == TARGET_ENDS_HERE:
+        exchange_enter(x, False)
+    elif status != 0:
         d.close_after = 1
+        if status == 405:
+            reply_allow(x)      # RFC 9110 section 15.5.6
         fault_answer(x, <uint16_t>status, "framing.refused")
-        return
+    else:
+        exchange_enter(x, True)
+
+
+cdef inline void exchange_enter(Exchange* x, bint routed) noexcept nogil:
+    # The request is sound. What is not routed meets the global rules and no more.
+    cdef Loop* loop = x.loop
+    cdef Down* d = x.down
     if loop.snapshot == NULL:
         fault_answer(x, 503, "config.missing")
         return
@@ -131,51 +142,10 @@ cdef void exchange_begin(Exchange* x) noexcept nogil:
         return
     x.snapshot = loop.snapshot
     x.snapshot.inflight += 1
-    x.plan = route_find(&x.snapshot.routes, x)
+    if routed:
+        x.plan = route_find(&x.snapshot.routes, x)
     chain_stage(x, STAGE_GLOBAL_REWRITE)
     exchange_run(x)
-
-
-cdef int request_target(Exchange* x, const Target* judged) noexcept nogil:
-    # Target, host and path in the one form that routing, plugins and the log use. 0 or the refusing status.
-    cdef const Uri* uri = &judged.uri
-    cdef const char* target = x.bytes.p + x.head.target
-    cdef const char* path
-    cdef int n
-    x.authority = judged.authority
-    x.authority_len = judged.authority_len
-    x.authority_port = judged.port
-    x.host.len = judged.host_len
-    x.raw_path = x.head.target + uri.path
-    x.raw_path_len = uri.path_len + (1 + uri.query_len if uri.has_query else 0)
-    x.query = x.head.target + uri.query
-    x.query_len = uri.query_len
-    if uri.form == URI_ASTERISK:
-        x.uri_path = "*"
-        x.uri_path_len = x.raw_path_len = 1
-        return 0
-    if uri.path_len == 0:       # http://host: ask for "/" (RFC 9112 section 3.2.1)
-        x.uri_path = "/"
-        x.uri_path_len = 1
-        buf_put(&x.target, b"/", 1)
-        if uri.has_query:
-            buf_put(&x.target, b"?", 1)
-            buf_put(&x.target, target + uri.query, uri.query_len)
-        return 0
-    path = target + uri.path
-    if uri_is_normal(path, uri.path_len):
-        x.uri_path = path
-        x.uri_path_len = uri.path_len
-        return 0
-    if buf_room(&x.path, uri.path_len * URI_GROWTH + 1) != 0:
-        return 500
-    n = uri_normalise(path, uri.path_len, x.path.p, x.path.cap)
-    if n <= 0:
-        return 400
-    x.path.len = n
-    x.uri_path = x.path.p
-    x.uri_path_len = n
-    return 0
 
 
 cdef size_t down_head(Down* d, const char* p, size_t n, bint* begin) noexcept nogil:
@@ -286,10 +256,11 @@ cdef void down_on_readable(Down* d) noexcept nogil:
     elif d.c.state == DOWN_EXCHANGE:
         if d.c.x.gathering:
             body_on_readable(d.c.x)
-        elif d.c.x.up != NULL and d.c.x.up.c.state == UP_ACTIVE and not d.c.x.body_done:
+        elif (d.c.x.up != NULL and d.c.x.up.c.state == UP_ACTIVE and not d.c.x.body_done
+                and d.c.x.body != BODY_TUNNEL):
             request_relay(d.c.x)
-        elif d.c.ended and not d.c.x.answering and d.c.deadline == 0:
-            timer_set(&d.c, DEPART_MS)
+        elif d.c.ended and d.c.deadline == 0:
+            down_ended(d.c.x)
 
 
 cdef void down_on_writable(Down* d) noexcept nogil:
@@ -305,6 +276,8 @@ cdef void down_on_writable(Down* d) noexcept nogil:
         down_linger_start(d)
     elif x != NULL:
         pace(d)
+        if d.c.ended and d.c.deadline == 0:
+            down_ended(x)
         if x.up != NULL and x.up.c.readable:
             answer_on_readable(x.up)
     elif d.c.state == DOWN_IDLE:
@@ -460,8 +433,10 @@ cdef void down_on_timeout(Down* d) noexcept nogil:
         d.c.state = DOWN_EXCHANGE
         down_refuse(x, 408, "timeout.head")
     elif d.c.state == DOWN_EXCHANGE:
-        if not x.answering and not x.body_done and (x.up != NULL or x.gathering):
+        if not x.answering and not x.body_done and x.body != BODY_TUNNEL and (x.up != NULL or x.gathering):
             request_refuse(x, 408, "timeout.body")
+        elif x.answering and d.c.ended and not conn_unsent(&d.c):
+            down_departs(x)
         else:
             x.refused = "timeout.body" if d.pace.side == PACE_BODY else "timeout.send"
             if d.c.ended or d.c.broken:
@@ -469,6 +444,25 @@ cdef void down_on_timeout(Down* d) noexcept nogil:
             exchange_abort(x)
     else:
         down_close(d)
+
+
+cdef inline void down_ended(Exchange* x) noexcept nogil:
+    # Its client has sent FIN, and may have gone.
+    x.departed = -1
+    timer_set(&x.down.c, DEPART_MS)
+
+
+cdef void down_departs(Exchange* x) noexcept nogil:
+    # A client that sent FIN gets its answer. But one without an end, such as a stream of events, may be for nobody any more,
+    # which only shows when something is sent: where nothing comes for a while, it is given up.
+    if x.answer_body == BODY_LENGTH:
+        return
+    if x.departed == x.answer_bytes:
+        x.refused = "client.left"
+        exchange_abort(x)
+        return
+    x.departed = x.answer_bytes
+    timer_set(&x.down.c, DEPART_MS)
 
 
 cdef Down* down_open(Loop* loop, int fd, Listener* listener) noexcept nogil:

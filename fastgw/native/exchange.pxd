@@ -35,6 +35,7 @@ cdef enum ConnKind:
     CONN_TIMER = 4              # no connection: the descriptor that says a delay is over
     CONN_CALLER = 5             # no connection: a descriptor that calls for the event loop's turn
     CONN_VERIFIED = 6           # no connection: the descriptor that says that signatures were judged
+    CONN_TUNNEL = 7             # either end of a tunnel: a Down or an Up on which HTTP is spoken no more
 
 cdef enum ConnState:
     DOWN_IDLE = 0               # between requests, nothing of the next head read
@@ -247,6 +248,8 @@ cdef struct Exchange:
     Buf judged                  # n_judged conditions of plugins
     const PlanC* trying         # the route whose conditions are looked at; NULL at any other time
     uint8_t ruled               # of the rules of a limit-count one has concerned the request
+    uint8_t tunnel              # of a tunnel, see tunnel.pxi
+    int64_t departed            # answer_bytes when a client that sent FIN was last seen to get some, see down_departs
     Hold holds[HOLDS_MAX]
 
 cdef enum Stage:

@@ -11,6 +11,7 @@ cdef struct Target:             # what a request asks for, found on the way to t
     uint32_t port               # 0: none is given
     uint32_t host_len
     char* host                  # room of URI_HOST_BYTES, the caller's: the host in lower case
+    uint8_t ends_here           # OPTIONS only: Max-Forwards lets it go no further
 
 cdef struct Framing:
     Head* head

@@ -15,7 +15,7 @@ cdef int framing_request(Head* h, const char* base, Target* target) noexcept nog
     framing_survey(&f, h, base, FRAMING_DROP_REQUEST)
     f.target = target
     status = (
-        framing_method(&f)              # CONNECT, TRACE: 405                       RFC 9110 9.3.6, 9.3.8
+        framing_method(&f)              # CONNECT, TRACE: 405; Max-Forwards         RFC 9110 9.3.6, 9.3.8, 7.6.2
         or framing_target(&f)           # origin, absolute or asterisk form         RFC 9112 3.2
         or framing_host(&f)             # exactly one, valid                        RFC 9112 3.2, RFC 9110 7.2
         or framing_connection(&f)       # options; nothing we rely on is removed    RFC 9110 7.6.1
@@ -27,8 +27,10 @@ cdef int framing_request(Head* h, const char* base, Target* target) noexcept nog
         return status
     h.body = framing_body(&f)
     h.keep_alive = framing_keeps(&f)
-    h.upgrade = framing_upgrades(&f)
     h.expect_continue = h.expect_continue and h.body != BODY_NONE
+    h.upgrade = 0
+    if f.upgrade:
+        framing_switch(&f)
     return 0
 
 
@@ -66,8 +68,40 @@ cdef void framing_survey(Framing* f, Head* h, const char* base, const uint8_t* d
         h.fields[i].flags |= drop[h.fields[i].id]
 
 
-cdef int framing_method(Framing* f) noexcept nogil:
-    return 405 if f.head.method == METHOD_CONNECT or f.head.method == METHOD_TRACE else 0
+cdef inline int framing_method(Framing* f) noexcept nogil:
+    if METHOD_CONNECT <= f.head.method <= METHOD_TRACE:     # OPTIONS stands between them
+        return framing_hops(f)
+    return 0
+
+
+cdef int framing_hops(Framing* f) noexcept nogil:
+    """CONNECT and TRACE are not spoken. OPTIONS goes as far as Max-Forwards says (RFC 9110 section 7.6.2), whose number is made
+    less by one where it stands, with zeros in front as it may have them."""
+    cdef Field* field = head_find(f.head, FIELD_MAX_FORWARDS)
+    cdef char* digits
+    cdef uint32_t i
+    cdef bint more = False
+    if f.head.method != METHOD_OPTIONS:
+        return 405
+    f.target.ends_here = 0
+    if field == NULL:
+        return 0
+    if f.count[FIELD_MAX_FORWARDS] != 1 or field.value_len == 0:
+        return 400
+    digits = <char*>f.base + field.value
+    for i in range(field.value_len):
+        if not c"0" <= digits[i] <= c"9":
+            return 400
+        more = more or digits[i] != c"0"
+    if not more:
+        f.target.ends_here = 1
+        return 0
+    i = field.value_len - 1
+    while digits[i] == c"0":
+        digits[i] = c"9"
+        i -= 1
+    digits[i] -= 1
+    return 0
 
 
 cdef int framing_target(Framing* f) noexcept nogil:
@@ -76,8 +110,8 @@ cdef int framing_target(Framing* f) noexcept nogil:
     t.authority_len = t.port = t.host_len = 0
     if uri_split(f.base + f.head.target, f.head.target_len, &t.uri) < 0:
         return 400
-    if t.uri.form == URI_ASTERISK:
-        return 0 if f.head.method == METHOD_OPTIONS else 400
+    if t.uri.form == URI_ASTERISK and f.head.method != METHOD_OPTIONS:
+        return 400
     if t.uri.form == URI_ABSOLUTE:
         return framing_authority(f, f.head.target + t.uri.authority, t.uri.authority_len)
     return 0
@@ -232,17 +266,37 @@ cdef uint8_t framing_keeps(const Framing* f) noexcept nogil:
 
 
 cdef uint8_t framing_upgrades(const Framing* f) noexcept nogil:
-    """One protocol is asked for, and Connection says so (RFC 9110 section 7.8); h2c is never let through."""
+    """One protocol is asked for, and Connection says so (RFC 9110 section 7.8). None that is HTTP, or could hide it: what is
+    asked in a tunnel nobody judges."""
     cdef Field* field = head_find(f.head, FIELD_UPGRADE)
+    cdef const char* protocol
+    cdef uint32_t slash = 0
+    cdef uint32_t name
     cdef uint32_t i
     if not f.upgrade or f.head.minor == 0 or f.count[FIELD_UPGRADE] != 1 or f.count[FIELD_HTTP2_SETTINGS]:
         return 0
-    if field.value_len == 0 or (field.value_len == 3 and field_same(f.base + field.value, b"h2c", 3)):
-        return 0
-    for i in range(field.value, field.value + field.value_len):
-        if FIELD_TCHAR[<uint8_t>f.base[i]] == 0 and f.base[i] != c"/":
+    protocol = f.base + field.value
+    for i in range(field.value_len):
+        if protocol[i] == c"/" and i and slash == 0:
+            slash = i
+        elif FIELD_TCHAR[<uint8_t>protocol[i]] == 0:
             return 0
-    return 1
+    name = slash if slash else field.value_len
+    return name != 0 and (slash == 0 or slash + 1 != field.value_len) and not (
+        (name == 2 and field_same(protocol, b"h2", 2)) or (name == 3 and field_same(protocol, b"h2c", 3))
+        or (name == 3 and field_same(protocol, b"tls", 3)) or (name == 4 and field_same(protocol, b"http", 4)))
+
+
+cdef void framing_switch(Framing* f) noexcept nogil:
+    """Whether another protocol may follow: a request with a body is served as if it had not asked, as is a WebSocket handshake
+    of another method than GET (RFC 6455 section 4.1)."""
+    cdef Head* h = f.head
+    cdef Field* field = head_find(h, FIELD_UPGRADE)
+    h.upgrade = framing_upgrades(f)
+    if not h.upgrade or h.body != BODY_NONE:
+        return
+    if h.method == METHOD_GET or not (field.value_len == 9 and field_same(f.base + field.value, b"websocket", 9)):
+        h.body = BODY_TUNNEL
 
 
 cdef int framing_fill_tables() except -1:

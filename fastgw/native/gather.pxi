@@ -10,7 +10,7 @@ cdef enum:                      # verdicts of body_pull
 
 cdef inline bint body_over(const Exchange* x) noexcept nogil:
     # Whether it is longer than its reader takes: known before the bytes come, from Content-Length or the sizes of chunks.
-    if x.body_done:             # also that there is none, of which the decoder of chunks knows nothing
+    if x.body_done or x.body == BODY_TUNNEL:    # also that there is none, of which the decoder of chunks knows nothing
         return x.piece.len > x.gather_limit
     return (x.head.content_length if x.body == BODY_LENGTH else x.chunks.announced) > x.gather_limit
 
@@ -27,7 +27,7 @@ cdef int body_gather(Exchange* x, uint32_t limit, step_fn then, void* conf) noex
     # For a step, as its last word: gives what then(x, conf) gives, which is called once the body is here or known to be longer
     # than `limit` bytes (body_over tells). Where that is later STEP_WAIT, and the result goes to exchange_resume. A body that
     # is broken or does not come ends the exchange, and nobody is called: after STEP_WAIT x must not be touched.
-    if x.loop.embedded and not x.body_done:     # the application reads it
+    if x.loop.embedded and not x.body_done and x.body != BODY_TUNNEL:   # the application reads it
         reply_error(x, 500, "no step can have the body of a request to an application", "embed.body")
         return STEP_REPLY
     body_wanted(x, limit, then, conf)
@@ -39,7 +39,7 @@ cdef int body_pull(Exchange* x) noexcept nogil:
     cdef Down* d = x.down
     cdef ssize_t n, used
     cdef int rounds = 0
-    while not x.body_done and not body_over(x):
+    while not x.body_done and x.body != BODY_TUNNEL and not body_over(x):
         if x.head.expect_continue and buf_left(&d.input) == 0 and x.body_bytes == 0:
             x.head.expect_continue = 0
             conn_send(&d.c, b"HTTP/1.1 100 Continue\r\n\r\n", 25, NULL, 0)

@@ -55,6 +55,7 @@ cdef enum BodyKind:
     BODY_LENGTH = 1             # content_length bytes follow
     BODY_CHUNKED = 2
     BODY_UNTIL_CLOSE = 3        # responses only (RFC 9112 section 6.3)
+    BODY_TUNNEL = 4             # requests only: none, and behind it another protocol, if the answer is a 101 for it
 
 cdef enum HeadResult:           # of head_feed; any value >= 400 is the status to refuse with
     HEAD_MORE = 0

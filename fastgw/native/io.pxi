@@ -252,6 +252,8 @@ cdef void conn_on_event(Conn* c, uint32_t events) noexcept nogil:
         c.loop.called = 1
     elif c.kind == CONN_VERIFIED:
         verify_run(c.loop)
+    elif c.kind == CONN_TUNNEL:
+        tunnel_on_event(c, events)
 
 
 cdef void loop_ready(Loop* loop) noexcept nogil:
@@ -267,6 +269,8 @@ cdef void loop_ready(Loop* loop) noexcept nogil:
                 down_on_readable(<Down*>c)
             elif c.kind == CONN_UP and c.state == UP_ACTIVE:
                 answer_on_readable(<Up*>c)
+            elif c.kind == CONN_TUNNEL:
+                tunnel_on_ready(c)
         c = following
 
 

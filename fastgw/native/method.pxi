@@ -23,6 +23,13 @@ cdef const char* method_names[METHODS]
 memcpy(method_names, _method_table, sizeof(method_names))
 
 
+# The header that names all but those that are never served (RFC 9110 section 10.2.1).
+_ALLOWED = [_method_table[i] for i in range(METHODS) if i != METHOD_CONNECT and i != METHOD_TRACE and i != METHOD_PRI]
+cdef bytes _ALLOW = b"Allow: " + b", ".join(_ALLOWED) + b"\r\n"
+cdef char method_allowed[512]
+memcpy(method_allowed, <const char*>_ALLOW, len(_ALLOW) + 1)
+
+
 cdef inline const char* method_name(uint8_t method) noexcept nogil:
     return method_names[method if method < METHODS else METHOD_GET]
 

@@ -20,7 +20,7 @@ cdef inline int64_t pace_unsent(const Conn* c) noexcept nogil:
 
 cdef inline bint pace_wants_body(const Exchange* x) noexcept nogil:
     # Whether it is the client's body that is waited for, and not who takes it.
-    return not x.body_done and (
+    return not x.body_done and x.body != BODY_TUNNEL and (
         x.gathering or (x.up != NULL and x.up.c.state == UP_ACTIVE and not conn_unsent(&x.up.c)))
 
 

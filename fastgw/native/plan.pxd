@@ -193,6 +193,7 @@ cdef struct PlanC:              # a route with everything merged into it but the
     const ExprC* condition      # what else must hold of a request; NULL: nothing
     const PatternC* pattern     # of the path, where it has wildcards that bear names or have to be compared
     uint32_t connect_ms, send_ms, read_ms   # 0: the upstream's
+    uint8_t upgrades            # another protocol than HTTP may follow a 101
 
 cdef enum FacetHost:            # what of the host is looked up
     FACET_ANY_HOST = 0

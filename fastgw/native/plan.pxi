@@ -326,6 +326,7 @@ cdef class Plan:
     """A route with everything but the consumer merged into it. `methods`: names, `remote_addrs`: CIDRs; empty means any.
     `service`: the id of its service, where it has one.
     `condition`: an Expression, what else must hold of a request. `pattern`: its path, where that has wildcards within.
+    `upgrades`: whether connections may be.
 
     Of plans that could take the same request the one of higher `priority` does, then that of the longer pattern, then the one of
     lower `order`.
@@ -333,7 +334,7 @@ cdef class Plan:
 
     def __cinit__(self, bytes id not None, Steps steps not None, Upstream upstream=None, methods=(), int priority=0,
                   double connect=0, double send=0, double read=0, remote_addrs=(), unsigned long long order=0,
-                  bytes service not None=b"", condition=None, Pattern pattern=None):
+                  bytes service not None=b"", condition=None, Pattern pattern=None, bint upgrades=False):
         self.id = id
         self.service = service
         self.c.service = self.service
@@ -361,6 +362,7 @@ cdef class Plan:
         self.c.connect_ms = milliseconds(connect) if connect else 0
         self.c.send_ms = milliseconds(send) if send else 0
         self.c.read_ms = milliseconds(read) if read else 0
+        self.c.upgrades = upgrades
         cidrs_set(&self.c.remote, remote_addrs)
 
     def __dealloc__(self):

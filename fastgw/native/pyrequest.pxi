@@ -215,7 +215,7 @@ cdef class Request:
             raise ValueError(f"limit: expected 0 to {BODY_MOST} bytes, found {limit}")
         if not self.holds_up or x.gathering:
             raise PluginError("the body can be awaited in a coroutine that holds its request up, and once at a time")
-        if x.loop.embedded and not x.body_done:
+        if x.loop.embedded and not x.body_done and x.body != BODY_TUNNEL:
             raise PluginError("the body of a request to an application is the application's to read")
         self.body_future = reactor.loop.create_future()
         body_wanted(x, <uint32_t>limit, python_body, NULL)

@@ -322,7 +322,9 @@ cdef class Reactor:
         cdef Exchange* x
         with nogil:
             while self.core.downs != NULL:
-                if self.core.downs.c.state == DOWN_EXCHANGE and self.core.downs.c.x != NULL:
+                if self.core.downs.c.kind == CONN_TUNNEL:
+                    tunnel_end(self.core.downs.c.x, "tunnel.drained")
+                elif self.core.downs.c.state == DOWN_EXCHANGE and self.core.downs.c.x != NULL:
                     exchange_abort(self.core.downs.c.x)
                 else:
                     down_close(self.core.downs)

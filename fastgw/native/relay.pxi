@@ -94,6 +94,8 @@ cdef void request_relay(Exchange* x) noexcept nogil:
     cdef size_t direct
     cdef bint spliced
     cdef int rounds = 0
+    if x.body == BODY_TUNNEL:   # what follows waits for the answer
+        return
     while not x.body_done and not conn_unsent(&u.c):
         spliced = False
         if buf_left(&d.input):
@@ -261,7 +263,10 @@ cdef void answer_head(Up* u, const char* p, size_t n) noexcept nogil:
         x.informational += 1
         up_arm(u)
         if h.status == 101 or x.informational > 16:
-            proxy_failed(u, 502, "upstream.bad_answer")
+            if h.status == 101 and tunnel_granted(u, h, base):
+                tunnel_open(u, h, base, n)
+            else:
+                proxy_failed(u, 502, "upstream.bad_answer")
             break
         if h.status != 100 and x.head.minor == 1:
             answer_informational(x, h, base)
@@ -306,13 +311,18 @@ cdef void answer_informational(Exchange* x, Head* h, const char* base) noexcept 
     conn_send(&x.down.c, out.p, out.len, NULL, 0)
 
 
-cdef void answer_begin(Up* u, Head* h, const char* base, size_t n) noexcept nogil:
-    cdef Exchange* x = u.c.x
-    cdef Down* d = x.down
+cdef inline void answer_came(Exchange* x, const Head* h) noexcept nogil:
+    # The last head that the upstream sends for the request.
     x.t_up_head = x.loop.now_ns
     if x.plan.upstream.balance == BALANCE_EWMA:
         ewma_learn(x.node.pool, x.t_up_head, x.t_up_head - x.try_ns)
     x.status = x.up_status = h.status
+
+
+cdef void answer_begin(Up* u, Head* h, const char* base, size_t n) noexcept nogil:
+    cdef Exchange* x = u.c.x
+    cdef Down* d = x.down
+    answer_came(x, h)
     x.up_keep = h.keep_alive
     x.answer_body = h.body
     x.answer_left = h.content_length if h.body == BODY_LENGTH else 0
@@ -325,8 +335,6 @@ cdef void answer_begin(Up* u, Head* h, const char* base, size_t n) noexcept nogi
             d.close_after = 1   # an HTTP/1.0 client reads to the end of the connection
     if not x.head.keep_alive or not x.body_done or x.loop.draining:
         d.close_after = 1
-    if x.body_done:
-        timer_set(&d.c, 0)      # a half-closed client is not gone: it gets its answer
     x.up_head = h
     x.up_base = base
     chain_on_answer(x, PHASE_HEADER_FILTER)

@@ -59,11 +59,28 @@ cdef void reply_message(Exchange* x, uint16_t status, const char* text, const ch
     x.refused = refused
 
 
+cdef void reply_unrouted(Exchange* x) noexcept nogil:
+    # No route: for lack of one, or since the gateway itself was asked, by OPTIONS * (RFC 9110 section 9.3.7) or by a Max-Forwards
+    # that is used up.
+    if x.uri_path_len == 1 and x.uri_path[0] == 42:
+        x.status = 200
+        reply_allow(x)
+    else:
+        reply_error(x, 404, "404 Route Not Found", NULL)
+
+
+cdef void reply_allow(Exchange* x) noexcept nogil:
+    buf_str(&x.down_extra, method_allowed)
+
+
 cdef bint reply_skip_body(Exchange* x) noexcept nogil:
     # An answer before the body was read: if all of the body is here already it is stepped over and the connection lives on.
     cdef Buf* input = &x.down.input
     if x.body_done:
         return True
+    if x.body == BODY_TUNNEL:   # where one could have come, what stands behind may be meant for it
+        x.body_done = x.plan == NULL or not x.plan.upgrades
+        return x.body_done
     if x.body != BODY_LENGTH or x.body_left > <int64_t>buf_left(input):
         return False
     buf_eat(input, x.body_left)

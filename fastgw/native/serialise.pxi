@@ -196,13 +196,26 @@ cdef void serialise_request(Exchange* x) noexcept nogil:
     if x.credential != NULL:
         buf_put(out, x.credential.identity, x.credential.identity_len)
     buf_put(out, x.up_extra.p, x.up_extra.len)
+    if x.body != BODY_NONE:
+        put_body(x, out)
+    buf_put(out, b"\r\n", 2)
+
+
+cdef void put_body(const Exchange* x, Buf* out) noexcept nogil:
+    # What follows the request's head.
     if x.body == BODY_LENGTH:
         buf_put(out, b"Content-Length: ", 16)
-        buf_int(out, h.content_length)
+        buf_int(out, x.head.content_length)
         buf_put(out, b"\r\n", 2)
     elif x.body == BODY_CHUNKED:
         buf_put(out, b"Transfer-Encoding: chunked\r\n", 28)
-    buf_put(out, b"\r\n", 2)
+    else:
+        put_upgrade(out, &x.head, x.bytes.p)
+
+
+cdef void put_upgrade(Buf* out, const Head* h, const char* base) noexcept nogil:
+    buf_put(out, b"Connection: upgrade\r\nUpgrade: ", 30)
+    put_field(out, h, base, FIELD_UPGRADE)
 
 
 cdef inline void put_status_line(Buf* out, uint16_t status) noexcept nogil:

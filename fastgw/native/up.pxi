@@ -36,18 +36,25 @@ cdef void proxy_start(Exchange* x) noexcept nogil:
         fault_of_upstream(x, 503, "upstream.missing")
         return
     if not x.body_done:
-        if x.piece.len and x.body == BODY_CHUNKED:
-            body_reframe(x)
-        if x.head.expect_continue and buf_left(&x.down.input) == 0:
-            conn_send(&x.down.c, b"HTTP/1.1 100 Continue\r\n\r\n", 25, NULL, 0)
-        if request_decode(x, &x.piece) < 0:
+        if x.body == BODY_TUNNEL:
+            tunnel_asked(x)
+        elif body_start(x) < 0:
             return
-    x.replayable = x.body_done
+    x.replayable = x.body_done or x.body == BODY_TUNNEL
     x.fail_status = 503
     upstream.budget.asked += 1
     if upstream.retry_ms:
         x.first_try_ms = x.loop.now_ms
     proxy_try(x)
+
+
+cdef int body_start(Exchange* x) noexcept nogil:
+    # What is here of a body. -1: exchange ended.
+    if x.piece.len and x.body == BODY_CHUNKED:
+        body_reframe(x)
+    if x.head.expect_continue and buf_left(&x.down.input) == 0:
+        conn_send(&x.down.c, b"HTTP/1.1 100 Continue\r\n\r\n", 25, NULL, 0)
+    return request_decode(x, &x.piece)
 
 
 cdef void proxy_try(Exchange* x) noexcept nogil:
@@ -292,7 +299,7 @@ cdef void up_on_timeout(Up* u) noexcept nogil:
     elif u.c.x != NULL:
         if conn_unsent(&u.c):
             proxy_failed(u, 504, "upstream.send_timeout")
-        elif conn_unsent(&u.c.x.down.c) or not u.c.x.body_done:
+        elif conn_unsent(&u.c.x.down.c) or not (u.c.x.body_done or u.c.x.body == BODY_TUNNEL):
             up_arm(u)           # it is the client that is slow; the client's own timer watches it
         else:
             proxy_failed(u, 504, "upstream.timeout")

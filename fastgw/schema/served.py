@@ -20,8 +20,6 @@ _LATER: Final = "not available in this release"
 
 def unserved(kind: str, value: Mapping[str, Any], path: Path = ROOT) -> Iterator[Fault]:
     """Faults of a sound object of this kind that asks for more than is served."""
-    if kind in ("routes", "services") and value.get("enable_websocket"):
-        yield _fault(path.to("enable_websocket"), "connection upgrades are")
     if kind == "ssls" and "TLSv1.1" in (value.get("ssl_protocols") or ()):
         yield _fault(path.to("ssl_protocols"), "TLSv1.1 is")  # RFC 8996: it must not be spoken
     if kind == "upstreams":

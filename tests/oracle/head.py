@@ -28,7 +28,7 @@ END_TO_END = frozenset(
 FORWARDED = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port".split())
 KNOWN = HOP_BY_HOP | GATEWAYS | END_TO_END
 PREFIXED = re.compile(rb"(x-forwarded-|x-consumer-)[a-z0-9-]+")
-NONE, LENGTH, CHUNKED, UNTIL_CLOSE = range(4)
+NONE, LENGTH, CHUNKED, UNTIL_CLOSE, TUNNEL = range(5)
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -46,19 +46,25 @@ def request(data: bytes) -> dict[str, object] | None:
         return None
     if any(value.lower() != b"100-continue" for value in values(fields, b"expect")):
         return None
+    hops = values(fields, b"max-forwards")
+    if method == b"OPTIONS" and hops and (len(hops) > 1 or not re.fullmatch(rb"[0-9]+", hops[0])):
+        return None
     framing = length_and_coding(match[4], fields, minor)
     options = connection_options(fields)
     if framing is None or options is None:
         return None
     length, chunked = framing
     body = CHUNKED if chunked else LENGTH if length > 0 else NONE
+    upgrade = upgrades(fields, options, minor)
+    if upgrade and not body and (method == b"GET" or values(fields, b"upgrade")[0].lower() != b"websocket"):
+        body = TUNNEL
     authority, host, port = asked_of(target, hosts)
     return {
         "len": match.end(), "method": method, "target": target, "authority": authority, "host": host, "port": port,
         "minor": minor, "length": length, "body": body,
         "keep_alive": b"close" not in options and (minor == 1 or b"keep-alive" in options),
-        "expect_continue": bool(minor == 1 and body and values(fields, b"expect")),
-        "upgrade": upgrades(fields, options, minor),
+        "expect_continue": bool(minor == 1 and body not in (NONE, TUNNEL) and values(fields, b"expect")),
+        "upgrade": upgrade,
         "fields": marked(fields, options, HOP_BY_HOP | GATEWAYS), "first": firsts(fields),
     }  # fmt: skip
 
@@ -136,7 +142,8 @@ def upgrades(fields: Fields, options: list[bytes], minor: int) -> bool:
     asked = values(fields, b"upgrade")
     if b"upgrade" not in options or len(asked) != 1 or minor == 0 or values(fields, b"http2-settings"):
         return False
-    return bool(re.fullmatch(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z/]+", asked[0])) and asked[0].lower() != b"h2c"
+    protocol = re.fullmatch(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?", asked[0])
+    return protocol is not None and protocol[1].lower() not in (b"h2", b"h2c", b"http", b"tls")
 
 
 def marked(fields: Fields, options: list[bytes], dropped: frozenset[bytes]) -> list[tuple[bytes, bytes, bool]]:

@@ -9,7 +9,7 @@ from fastgw import _core
 from tests.oracle import head as oracle
 from tests.support.pieces import every_way
 
-NONE, LENGTH, CHUNKED, UNTIL_CLOSE = range(4)
+NONE, LENGTH, CHUNKED, UNTIL_CLOSE, TUNNEL = range(5)
 
 
 def head_of(line: bytes, fields: list[bytes]) -> bytes:
@@ -239,6 +239,16 @@ UPGRADE, WEBSOCKET = b"Connection: upgrade", b"Upgrade: websocket"
         ([UPGRADE, b"Upgrade: h2c"], False),
         ([UPGRADE, b"Upgrade: H2C", b"HTTP2-Settings: a"], False),
         ([UPGRADE, WEBSOCKET, b"HTTP2-Settings: a"], False),
+        ([UPGRADE, b"Upgrade: h2c/1"], False),
+        ([UPGRADE, b"Upgrade: h2"], False),
+        ([UPGRADE, b"Upgrade: HTTP/1.1"], False),
+        ([UPGRADE, b"Upgrade: tls/1.2"], False),
+        ([UPGRADE, b"Upgrade: httpx/1.1"], True),
+        ([UPGRADE, b"Upgrade: a"], True),
+        ([UPGRADE, b"Upgrade: /a"], False),
+        ([UPGRADE, b"Upgrade: a/"], False),
+        ([UPGRADE, b"Upgrade: a/b/c"], False),
+        ([UPGRADE, b"Upgrade: a b"], False),
     ],
 )
 def test_upgrade(fields, upgrades):
@@ -249,6 +259,42 @@ def test_upgrade(fields, upgrades):
     assert response(*fields)["upgrade"] is False
     switched = response(*fields, line=b"HTTP/1.1 101 Switching Protocols")
     assert switched["upgrade"] if upgrades else switched == 502
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "body"),
+    [
+        (b"GET / HTTP/1.1", [WEBSOCKET], TUNNEL),
+        (b"GET / HTTP/1.1", [b"Upgrade: WebSocket", b"Content-Length: 0"], TUNNEL),
+        (b"GET / HTTP/1.1", [WEBSOCKET, b"Expect: 100-continue"], TUNNEL),
+        (b"GET / HTTP/1.1", [WEBSOCKET, b"Content-Length: 1"], LENGTH),
+        (b"GET / HTTP/1.1", [WEBSOCKET, b"Transfer-Encoding: chunked"], CHUNKED),
+        (b"GET / HTTP/1.0", [WEBSOCKET], NONE),
+        (b"POST / HTTP/1.1", [WEBSOCKET], NONE),
+        (b"POST / HTTP/1.1", [b"Upgrade: WEBSOCKET"], NONE),
+        (b"POST / HTTP/1.1", [b"Upgrade: SPDY/3.1"], TUNNEL),
+        (b"GET / HTTP/1.1", [b"Upgrade: h2c"], NONE),
+    ],
+)
+def test_what_may_become_a_tunnel(line, fields, body):
+    head = request(UPGRADE, *fields, line=line)
+    assert head["body"] == body
+    assert head["expect_continue"] is False
+
+
+@pytest.mark.parametrize("line", [b"OPTIONS / HTTP/1.1", b"OPTIONS * HTTP/1.1", b"OPTIONS / HTTP/1.0"])
+@pytest.mark.parametrize(
+    ("hops", "status"),
+    [
+        ([b"0"], 0), ([b"000"], 0), ([b"7"], 0), ([b"99999999999999999999999999"], 0), ([], 0),
+        ([b""], 400), ([b"-1"], 400), ([b"+1"], 400), ([b"1.0"], 400), ([b"0x1"], 400), ([b"1 1"], 400), ([b"1, 1"], 400),
+        ([b"1", b"1"], 400), ([b"0", b"1"], 400), ([b"\xb2"], 400),
+    ],
+)  # fmt: skip
+def test_max_forwards_of_options_is_one_number(line, hops, status):
+    found = request(*(b"Max-Forwards: " + each for each in hops), line=line)
+    assert found == status if status else isinstance(found, dict)
+    assert isinstance(request(*(b"Max-Forwards: " + each for each in hops)), dict)  # of others it is a field as any other
 
 
 @pytest.mark.parametrize(
