@@ -13,7 +13,9 @@ import msgspec
 
 from fastgw import _core
 from fastgw.compile import Compiler
+from fastgw.process import descriptors_left
 from fastgw.schema.settings import Settings
+from fastgw.unaccepted import Unaccepted
 
 __all__ = ["DataPlane"]
 
@@ -36,7 +38,7 @@ class DataPlane:
             loop=asyncio.get_running_loop(),
             region=region,
             slot=slot,
-            limits=msgspec.structs.asdict(settings.limits),
+            limits={**msgspec.structs.asdict(settings.limits), "descriptors": descriptors_left()},
             trusted=settings.trusted_addresses,
             server_tokens=settings.server_tokens,
             show_upstream_status=settings.show_upstream_status_in_response_header,
@@ -46,7 +48,7 @@ class DataPlane:
         )
         self.fileno = self._reactor.fileno
         self.drain = self._reactor.drain
-        self.tick = self._reactor.tick
+        self._unaccepted = Unaccepted(settings.limits)
         self.call_on = self._reactor.call_on
         self.ask_by = self._reactor.ask_by
         self.listen = self._reactor.listen
@@ -56,6 +58,11 @@ class DataPlane:
         self.install = self._reactor.install
         self.close = self._reactor.close
         self.reopen_logs()
+
+    def tick(self) -> None:
+        """To be called every 100 ms."""
+        self._reactor.tick()
+        self._unaccepted.tell(*self._reactor.unaccepted())
 
     def listen_tls(self, fd: int) -> None:
         """Accepts connections on which TLS is spoken."""

@@ -131,7 +131,7 @@ class Master:
         configure_log("master", settings.error_log)
         for source, plugin in own.loaded():
             log.info("plugin %s: of %s", plugin, source)
-        process.raise_descriptor_limit()
+        self._files = process.raise_descriptor_limit()
         self._count = self._workers_of(settings)
         given = handover.handed()
         self._family = Family(self._path, settings, self._count, self._make_reactor, self._make_compiler, given)
@@ -150,6 +150,10 @@ class Master:
 
     def _start(self) -> None:
         process.set_title("fastgw: master")
+        wanted, left = self._family.settings.limits.connections, process.descriptors_left()
+        if left < wanted:
+            text = "limits.connections: %d, but %d open files (ulimit -n) let a worker hold %d at most"
+            log.warning(text, wanted, self._files, left)
         self._admin = self._family.admin()
         if not self._upgrade.follows:
             self._start_others()

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["HANDLED", "RESTART", "fork", "raise_descriptor_limit", "runs", "set_title", "stand_back"]
+__all__ = ["HANDLED", "RESTART", "descriptors_left", "fork", "raise_descriptor_limit", "runs", "set_title", "stand_back"]
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_NAME: Final = 15
@@ -24,6 +24,11 @@ STAND_BACK_SLICE_NS: Final = 100_000_000  # the longest that the kernel takes
 _SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}  # its number; libc has no function for it
 RESTART: Final = signal.SIGRTMIN
 """Replace the workers, one after the other. Not SIGWINCH: a terminal sends that when its window changes."""
+# What a process holds besides connections: the eventfds of all slots (256), listeners, logs, the store, Redis; and of larger
+# limits a part, so that requests of clients that were let in still find a way to their upstreams.
+KEPT: Final = 400
+KEPT_SHARE: Final = 64
+LEAST_FILES: Final = 512
 HANDLED: Final = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -115,11 +120,20 @@ def set_title(title: str) -> None:
 
 
 def raise_descriptor_limit() -> int:
-    """Lifts the soft limit of open descriptors to the hard one, for connections take two each; returns it."""
+    """Lifts the soft limit of open descriptors to the hard one, for connections take two each; returns it. ValueError: it is
+    too low for any service."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if 0 <= hard < LEAST_FILES:
+        raise ValueError(f"open files: expected a limit of at least {LEAST_FILES} (ulimit -n), found {hard}")
     return hard
+
+
+def descriptors_left() -> int:
+    """How many connections, of both sides together, a process may hold."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 2**31 - 1 if soft == resource.RLIM_INFINITY else min(soft - KEPT - soft // KEPT_SHARE, 2**31 - 1)
 
 
 class _SchedAttr(ctypes.Structure):

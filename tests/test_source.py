@@ -33,7 +33,7 @@ LADDER = [
     {"upstreams", "redis_limits", "dns_client", "inherited", "entries"},
     {"compile", "config"},
     {"embedded", "health", "metrics", "logs", "datadir", "memory", "process", "resolve", "sockets", "handover", "service_manager"},
-    {"slots"},
+    {"slots", "unaccepted"},
     {"dataplane", "echo", "supervisor", "tokens", "revoke", "top"},
     {"follow"},
     {"admin", "worker", "asgi", "wsgi", "testing"},

@@ -422,6 +422,8 @@ cdef void down_close(Down* d) noexcept nogil:
     if d.next != NULL:
         d.next.prev = d.prev
     loop.n_down -= 1
+    if d.held:
+        address_leave(&loop.addresses, d.held)
     conn_close(&d.c)
 
 

@@ -76,11 +76,24 @@ cdef struct Conn:
     uint8_t timed               # linked in the wheel
     Conn* dead_next
 
+cdef enum Paused:               # why a listener is, see accept.pxi
+    PAUSED_CONNECTIONS = 1      # limits.connections
+    PAUSED_DESCRIPTORS = 2      # those that a worker may open
+    PAUSED_KERNEL = 3           # it gave none, or no memory
+
+cdef struct Refused:            # connections closed at once, since the start
+    uint64_t n
+    uint8_t last[16]            # address of the last one
+
+cdef struct Pauses:             # of listeners, since the start
+    uint64_t n
+    uint8_t why                 # of the last one
+
 cdef struct Listener:
     Conn c
     Listener* next
     uint16_t port
-    uint8_t paused              # out of the epoll set: no descriptors or connections left
+    uint8_t paused              # Paused: out of the epoll set
     uint8_t unix_socket
     const TlsListenerC* tls     # NULL: no TLS is spoken
 
@@ -108,6 +121,7 @@ cdef struct Down:
     uint32_t requests
     uint32_t lingered           # bytes thrown away in DOWN_LINGER
     Pace pace
+    uint64_t held               # its address's count, see addresses.pxi; 0: it is not counted
 
 cdef struct Up:
     Conn c
@@ -270,6 +284,8 @@ cdef struct LoopLimits:
     uint32_t idle_ms, head_ms, body_ms, send_ms
     uint32_t min_rate           # bytes per second; 0: any
     uint32_t connections
+    uint32_t per_address        # connections; 0: any number
+    uint32_t descriptors        # connections of both sides
 
 cdef enum:
     TIMER_TICK_MS = 100
@@ -329,6 +345,10 @@ cdef struct Loop:
     Down* downs
     Up* ups
     uint32_t n_down
+    uint32_t n_up
+    AddressBook addresses       # what this process counts of connections
+    Refused refused
+    Pauses pauses
     uint32_t n_exchanges
     uint64_t tick               # wheel position, in ticks
     Conn* buckets[TIMER_BUCKETS + 1]    # the last holds those whose time is being looked at

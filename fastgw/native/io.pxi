@@ -1,6 +1,6 @@
 # io: sockets as the place where bytes come from and go to, and the drain of the worker's own epoll set. The set is
 # edge-triggered and each connection is added once, never modified; its descriptor is itself watched by the event loop
-# (docs/native.md). Listeners are level-triggered.
+# (docs/native.md).
 
 
 cdef ssize_t sock_recv(Conn* c, void* buf, size_t n) noexcept nogil:
@@ -137,76 +137,6 @@ cdef void sock_wake(Loop* loop, uint64_t due_ns) noexcept nogil:
     when.it_value.tv_sec = <time_t>(due_ns // 1000000000)
     when.it_value.tv_nsec = <long>(due_ns % 1000000000)
     timerfd_settime(c.fd, TFD_TIMER_ABSTIME, &when, NULL)
-
-
-cdef void address_text(Down* d, const sockaddr_storage* a, Loop* loop) noexcept nogil:
-    # The peer as text; an IPv4 address that came through an IPv6 socket is written as IPv4.
-    cdef const uint8_t* six
-    if a.ss_family == AF_INET:
-        inet_ntop(AF_INET, &(<const sockaddr_in*>a).sin_addr, d.address, sizeof(d.address))
-    elif a.ss_family == AF_INET6:
-        six = <const uint8_t*>&(<const sockaddr_in6*>a).sin6_addr
-        if memcmp(six, b"\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0:
-            inet_ntop(AF_INET, six + 12, d.address, sizeof(d.address))
-        else:
-            inet_ntop(AF_INET6, six, d.address, sizeof(d.address))
-    else:
-        memcpy(d.address, b"unix:\0", 6)
-    d.address_len = <uint8_t>strlen(d.address)
-    cidr_bytes(a, d.bytes)
-    d.trusted = cidr_match(&loop.trusted, d.bytes)
-
-
-cdef void listener_on_event(Listener* listener) noexcept nogil:
-    cdef Loop* loop = listener.c.loop
-    cdef sockaddr_storage a
-    cdef socklen_t size
-    cdef Down* d
-    cdef int fd
-    cdef int one = 1
-    cdef int i
-    for i in range(ACCEPTS_MAX):
-        if loop.n_down >= loop.limits.connections:
-            listener_pause(listener)
-            return
-        size = sizeof(a)
-        a.ss_family = AF_UNIX
-        fd = accept4(listener.c.fd, <sockaddr*>&a, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
-        if fd < 0:
-            if errno == EMFILE or errno == ENFILE or errno == ENOMEM:
-                pipe_drop_all(loop)
-                listener_pause(listener)   # level-triggered: it would spin; the next tick tries again
-                return
-            if errno == ECONNABORTED or errno == EINTR:
-                continue
-            return
-        if not listener.unix_socket:
-            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
-        d = down_open(loop, fd, listener)
-        if d == NULL or sock_watch(&d.c) != 0:
-            if d != NULL:
-                down_close(d)
-            else:
-                close(fd)
-            return
-        metric_add(loop, M_ACCEPTED, 1)
-        address_text(d, &a, loop)
-        d.c.readable = 1            # a request usually follows the handshake: try before waiting
-        down_on_readable(d)
-
-
-cdef int listener_watch(Listener* listener) noexcept nogil:
-    cdef epoll_event e
-    e.events = EPOLLIN
-    e.data.ptr = listener
-    listener.paused = 0
-    return epoll_ctl(listener.c.loop.epfd, EPOLL_CTL_ADD, listener.c.fd, &e)
-
-
-cdef void listener_pause(Listener* listener) noexcept nogil:
-    if not listener.paused:
-        listener.paused = 1
-        epoll_ctl(listener.c.loop.epfd, EPOLL_CTL_DEL, listener.c.fd, NULL)
 
 
 cdef void loop_clock(Loop* loop) noexcept nogil:

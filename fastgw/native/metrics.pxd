@@ -28,6 +28,8 @@ cdef enum:                      # indexes of counters; METRIC_NAMES in metrics.p
     M_TLS_FAILURES              # handshakes with clients that failed
     M_LIMIT_FAILURES            # requests that a limiter could not count
     M_SHADOWED                  # refusals that a limit in shadow would have made
+    M_CONNECTIONS_REFUSED       # closed at once: their address holds as many as it may
+    M_ACCEPT_PAUSES             # a listener stopped taking connections for a while
     M_COUNT
     METRICS_COUNTERS = 64
     METRICS_BUCKETS = 128       # of latency: exact below 16 µs, then four per power of two

@@ -3,10 +3,12 @@
 
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
+from ipaddress import ip_address as _ip_address
 from msgspec.json import encode as _json_encode
 
 
 cdef enum:
+    QUEUE_TURNS = 64            # of accepts, for what waits when listening ends: as many as a queue is long (sockets.py)
     BURY_NS = 200000            # freeing old snapshots: as long as some ten requests take, then they get their turn
 
 
@@ -86,6 +88,7 @@ cdef class Reactor:
         core.revoked = region.revoked_table()
         region.open_ledger(slot, &core.holds)
         region.open_ring(slot, &core.hot)
+        region.open_book(slot, &core.addresses)
         core.metrics = region.metrics_block(slot)
         loop_limits(&core.limits, limits or {})
         cidrs_set(&core.trusted, trusted)
@@ -149,7 +152,7 @@ cdef class Reactor:
             loop_clock(&self.core)
             timer_advance(&self.core)
             delay_run(&self.core)
-            self.resume_listeners()
+            listeners_resume(&self.core)
             if self.core.log_on:
                 log_flush(&self.core)
         self.resumed()
@@ -196,14 +199,18 @@ cdef class Reactor:
     def stop_listening(self) -> None:
         """Takes what waits in the accept queues, then no more; from now on every answer closes its connection."""
         cdef Listener* listener
+        cdef int i
         self.core.draining = 1
         with nogil:
             loop_clock(&self.core)
             while self.core.listeners != NULL:
                 listener = self.core.listeners
                 self.core.listeners = listener.next
-                listener_on_event(listener)
-                listener_pause(listener)
+                for i in range(QUEUE_TURNS):
+                    if listener.paused or listener_on_event(listener) < ACCEPTS_MAX:
+                        break
+                if not listener.paused:
+                    epoll_ctl(self.core.epfd, EPOLL_CTL_DEL, listener.c.fd, NULL)
                 free(listener)
 
     def close_idle(self) -> None:
@@ -292,12 +299,12 @@ cdef class Reactor:
         """Client connections open."""
         return self.core.n_down
 
-    cdef void resume_listeners(self) noexcept nogil:
-        cdef Listener* listener = self.core.listeners
-        while listener != NULL:
-            if listener.paused and self.core.n_down < self.core.limits.connections:
-                listener_watch(listener)
-            listener = listener.next
+    def unaccepted(self) -> tuple[int, str, int, int]:
+        """Since the start: connections closed at once as their address holds too many, and the last such address; how often a
+        listener paused, and why the last time (Paused)."""
+        cdef Refused* refused = &self.core.refused
+        last = _ip_address(<bytes>(<char*>refused.last)[:16])
+        return refused.n, str(last.ipv4_mapped or last) if refused.n else "", self.core.pauses.n, self.core.pauses.why
 
     cdef int on_error(self, str plugin, str phase, error) except -1:
         if self.error_sink is not None:
@@ -384,4 +391,6 @@ cdef int loop_limits(LoopLimits* out, limits) except -1:
     out.send_ms = milliseconds(limits.get("send_timeout", 60))
     out.min_rate = limits.get("min_rate", 240)
     out.connections = limits.get("connections", 65536)
+    out.per_address = limits.get("connections_per_address", 8192)
+    out.descriptors = limits.get("descriptors", 0xffffffff)
     return 0

@@ -16,6 +16,7 @@ cdef enum:                      # section kinds
     SECTION_MARKS = 6
     SECTION_REVOCATIONS = 7
     SECTION_HOT = 8
+    SECTION_ADDRESSES = 9
 
 cdef enum:                      # SlotState
     SLOT_FREE = 0
@@ -44,6 +45,8 @@ cdef struct ShmHeader:
     uint64_t evictions          # live cells that gave way
     char pad3[48]
     uint64_t revocations        # at 1152: how many entries the table of revocations may have
+    char pad4[56]
+    uint64_t open_books[ADDRESS_MAPS]      # at 1216: a bit per slot, see addresses.pxd
 
 cdef struct ShmSlot:            # a cache line
     uint64_t pid
@@ -64,6 +67,7 @@ cdef class Region:
     cdef HoldLedgers ledgers
     cdef RevTable revoked
     cdef HotEntry* hot_first
+    cdef AddressBooks books
     cdef uint64_t slots_n
     cdef int map(self, int fd) except -1
     cdef int lay_out(self, list layout, uint64_t revocations) except -1
@@ -74,6 +78,7 @@ cdef class Region:
     cdef const RevTable* revoked_table(self)
     cdef int open_ring(self, int slot, HotRing* ring) except -1
     cdef int open_ledger(self, int slot, HoldLedger* ledger) except -1
+    cdef int open_book(self, int slot, AddressBook* book) except -1
     cdef MetricsBlock* metrics_block(self, int slot) except NULL
     cdef ShmSlot* slot_at(self, int i) except NULL
     cdef look(self, ShmSlot* s)

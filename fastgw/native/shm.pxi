@@ -27,6 +27,7 @@ _SECTIONS = {
     SECTION_MARKS: ("marks", sizeof(uint64_t)),
     SECTION_REVOCATIONS: ("revocations", sizeof(RevEntry)),
     SECTION_HOT: ("hot", sizeof(HotEntry)),
+    SECTION_ADDRESSES: ("addresses", sizeof(AddressLine)),
 }
 
 
@@ -88,6 +89,9 @@ cdef void check_head(bytes raw, size_t size, where) except *:
             f"{where}: section holds: expected {slots * hold_lines(cells)} entries, found {counts[SECTION_HOLDS]}")
     if counts[SECTION_HOT] != slots * HOT_ENTRIES:
         raise RegionError(f"{where}: section hot: expected {slots * HOT_ENTRIES} entries, found {counts[SECTION_HOT]}")
+    if counts[SECTION_ADDRESSES] != slots * ADDRESS_LINES:
+        raise RegionError(f"{where}: section addresses: expected {slots * ADDRESS_LINES} entries, "
+                          f"found {counts[SECTION_ADDRESSES]}")
     if counts[SECTION_REVOKED] != 1:
         raise RegionError(f"{where}: section revoked: expected 1 entry, found {counts[SECTION_REVOKED]}")
     most, places = int(head.revocations), counts[SECTION_MARKS]
@@ -152,7 +156,7 @@ cdef class Region:
         layout = [(SECTION_SLOTS, slots), (SECTION_METRICS, slots), (SECTION_CELLS, cells),
                   (SECTION_HOLDS, slots * hold_lines(cells)), (SECTION_REVOKED, 1),
                   (SECTION_MARKS, rev_places(revocations)), (SECTION_REVOCATIONS, rev_places(revocations)),
-                  (SECTION_HOT, slots * HOT_ENTRIES)]
+                  (SECTION_HOT, slots * HOT_ENTRIES), (SECTION_ADDRESSES, slots * ADDRESS_LINES)]
         size = SHM_PAGE + sum(_SECTIONS[kind][1] * count for kind, count in layout)
         if path is None:
             fd = _os.memfd_create("fastgw", _os.MFD_CLOEXEC | _os.MFD_ALLOW_SEALING)
@@ -269,6 +273,10 @@ cdef class Region:
         self.ledgers.words = <uint64_t*>(self.base + self.find(SECTION_HOLDS).offset)
         self.ledgers.slots = <uint32_t>self.slots_n
         self.ledgers.per_slot = <uint32_t>(hold_lines(s.count) * HOLD_LINE)
+        self.books.words = <uint64_t*>(self.base + self.find(SECTION_ADDRESSES).offset)
+        self.books.open = self.header.open_books
+        self.books.slots = <uint32_t>self.slots_n
+        memcpy(self.books.seed, self.header.seed, 16)
         self.hot_first = <HotEntry*>(self.base + self.find(SECTION_HOT).offset)
         self.revoked.head = <RevHead*>(self.base + self.find(SECTION_REVOKED).offset)
         s = self.find(SECTION_MARKS)
@@ -296,6 +304,7 @@ cdef class Region:
                     memset(self.base + SHM_PAGE, 0, self.size - SHM_PAGE)
                     at_store(&self.header.target_revision, 0)
                     at_store(&self.header.evictions, 0)
+                    memset(self.header.open_books, 0, sizeof(self.header.open_books))
                     at_store(&self.header.boot, boot)
             finally:
                 _fcntl.flock(self.fd, _fcntl.LOCK_UN)
@@ -315,6 +324,12 @@ cdef class Region:
     cdef int open_ledger(self, int slot, HoldLedger* ledger) except -1:
         self.slot_at(slot)
         return hold_ledger_open(ledger, &self.ledgers, slot)
+
+    cdef int open_book(self, int slot, AddressBook* book) except -1:
+        self.slot_at(slot)
+        book.all = &self.books
+        book.slot = slot
+        return 0
 
     cdef MetricsBlock* metrics_block(self, int slot) except NULL:
         self.slot_at(slot)
@@ -380,6 +395,7 @@ cdef class Region:
         at_store(&s.state, SLOT_FREE)
         with nogil:
             hold_give_all(&self.ledgers, i)
+            address_clear(&self.books, i)
         at_add(&s.generation, 1)
         at_store(&s.applied, 0)
         at_store(&s.pid, pid)

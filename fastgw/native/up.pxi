@@ -19,6 +19,7 @@ cdef void up_close(Up* u) noexcept nogil:
     if u.all_next != NULL:
         u.all_next.all_prev = u.all_prev
     u.pool.n_open -= 1
+    u.c.loop.n_up -= 1
     conn_close(&u.c)
 
 
@@ -162,6 +163,7 @@ cdef Up* up_open(Exchange* x, PoolC* pool, const char** reason) noexcept nogil:
         return NULL
     u.pool = pool
     pool.n_open += 1
+    loop.n_up += 1
     u.all_next = loop.ups
     if u.all_next != NULL:
         u.all_next.all_prev = u

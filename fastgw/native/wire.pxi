@@ -159,7 +159,7 @@ cdef class Wire:
     Lines are numbered in the order in which they are opened: `open()` makes a client's, connecting upstreams add theirs
     (`lines()`). `push` gives the core bytes, `pull` takes what it sent. Time stands still but for `advance`. Bodies with
     `splice_least` or more bytes to come are moved by what stands for splice(2) here. `revoked` is where it stands what is
-    revoked, if not in `region`.
+    revoked, if not in `region`. `slot` is its process's in `region`.
     """
     cdef Reactor reactor
     cdef Region revoked
@@ -168,11 +168,11 @@ cdef class Wire:
 
     def __cinit__(self, Snapshot snapshot=None, *, limits=None, trusted=(), Region region=None, loop=None, uint32_t token_cache=0,
                   uint32_t verify_threads=0, on_error=None, long long splice_least=SPLICE_LEAST, Region revoked=None,
-                  bint show_upstream_status=False):
+                  bint show_upstream_status=False, int slot=0):
         if region is None:
             region = Region.create(1024, revocations=64)
         self.reactor = Reactor(
-            loop=loop, region=region, slot=0, limits=limits, trusted=trusted, token_cache=token_cache,
+            loop=loop, region=region, slot=slot, limits=limits, trusted=trusted, token_cache=token_cache,
             verify_threads=verify_threads, on_error=on_error, show_upstream_status=show_upstream_status)
         if revoked is not None:
             self.revoked = revoked
@@ -231,12 +231,17 @@ cdef class Wire:
         return 0
 
     def open(self, str address="192.0.2.1", bint trusted=False, TlsListener tls=None) -> int:
-        """A client connects; gives its line. `tls`: it speaks TLS, as a client of Reactor.listen does."""
+        """A client connects; gives its line, or -1 where its address holds too many. `tls`: it speaks TLS, as a client of
+        Reactor.listen does."""
         cdef Listener listener
         cdef Down* d
         cdef bytes raw = address.encode()
         cdef Cidr own
+        cdef uint64_t held
         memset(&listener, 0, sizeof(listener))
+        cidr_parse(address, &own)
+        if not address_admits(&self.reactor.core, own.bytes, &held):
+            return -1
         if tls is not None:
             self.tls.append(tls)
             listener.tls = &tls.c
@@ -245,7 +250,7 @@ cdef class Wire:
             raise MemoryError
         memcpy(d.address, <const char*>raw, len(raw))
         d.address_len = <uint8_t>len(raw)
-        cidr_parse(address, &own)
+        d.held = held
         memcpy(d.bytes, own.bytes, 16)
         d.port = 9080
         d.trusted = trusted

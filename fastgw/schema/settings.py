@@ -176,6 +176,7 @@ class Limits(Strict, frozen=True, kw_only=True):
     min_rate: bytes per second that a client sends of a body or takes of an answer, on average over these timeouts; 0: any
     drain_timeout: how long requests in flight may take after the gateway is told to stop
     connections: how many connections a worker holds
+    connections_per_address: how many connections one address (of IPv6, one /64) holds, over all workers; 0: any number
     """
 
     head_bytes: Annotated[int, Meta(ge=1024, le=2**20)] = 32768
@@ -189,6 +190,7 @@ class Limits(Strict, frozen=True, kw_only=True):
     min_rate: Annotated[int, Meta(ge=0, le=2**20)] = 240
     drain_timeout: Positive = 30
     connections: Count = 65536
+    connections_per_address: Annotated[int, Meta(ge=0, le=65535)] = 8192
 
 
 class Jwks(Strict, frozen=True, kw_only=True):

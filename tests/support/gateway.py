@@ -37,7 +37,9 @@ class Gateway:
         *,
         arguments: tuple[str, ...] = (),
         env: Mapping[str, str] | None = None,
+        under: tuple[str, ...] = (),
     ) -> None:
+        """under: a command, with its arguments, that runs the command behind it."""
         self.directory = directory
         self.data: Address  # both are known once it runs: the system picks the ports
         self.admin: Address
@@ -46,6 +48,7 @@ class Gateway:
         self.config: dict[str, Any] = {}
         self.write_config(config or {})
         self.arguments = arguments
+        self.under = under
         self.env = {"FASTGW_ADMIN_KEY": ADMIN_KEY, **(env or {})}
         self.process: Process
 
@@ -76,7 +79,7 @@ class Gateway:
     # life
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "fastgw", "run", *self.arguments, str(self.config_path)]
+        command = [*self.under, sys.executable, "-m", "fastgw", "run", *self.arguments, str(self.config_path)]
         self.process = Process(command, self.directory / "gateway.log", self.env)
         try:
             ready = until(self._ready, "the log says ready")

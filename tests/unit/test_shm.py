@@ -59,8 +59,8 @@ def test_a_region_cut_short_is_refused(path: Path, size: int) -> None:
 
 
 def test_a_section_of_a_later_version_is_passed_over(path: Path) -> None:
-    _spoil(path, SECTIONS + 8 * 24, struct.pack("<IIQQ", 77, 32, 4096, 1))
-    _spoil(path, 12, struct.pack("<I", 9))
+    _spoil(path, SECTIONS + 9 * 24, struct.pack("<IIQQ", 77, 32, 4096, 1))
+    _spoil(path, 12, struct.pack("<I", 10))
     assert _core.Region.attach(path).slot_count == 4
 
 
