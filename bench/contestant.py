@@ -15,6 +15,7 @@ from bench.origin import Origin
 from bench.peers.base import Peer, Place
 from bench.process import BenchError, Program, entitled
 from bench.scenarios.base import Entry
+from bench.slowloris import Dripping
 
 KIB = 1024
 
@@ -77,6 +78,9 @@ class Contestant:
             figures = self._idle(stack)
             before, meter = rig.origin.settled(), self._meter(rig.seconds)
             changing = stack.enter_context(self._changing(changes_per_second)) if changes_per_second else None
+            dripping = Dripping(self.place.port, self.entry.job.half_heads) if self.entry.job.half_heads else None
+            if dripping:
+                stack.enter_context(dripping)
             with meter:
                 got = openloop.run(
                     self.place.port,
@@ -87,6 +91,8 @@ class Contestant:
                     cores=rig.load_cores,
                     status=self.status,
                 )
+            if dripping:
+                figures |= dripping.figures()
         if changing:
             self._changed = changing.next
             figures |= changing.figures()
@@ -118,9 +124,9 @@ class Contestant:
 
         What an allocator keeps from an earlier round is not given back: so growth is counted from before the first.
         """
-        count = self.entry.job.idle
-        if not count:
+        if not self.entry.job.idle:
             return {}
+        count = idle.affordable(self.entry.job.idle)
         workers = entitled(self.program.pids(), self.peer.worker_title)
         self._lean = self._lean or largest(workers)
         stack.enter_context(idle.held(self.place.port, self.requests[0], self.rig.origin.answer, count))

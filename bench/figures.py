@@ -41,5 +41,7 @@ FIGURES: dict[str, Figure] = {
     "others": Figure("others", "{:.0%}"),
     "memory_mib": Figure("MiB", unit="MiB"),
     "worker_rss_mib": Figure("worker RSS MiB", "{:.1f}", "MiB"),
+    "half_heads": Figure("half heads"),
+    "half_heads_opened": Figure("opened"),
     "idle_kib": Figure("KiB/idle connection", "{:.1f}", "KiB"),
 }

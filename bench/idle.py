@@ -1,4 +1,7 @@
-"""Client connections that have asked once and stay: what a gateway pays for those who merely are there."""
+"""Client connections that have asked once and stay: what a gateway pays for those who merely are there.
+
+They come from several addresses: one has some 28,000 ports to a destination at most, and a gateway may bound what it holds.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from bench.process import BenchError, raise_open_files
 
 TIMEOUT_SECONDS = 10
 SPARE_FILES = 1000
+ENOUGH = 0.9  # of those asked for, where the limit of open files cannot be raised; the conditions say how many
+PER_ADDRESS = 5000
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, so that no port waits out TIME_WAIT
 
 
@@ -18,14 +23,24 @@ def allow(count: int) -> int:
     """Descriptors for both ends of so many connections, here and in what is started from here."""
     wanted = 2 * count + SPARE_FILES
     found = raise_open_files(wanted)
-    if found < count + SPARE_FILES:
+    if found < ENOUGH * count + SPARE_FILES:
         raise BenchError(f"{count} idle connections need {wanted} open files, allowed are {found} (ulimit -n)")
     return found
 
 
-def _asked(port: int, request: bytes, answer: bytes) -> socket.socket:
+def affordable(count: int) -> int:
+    """How many of so many connections can be had, each end in a process of its own."""
+    return min(count, allow(count) - SPARE_FILES)
+
+
+def source(number: int) -> tuple[str, int]:
+    """Where the connection of that number comes from."""
+    return f"127.0.0.{2 + number // PER_ADDRESS}", 0
+
+
+def _asked(port: int, number: int, request: bytes, answer: bytes) -> socket.socket:
     """A connection that has had its answer."""
-    client = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS)
+    client = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS, source(number))
     try:
         client.sendall(request)
         got = b""
@@ -55,7 +70,7 @@ def _closed(client: socket.socket) -> bool:
 def _fill(clients: list[socket.socket], port: int, request: bytes, answer: bytes, count: int) -> None:
     try:
         while len(clients) < count:
-            clients.append(_asked(port, request, answer))
+            clients.append(_asked(port, len(clients), request, answer))
     except OSError as error:
         raise BenchError(f"idle connection {len(clients) + 1} of {count}: {type(error).__name__}: {error}") from None
 
@@ -71,5 +86,10 @@ def held(port: int, request: bytes, answer: bytes, count: int) -> Iterator[None]
             raise BenchError(f"{gone} of {count} idle connections were closed meanwhile")
     finally:
         for client in clients:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            client.close()
+            reset(client)
+
+
+def reset(client: socket.socket) -> None:
+    """Closes it at once."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()

@@ -85,6 +85,7 @@ class Match:
             found[SHARED] = "all shared by gateway, load and upstream, so that no peer reaches saturation and figures are rough"
         if idle_ones := max(entry.job.idle for entry in scenario.entries):
             found["open files allowed"] = str(idle.allow(idle_ones))
+            found["idle connections"] = str(idle.affordable(idle_ones))
         return found
 
     def _add_rows(self, drive: Drive, entries: Sequence[Entry]) -> None:

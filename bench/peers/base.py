@@ -50,6 +50,7 @@ class Job:
     routes: int = 1
     token_cache: int = 0  # verified tokens a worker may remember
     idle: int = 0  # client connections held open besides those that ask
+    half_heads: int = 0  # and those that never finish asking
     upload_bytes: int = 0
     answer_bytes: int = ANSWER_BYTES
     tls: bool = False  # towards the clients

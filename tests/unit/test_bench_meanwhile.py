@@ -1,6 +1,7 @@
 """What the bench does beside a load: idle connections that are held, changes that are put. Against a small server."""
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ from bench.changes import Changing
 from bench.meter import Meter
 from bench.peers.base import Changes
 from bench.process import BenchError
+from bench.slowloris import Dripping
 from tests.support.waiting import until
 
 ANSWER = b"pong"
@@ -88,6 +90,50 @@ class TestIdle:
         monkeypatch.setattr(idle, "raise_open_files", lambda wanted: 1024)
         with pytest.raises(BenchError, match="10000 idle connections need 21000 open files, allowed are 1024"):
             idle.allow(10_000)
+
+    def test_nine_tenths_of_them_will_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(idle, "raise_open_files", lambda wanted: 20_000)
+        assert idle.affordable(20_000) == 19_000
+        assert idle.affordable(10_000) == 10_000
+        with pytest.raises(BenchError, match="22000 idle connections need 45000 open files, allowed are 20000"):
+            idle.affordable(22_000)
+
+    def test_no_address_holds_more_than_a_gateway_may_allow(self) -> None:
+        sources = [idle.source(number)[0] for number in range(20_000)]
+        assert max(map(sources.count, set(sources))) <= 5000
+        assert "127.0.0.1" not in sources, "that of those who ask"
+
+
+def fault(dripping: Dripping) -> str:
+    """What its figures are refused for; "" where they are not."""
+    try:
+        dripping.figures()
+    except BenchError as error:
+        return str(error)
+    return ""
+
+
+def held(dripping: Dripping) -> int:
+    return int(fault(dripping).partition(" ")[0] or dripping.figures()["half_heads"])
+
+
+class TestDripping:
+    def test_half_heads_stay_and_ask_nothing(self, server: Server) -> None:
+        with Dripping(server.server_port, 20) as dripping:
+            assert dripping.figures() == {"half_heads": 20, "half_heads_opened": 20}
+            assert server.seen == []
+
+    def test_one_that_is_cut_is_opened_anew(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener, Dripping(listener.getsockname()[1], 3) as dripping:
+            listener.accept()[0].close()
+            until(lambda: held(dripping) == 3 and dripping.figures()["half_heads_opened"] == 4, "another in its place")
+
+    def test_too_few_are_no_attack(self) -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        with Dripping(listener.getsockname()[1], 3) as dripping:
+            listener.close()
+            until(lambda: held(dripping) == 0, "they are cut, and no new ones are let in")
+            until(lambda: "ConnectionRefusedError" in fault(dripping), "why there are none")
 
 
 class TestChanging:
