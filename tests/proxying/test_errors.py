@@ -128,16 +128,20 @@ def config(directory: Path, *nodes: Any, **fields: Any) -> dict[str, Any]:
     }
 
 
-def logged(directory: Path, count: int = 1) -> dict[str, Any]:
-    """The line of the latest of so many requests."""
+def logged(directory: Path, uri: str = "/") -> dict[str, Any]:
+    """The line of the first request for this."""
     log = directory / "access.log"
-    text = until(lambda: log.exists() and log.read_text().count("\n") >= count and log.read_text(), "the log has its line")
-    return dict(json.loads(str(text).splitlines()[count - 1]))
+
+    def found() -> dict[str, Any] | None:
+        lines = log.read_text().splitlines() if log.exists() else []
+        return next((line for line in map(json.loads, lines) if line["uri"] == uri), None)
+
+    return until(found, "the log has its line") or {}
 
 
-def told(directory: Path, answer: Response) -> str:
+def told(directory: Path, answer: Response, uri: str = "/") -> str:
     """The reason, where answer and log agree and say nothing of what stands behind."""
-    body, line = answer.json(), logged(directory)
+    body, line = answer.json(), logged(directory, uri)
     assert body["error_msg"].startswith(f"{answer.status} ")
     assert (body["reason"], body["request_id"], answer.status) == (line["refused"], line["request_id"], line["status"])
     assert uuid.UUID(body["request_id"]).version == 4
@@ -162,17 +166,38 @@ MET: dict[str, tuple[int, str | None, Callable[[], Upstream] | None]] = {
 }
 
 
-@pytest.mark.parametrize("reason", MET)
-def test_the_client_is_told_why_and_under_which_id(tmp_path: Path, reason: str) -> None:
-    status, tries, make = MET[reason]
+CUT: dict[str, tuple[str, Callable[[], Upstream]]] = {
+    "ends": ("upstream.closed", lambda: Scripted([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart"])),
+    "breaks": ("upstream.reset", lambda: Breaker(b"HTTP/1.1 200 OK\r\n\r\npart")),
+    "chunks": ("upstream.bad_chunk", lambda: Talker(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npartx\r\n")),
+    "stops": ("upstream.timeout", lambda: Talker(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart")),
+}
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, Path]]:
+    """A gateway with a route to each of these upstreams, and where its log is."""
+    directory = tmp_path_factory.mktemp("bad")
+    makers = {**{reason: make for reason, (_, _, make) in MET.items()}, **{name: make for name, (_, make) in CUT.items()}}
     with ExitStack() as stack:
-        address = stack.enter_context(make()).address if make else free_addresses(1)[0]
-        times = {"connect": 1, "send": 20, "read": 1}
-        gateway = stack.enter_context(Gateway(tmp_path, config(tmp_path, address, timeout=times)))
-        answer = gateway.get("/")
-        assert (answer.status, told(tmp_path, answer)) == (status, reason)
-        assert answer.headers.get(STATUS) == tries
-        assert answer.headers["content-type"] == "application/json"
+        made: dict[str, Any] = {"access_log": {"path": str(directory / "access.log")}, "routes": []}
+        for name, make in makers.items():
+            address = stack.enter_context(make()).address if make else free_addresses(1)[0]
+            upstream = {"nodes": {str(address): 1}, "timeout": {"connect": 1, "send": 20, "read": 1}}
+            made["routes"].append({"id": name, "uri": f"/{name}", "upstream": upstream})
+        nobody = {"nodes": {f"unix:{directory}/nobody.sock": 1}}
+        made["routes"].append({"id": "nobody", "uri": "/nobody", "upstream": nobody})
+        yield stack.enter_context(Gateway(directory, made)), directory
+
+
+@pytest.mark.parametrize("reason", MET)
+def test_the_client_is_told_why_and_under_which_id(bad: tuple[Gateway, Path], reason: str) -> None:
+    gateway, directory = bad
+    status, tries, _ = MET[reason]
+    answer = gateway.get(f"/{reason}")
+    assert (answer.status, told(directory, answer, f"/{reason}")) == (status, reason)
+    assert answer.headers.get(STATUS) == tries
+    assert answer.headers["content-type"] == "application/json"
 
 
 def test_an_upstream_that_takes_no_request(tmp_path: Path) -> None:
@@ -199,26 +224,15 @@ def test_no_node_and_no_address(tmp_path: Path) -> None:
         assert STATUS not in answer.headers
 
 
-@pytest.mark.parametrize(
-    ("upstream", "reason"),
-    [
-        (lambda: Scripted([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart"]), "upstream.closed"),
-        (lambda: Breaker(b"HTTP/1.1 200 OK\r\n\r\npart"), "upstream.reset"),
-        (lambda: Talker(answer=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npartx\r\n"), "upstream.bad_chunk"),
-        (lambda: Talker(answer=b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart"), "upstream.timeout"),
-    ],
-)
-def test_a_part_of_an_answer_looks_whole_to_nobody(tmp_path: Path, upstream: Callable[[], Upstream], reason: str) -> None:
-    with (
-        upstream() as node,
-        Gateway(tmp_path, config(tmp_path, node.address, timeout={"connect": 9, "send": 9, "read": 1})) as gateway,
-    ):
-        got = wire.raw(gateway.data, GET)
-        assert got.startswith(b"HTTP/1.1 200 ")
-        assert got.count(b"HTTP/1.1") == 1
-        assert b"part" in got
-        assert not got.endswith(b"0\r\n\r\n")
-        assert logged(tmp_path)["refused"] == reason
+@pytest.mark.parametrize("how", CUT)
+def test_a_part_of_an_answer_looks_whole_to_nobody(bad: tuple[Gateway, Path], how: str) -> None:
+    gateway, directory = bad
+    got = wire.raw(gateway.data, GET.replace(b"/", b"/" + how.encode(), 1))
+    assert got.startswith(b"HTTP/1.1 200 ")
+    assert got.count(b"HTTP/1.1") == 1
+    assert b"part" in got
+    assert not got.endswith(b"0\r\n\r\n")
+    assert logged(directory, f"/{how}")["refused"] == CUT[how][0]
 
 
 def test_every_reason_of_an_upstream_is_met_here_or_elsewhere() -> None:
@@ -236,11 +250,9 @@ def test_every_reason_of_an_upstream_is_met_here_or_elsewhere() -> None:
     assert set(re.findall(r"`(upstream\.[a-z_]+)`", (ROOT / "docs" / "errors.md").read_text())) <= named
 
 
-def test_no_way_to_a_node(tmp_path: Path) -> None:
-    path = tmp_path / "nobody.sock"
-    with Gateway(tmp_path, config(tmp_path, f"unix:{path}")) as gateway:
-        answer = gateway.get("/")
-        assert (answer.status, told(tmp_path, answer)) == (502, "upstream.unreachable")
+def test_no_way_to_a_node(bad: tuple[Gateway, Path]) -> None:
+    answer = bad[0].get("/nobody")
+    assert (answer.status, told(bad[1], answer, "/nobody")) == (502, "upstream.unreachable")
 
 
 # ---- ids and statuses ----------------------------------------------------------------------------

@@ -279,3 +279,56 @@ def test_verification_off_believes_anybody() -> None:
     end.read()
     end.write(OK)
     assert b"200 OK" in wire.pull(DOWN)
+
+
+# ---- out of turn -----------------------------------------------------------------------------------
+
+
+def test_a_server_that_speaks_in_its_handshake_is_not_asked(wire: _core.Wire) -> None:
+    wire.push(DOWN, POST % 2 + b"ab")
+    context = server_context(*CA.issue(HOST))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # where the server's Finished is the last word: more fits behind it
+    end = Memory(lambda data: wire.push(UP, data), lambda: wire.pull(UP), context, server=True)
+    while not shaken(wire, end):
+        wire.push(UP, end.outgoing.read())
+    end.ssl.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen")
+    wire.push(UP, end.outgoing.read())
+    assert not wire.is_open(UP)
+    got = wire.pull(DOWN)
+    assert got.startswith(b"HTTP/1.1 502 ")
+    assert b'"reason":"upstream.early"' in got
+    assert end.read() == b""  # nothing was asked
+
+
+def shaken(wire: _core.Wire, end: Memory) -> bool:
+    """Whether the server's side of the handshake is done; what it has to say stays there."""
+    end.incoming.write(wire.pull(UP))
+    try:
+        end.ssl.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("last", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen"])
+def test_what_an_idle_server_says_with_the_next_request_came_before_it(wire: _core.Wire, last: bytes) -> None:
+    end = asked(wire)
+    end.exchange()
+    assert end.ssl.read().startswith(b"GET ")
+    end.ssl.write(OK)
+    end.exchange()
+    assert wire.pull(DOWN).endswith(b"ok")
+    if last:
+        end.ssl.write(last)
+    else:
+        with pytest.raises(ssl.SSLWantReadError):
+            end.ssl.unwrap()  # close_notify
+    wire.together([(DOWN, POST % 2 + b"ab"), (UP, end.outgoing.read())])
+    assert not wire.is_open(UP)
+    other = server(wire, line=UP + 1)
+    other.shake()
+    other.exchange()
+    assert other.ssl.read().startswith(b"POST ")
+    other.ssl.write(OK)
+    other.exchange()
+    assert wire.pull(DOWN).endswith(b"ok")
