@@ -458,6 +458,8 @@ class Compiler:
             service=b"" if route.service_id is None else str(route.service_id).encode(),
             condition=_core.Expression(parsed(route.vars)) if route.vars else None,
             upgrades=upgrades_of(route, service),
+            name=(route.name or "").encode(),
+            service_name=((service and service.name) or "").encode(),
         )
         return list(entries_of(lambda pattern: plan(pattern=pattern), places_of(route, service), self._router))
 

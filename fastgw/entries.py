@@ -10,7 +10,7 @@ from fastgw import _core
 from fastgw.plugins.check import pattern_of
 from fastgw.schema.settings import Router
 
-__all__ = ["Entry", "entries_of", "first_edit"]
+__all__ = ["Entry", "entries_of", "first_edit", "path_forms"]
 
 Entry = tuple[_core.Plan, bytes, bytes]
 """A plan, and a host and a path pattern that it takes."""
@@ -18,9 +18,14 @@ Entry = tuple[_core.Plan, bytes, bytes]
 
 def first_edit(router: Router) -> _core.Edit:
     """The first snapshot in the making."""
-    edit = _core.Edit(path_first=router.http != "radixtree_host_uri")
+    edit = _core.Edit(path_first=router.http != "radixtree_host_uri", paths=path_forms(router))
     edit.set_globals(_core.Steps([]))
     return edit
+
+
+def path_forms(router: Router) -> list[str]:
+    """What is done to paths beyond the normal form, by its settings' names."""
+    return [name for name in ("normalize_uri_like_servlet", "delete_uri_tail_slash") if getattr(router, name)]
 
 
 def entries_of(

@@ -19,7 +19,7 @@ from fastgw import _core
 from fastgw.admin.question import Question
 from fastgw.admin.redact import plugin_conf
 from fastgw.compile import ChangeLike, Compiler
-from fastgw.entries import Entry, entries_of
+from fastgw.entries import Entry, entries_of, path_forms
 from fastgw.inherited import places_of, upstream_source
 from fastgw.plugins.workflow import rule_owner
 from fastgw.pools import ServiceName
@@ -195,7 +195,9 @@ class Explainer:
         return logged.get("route")
 
     def _snapshot(self, routes: list[Entry]) -> _core.Snapshot:
-        return _core.Snapshot(routes, {}, NO_STEPS, path_first=self._router.http != "radixtree_host_uri")
+        return _core.Snapshot(
+            routes, {}, NO_STEPS, path_first=self._router.http != "radixtree_host_uri", paths=path_forms(self._router)
+        )
 
 
 # -- parts of the answer -----------------------------------------------------------------------------

@@ -16,8 +16,10 @@ cdef void address_text(Down* d, const sockaddr_storage* a, Loop* loop) noexcept 
     cdef const uint8_t* six
     if a.ss_family == AF_INET:
         inet_ntop(AF_INET, &(<const sockaddr_in*>a).sin_addr, d.address, sizeof(d.address))
+        d.peer_port = ntohs((<const sockaddr_in*>a).sin_port)
     elif a.ss_family == AF_INET6:
         six = <const uint8_t*>&(<const sockaddr_in6*>a).sin6_addr
+        d.peer_port = ntohs((<const sockaddr_in6*>a).sin6_port)
         if memcmp(six, b"\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0:
             inet_ntop(AF_INET, six + 12, d.address, sizeof(d.address))
         else:

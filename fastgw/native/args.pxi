@@ -37,15 +37,12 @@ cdef bint arg_named(const char* p, const char* stop, const char* name, uint32_t 
     return i == n
 
 
-cdef uint32_t arg_find(const Exchange* x, const char* name, uint32_t n, Span* value) noexcept nogil:
-    # How often the query has the argument; value of the first, as it stands (not decoded).
-    cdef const char* p = x.bytes.p + x.query
-    cdef const char* end = p + x.query_len
+cdef uint32_t args_find(const char* p, uint32_t len, const char* name, uint32_t n, Span* value) noexcept nogil:
+    # How often the arguments have one of this name; value of the first, as it stands (not decoded).
+    cdef const char* end = p + len
     cdef const char* stop
     cdef const char* equals
     cdef uint32_t count = 0
-    if x.query_len == 0:
-        return 0
     while p < end:
         stop = <const char*>memchr(p, 38, end - p)
         if stop == NULL:
@@ -58,6 +55,10 @@ cdef uint32_t arg_find(const Exchange* x, const char* name, uint32_t n, Span* va
                 value.n = <uint32_t>(stop - value.p)
         p = stop + 1
     return count
+
+
+cdef inline uint32_t arg_find(const Exchange* x, const char* name, uint32_t n, Span* value) noexcept nogil:
+    return args_find(x.bytes.p + x.query, x.query_len, name, n, value) if x.query_len else 0
 
 
 cdef void arg_decode(const Span* value, Buf* out) noexcept nogil:

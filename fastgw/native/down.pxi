@@ -137,12 +137,19 @@ cdef inline void exchange_enter(Exchange* x, bint routed) noexcept nogil:
     if loop.snapshot == NULL:
         fault_answer(x, 503, "config.missing")
         return
+    if loop.snapshot.paths and not path_reform(x, loop.snapshot.paths):
+        d.close_after = 1
+        fault_answer(x, 400, "framing.refused")
+        return
     if d.c.tls != NULL and not tls_admits(x):
         fault_answer(x, 400, "tls.client")
         return
     x.snapshot = loop.snapshot
     x.snapshot.inflight += 1
     if routed:
+        if x.snapshot.posted:
+            posted_route(x)
+            return
         x.plan = route_find(&x.snapshot.routes, x)
     chain_stage(x, STAGE_GLOBAL_REWRITE)
     exchange_run(x)

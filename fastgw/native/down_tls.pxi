@@ -83,6 +83,25 @@ cdef const TlsServerC* tls_server(const SnapshotC* snapshot, const char* name, s
     return found if found != NULL else <const TlsServerC*>map_get(&snapshot.server_names, b"*", 1)
 
 
+cdef const TlsServerC* tls_judge(const SnapshotC* snapshot, const char* name, size_t n) noexcept nogil:
+    # Whose word counts for requests of this host: as tls_server, but a wildcard counts for names of any depth below it, as where
+    # a route names it. No certificate is shown by that; what its authority demands cannot be got around by a deeper name.
+    cdef const TlsServerC* found
+    cdef char wild[TLS_NAME_BYTES + 1]
+    cdef const char* dot
+    cdef const char* end = name + n
+    if snapshot.server_names.used == 0 or n > TLS_NAME_BYTES:
+        return NULL
+    found = <const TlsServerC*>map_get(&snapshot.server_names, name, n)
+    wild[0] = 42
+    dot = <const char*>memchr(name, 46, n)
+    while found == NULL and dot != NULL:
+        memcpy(wild + 1, dot, end - dot)
+        found = <const TlsServerC*>map_get(&snapshot.server_names, wild, end - dot + 1)
+        dot = <const char*>memchr(dot + 1, 46, end - dot - 1)
+    return found if found != NULL else <const TlsServerC*>map_get(&snapshot.server_names, b"*", 1)
+
+
 cdef inline bint client_shown(const Tls* t) noexcept nogil:
     # Whether the client has shown a certificate. OpenSSL has judged it; an optional one may be absent.
     return SSL_get0_peer_certificate(t.ssl) != NULL and SSL_get_verify_result(t.ssl) == X509_V_OK
@@ -120,9 +139,9 @@ cdef bint tls_admits(const Exchange* x) noexcept nogil:
     cdef const Tls* t = x.down.c.tls
     cdef const TlsServerC* server
     if x.host.len:
-        server = tls_server(x.loop.snapshot, x.host.p, x.host.len)
+        server = tls_judge(x.loop.snapshot, x.host.p, x.host.len)
     else:
-        server = tls_server(x.loop.snapshot, t.name, t.name_len)    # HTTP/1.0 without Host: that of the handshake is meant
+        server = tls_judge(x.loop.snapshot, t.name, t.name_len)    # HTTP/1.0 without Host: that of the handshake is meant
     if server == NULL or server.authority == 0:
         return True
     if server.skip != NULL and expr_eval(server.skip, x) == 1:

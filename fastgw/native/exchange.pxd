@@ -118,6 +118,7 @@ cdef struct Down:
     uint8_t close_after         # answer, then close
     uint8_t trusted             # a peer in trusted_addresses
     uint16_t port               # of the listener, for X-Forwarded-Port
+    uint16_t peer_port          # 0: a unix socket has none
     uint32_t requests
     uint32_t lingered           # bytes thrown away in DOWN_LINGER
     Pace pace
@@ -260,6 +261,7 @@ cdef struct Exchange:
     Exchange* verify_next       # who waits for the same signature
     Verified verified
     Buf judged                  # n_judged conditions of plugins
+    uint8_t body_asked          # a condition of a route looked for the body in vain; told where routes have such conditions
     const PlanC* trying         # the route whose conditions are looked at; NULL at any other time
     uint8_t ruled               # of the rules of a limit-count one has concerned the request
     uint8_t tunnel              # of a tunnel, see tunnel.pxi

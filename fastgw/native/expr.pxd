@@ -15,6 +15,7 @@ cdef enum ExprOp:
     EXPR_PATTERN
     EXPR_IN
     EXPR_ADDRESS
+    EXPR_HAS
 
 cdef enum:
     EXPR_DEPTH = 24             # groups in groups: what runs in C must have a bound of its own (schema/expression.py: 16)
@@ -41,6 +42,7 @@ cdef struct ExprC:
 
 cdef class Expression:
     cdef ExprC c
+    cdef bint reads_body
     cdef list held
     cdef int lay(self, node, int depth) except -1
     cdef int lay_comparison(self, ExprNode* n, comparison) except -1

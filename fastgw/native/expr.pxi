@@ -39,6 +39,7 @@ cdef class Expression:
         template = Template(comparison.variable)
         self.held.append(template)
         n.var = (<Template>template).parts[0]
+        self.reads_body = self.reads_body or n.var.id >= VAR_POST_ARG
         if operator == "~=":
             operator = "=="
             n.negated = not n.negated
@@ -55,8 +56,14 @@ cdef class Expression:
             n.op = EXPR_ADDRESS
             cidrs_set(&n.four, [text for text in value if ":" not in text])
             cidrs_set(&n.six, [text for text in value if ":" in text])
+        elif operator == "has" and isinstance(value, str):
+            n.op = EXPR_HAS
+            raw = value.encode()
+            self.held.append(raw)
+            n.text = raw
+            n.len = <uint32_t>len(raw)
         elif operator == "has" or value is False:
-            n.op = EXPR_NEVER       # no variable served here is a list, and none is false
+            n.op = EXPR_NEVER       # lists are of texts here, and no variable is false
         elif value is None:
             n.op = EXPR_ABSENT
         elif value is True:
@@ -194,6 +201,8 @@ cdef int expr_compare(const ExprNode* node, const Exchange* x, Buf* scratch) noe
         held = found == VALUE_TRUE
     elif node.op == EXPR_IN and found == VALUE_TRUE:
         held = node.has_true
+    elif node.op == EXPR_HAS:
+        held = found == VALUE_LIST and list_has(&value, node.text, node.len)
     elif found == VALUE_TEXT:
         if node.op == EXPR_TEXT:
             held = value.n == node.len and memcmp(value.p, node.text, node.len) == 0

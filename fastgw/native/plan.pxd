@@ -190,6 +190,10 @@ cdef struct PlanC:              # a route with everything merged into it but the
     Cidrs remote                # client addresses admitted; none: any
     const char* service         # id of the route's service; none: empty
     uint32_t service_len
+    const char* name            # what people call it and its service
+    uint32_t name_len
+    uint32_t service_name_len
+    const char* service_name
     const ExprC* condition      # what else must hold of a request; NULL: nothing
     const PatternC* pattern     # of the path, where it has wildcards that bear names or have to be compared
     uint32_t connect_ms, send_ms, read_ms   # 0: the upstream's
@@ -235,8 +239,14 @@ cdef struct RouteIndex:
     uint64_t* suffix_hashes
     uint32_t n_suffix_lengths
 
+cdef enum:                      # what is done to paths before anything looks at them
+    PATH_LIKE_SERVLET = 1
+    PATH_NO_TAIL_SLASH = 2
+
 cdef struct SnapshotC:
     RouteIndex routes
+    uint8_t paths               # PATH_…
+    uint32_t posted             # how many entries of routes have conditions on the body
     Map credentials[4]          # per credential index, see CredentialKind
     Map server_names            # of TLS -> TlsServerC; "*.a.com" as it is written
     Chain globals
@@ -311,5 +321,7 @@ cdef class Plan:
     cdef bytes logged
     cdef bytes id
     cdef bytes service
+    cdef bytes name
+    cdef bytes service_name
     cdef Steps steps
     cdef Upstream upstream

@@ -324,7 +324,7 @@ cdef class Credential:
 
 cdef class Plan:
     """A route with everything but the consumer merged into it. `methods`: names, `remote_addrs`: CIDRs; empty means any.
-    `service`: the id of its service, where it has one.
+    `service`: the id of its service, where it has one. `name`, `service_name`: what people call them.
     `condition`: an Expression, what else must hold of a request. `pattern`: its path, where that has wildcards within.
     `upgrades`: whether connections may be.
 
@@ -334,11 +334,17 @@ cdef class Plan:
 
     def __cinit__(self, bytes id not None, Steps steps not None, Upstream upstream=None, methods=(), int priority=0,
                   double connect=0, double send=0, double read=0, remote_addrs=(), unsigned long long order=0,
-                  bytes service not None=b"", condition=None, Pattern pattern=None, bint upgrades=False):
+                  bytes service not None=b"", condition=None, Pattern pattern=None, bint upgrades=False,
+                  bytes name not None=b"", bytes service_name not None=b""):
         self.id = id
         self.service = service
         self.c.service = self.service
         self.c.service_len = <uint32_t>len(service)
+        self.name, self.service_name = name, service_name
+        self.c.name = self.name
+        self.c.name_len = <uint32_t>len(name)
+        self.c.service_name = self.service_name
+        self.c.service_name_len = <uint32_t>len(service_name)
         self.steps = steps
         self.upstream = upstream
         self.c.id = self.id
@@ -357,8 +363,8 @@ cdef class Plan:
             self.c.pattern = &pattern.c
         if upstream is not None:
             self.c.upstream = &upstream.c
-        for name in methods:
-            self.c.methods |= <uint64_t>1 << method_number(name)
+        for method in methods:
+            self.c.methods |= <uint64_t>1 << method_number(method)
         self.c.connect_ms = milliseconds(connect) if connect else 0
         self.c.send_ms = milliseconds(send) if send else 0
         self.c.read_ms = milliseconds(read) if read else 0

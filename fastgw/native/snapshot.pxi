@@ -3,13 +3,24 @@
 
 cdef uint64_t edits             # serial numbers of Edits; 0 is nobody's
 
+PATH_FORMS = {"normalize_uri_like_servlet": PATH_LIKE_SERVLET, "delete_uri_tail_slash": PATH_NO_TAIL_SLASH}
+
+
+cdef bint plan_reads_body(Plan plan):
+    return plan.condition is not None and (<Expression>plan.condition).reads_body
+
+
+cdef uint8_t path_forms(names):
+    return sum(PATH_FORMS[name] for name in {*names})
+
 
 cdef class Snapshot:
     """One whole configuration, immutable.
 
     `routes`: sequence of (Plan, host, pattern): host b"" (any), b"www.a.com", b"*.a.com" or b"*" (any as well, but before those
     without one); pattern b"/x" (exact), b"/x*" (prefix), or the text of the plan's Pattern. `path_first`: paths decide before
-    hosts. `credentials`: mapping of kind ("jwt", "key", "basic", "hmac") to Credentials. `globals`: Steps.
+    hosts. `paths`: names of PATH_FORMS, what is done to paths. `credentials`: mapping of kind ("jwt", "key", "basic", "hmac") to
+    Credentials. `globals`: Steps.
     """
 
     def __cinit__(self):
@@ -20,10 +31,12 @@ cdef class Snapshot:
         self.server_names = _Map()
         self.replaced = []
 
-    def __init__(self, routes, credentials, Steps globals not None, unsigned long long revision=0, bint path_first=False):
+    def __init__(self, routes, credentials, Steps globals not None, unsigned long long revision=0, bint path_first=False,
+                 paths=()):
         edit = Edit()
         edit.next = self
         self.path_first = path_first
+        self.c.paths = path_forms(paths)
         for plan, host, pattern in routes:
             edit.put_route(plan, host, pattern)
         for kind, list_ in credentials.items():
@@ -65,12 +78,12 @@ cdef class Snapshot:
 
 cdef class Edit:
     """The next snapshot in the making, derived from `base`, which stays as it is. Arguments are as in Snapshot; of `path_first`
-    the base's word counts where there is one.
+    and `paths` the base's word counts where there is one.
 
     It may take its time, and requests may run on `base` meanwhile; `finish` gives the snapshot and ends the edit.
     """
 
-    def __init__(self, Snapshot base=None, bint path_first=False):
+    def __init__(self, Snapshot base=None, bint path_first=False, paths=()):
         global edits
         edits += 1
         self.serial = edits
@@ -78,8 +91,11 @@ cdef class Edit:
         self.replaced = []
         self.next = Snapshot.__new__(Snapshot)
         self.next.path_first = path_first
+        self.next.c.paths = path_forms(paths)
         if base is not None:
             self.next.path_first = base.path_first
+            self.next.c.paths = base.c.paths
+            self.next.c.posted = base.c.posted
             self.next.hosts = base.hosts
             self.next.suffixes = base.suffixes
             self.next.any_host = base.any_host
@@ -99,6 +115,7 @@ cdef class Edit:
         cdef _PathIndex index = paths_own(self.paths(own), self)
         index.put(self, plan, slot_of(plan, host if self.next.path_first else b"", pattern))
         self.store_paths(own, index)
+        self.next.c.posted += plan_reads_body(plan)
 
     def drop_route(self, Plan plan not None, bytes host not None, bytes pattern not None) -> None:
         """Undoes put_route of the same arguments."""
@@ -106,6 +123,7 @@ cdef class Edit:
         cdef _PathIndex index = paths_own(self.paths(own), self)
         index.drop(self, plan, slot_of(plan, host if self.next.path_first else b"", pattern))
         self.store_paths(own, index)
+        self.next.c.posted -= plan_reads_body(plan)
 
     def put_credential(self, str kind, Credential credential not None) -> None:
         """The credential is found by its key, in place of one that was before."""

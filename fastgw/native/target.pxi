@@ -45,3 +45,24 @@ cdef int request_target(Exchange* x, const Target* judged) noexcept nogil:
     x.uri_path = x.path.p
     x.uri_path_len = n
     return 0
+
+
+cdef bint path_reform(Exchange* x, uint8_t how) noexcept nogil:
+    # The path as the configuration wants it beyond its normal form. False: it has no such form.
+    cdef int n
+    if x.uri_path[0] != c"/":       # OPTIONS *
+        return True
+    if how & PATH_LIKE_SERVLET and memchr(x.uri_path, c";", x.uri_path_len) != NULL:
+        if x.uri_path != x.path.p:
+            buf_reset(&x.path)
+            buf_put(&x.path, x.uri_path, x.uri_path_len)
+            if x.path.failed:
+                return False
+        n = uri_like_servlet(x.path.p, x.uri_path_len)
+        if n < 0:
+            return False
+        x.uri_path = x.path.p
+        x.uri_path_len = x.path.len = <uint32_t>n
+    if how & PATH_NO_TAIL_SLASH and x.uri_path_len > 1 and x.uri_path[x.uri_path_len - 1] == c"/":
+        x.uri_path_len -= 1
+    return True

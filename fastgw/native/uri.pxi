@@ -174,6 +174,30 @@ cdef int uri_segment(const char* path, uint32_t* at, uint32_t len, char* out, ui
     return <int>n
 
 
+cdef int uri_like_servlet(char* path, uint32_t len) noexcept nogil:
+    """Take the parameters out of the segments of a normal path, in place, as servlet containers do (`/a;x=1/b` is `/a/b` there);
+    return what is left, or -1 for what they would understand otherwise than who looks at the path before: `..;`, `/;x/`.
+    """
+    cdef uint32_t at = 0
+    cdef uint32_t n = 0
+    cdef uint32_t segment
+    while at < len:
+        path[n] = path[at]          # the slash
+        n += 1
+        at += 1
+        segment = n
+        while at < len and path[at] != c"/" and path[at] != c";":
+            path[n] = path[at]
+            n += 1
+            at += 1
+        if at < len and path[at] == c";":
+            while at < len and path[at] != c"/":
+                at += 1
+            if uri_dots(path + segment, n - segment) or (n == segment and at < len):
+                return -1
+    return <int>n
+
+
 cdef int host_split(
     const char* authority, uint32_t len, char* out_lower, uint32_t cap, uint32_t* host_len, uint32_t* port
 ) noexcept nogil:

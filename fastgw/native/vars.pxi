@@ -2,27 +2,53 @@
 # (var_value); conditions take them as an application reads them (var_text).
 
 import re as _re
+from os import uname as _uname
 
 _PLAIN_VARS = {
     "remote_addr": VAR_REMOTE_ADDR, "consumer_name": VAR_CONSUMER_NAME, "consumer_group_id": VAR_CONSUMER_GROUP_ID,
     "route_id": VAR_ROUTE_ID, "service_id": VAR_SERVICE_ID, "host": VAR_HOST, "uri": VAR_URI, "document_uri": VAR_URI,
     "request_uri": VAR_REQUEST_URI, "real_request_uri": VAR_REAL_REQUEST_URI, "request_method": VAR_REQUEST_METHOD,
     "method": VAR_REQUEST_METHOD, "query_string": VAR_QUERY_STRING, "args": VAR_QUERY_STRING, "scheme": VAR_SCHEME,
-    "server_port": VAR_SERVER_PORT,
+    "server_port": VAR_SERVER_PORT, "server_addr": VAR_SERVER_ADDR, "remote_port": VAR_REMOTE_PORT, "hostname": VAR_HOSTNAME,
+    "server_protocol": VAR_SERVER_PROTOCOL, "https": VAR_HTTPS, "route_name": VAR_ROUTE_NAME, "service_name": VAR_SERVICE_NAME,
+    "balancer_ip": VAR_BALANCER_IP, "balancer_port": VAR_BALANCER_PORT, "status": VAR_STATUS,
+    "upstream_status": VAR_UPSTREAM_STATUS,
 }
+_OF_ANSWER = {"balancer_ip", "balancer_port", "status", "upstream_status"}      # not there before a node or an answer is
 _FIELD_VARS = {"content_type", "content_length"}    # header fields that have names of their own
-_NAMED_VARS = {"http_": VAR_HTTP, "arg_": VAR_ARG, "cookie_": VAR_COOKIE, "uri_param_": VAR_URI_PARAM}
-_VARIABLE = _re.compile(r"\\(\$)|\$(?:\{([\w.:*\[\]-]+?)(?: *\?\? *([^}]*?) *)?\}|(\w+))")
+_NAMED_VARS = {"http_": VAR_HTTP, "arg_": VAR_ARG, "cookie_": VAR_COOKIE, "uri_param_": VAR_URI_PARAM,
+               "post_arg_": VAR_POST_ARG, "post_arg.": VAR_POST_PATH}
+_GRAPHQL_VARS = {"graphql_operation", "graphql_name", "graphql_root_fields"}
+_VARIABLE = _re.compile(r"\\(\$)|\$(?:\{(\w+(?:[.:][\w.:*\[\]-]*)?)(?: *\?\? *([^}]*?) *)?\}|(\w+))")
 
 
-def variable_known(str name) -> bool:
-    """Whether `name` (without $) is a variable the gateway can resolve."""
-    return name in _PLAIN_VARS or name in _FIELD_VARS or any(name.startswith(p) and len(name) > len(p) for p in _NAMED_VARS)
+cdef char HOSTNAME[256]         # of Linux, at most 64 bytes
+cdef uint32_t HOSTNAME_BYTES
 
 
-def variable_names() -> tuple:
-    """The variables there are; a name that ends in "_" goes on as the client's header, argument or cookie does."""
-    return tuple(sorted({*_PLAIN_VARS, *_FIELD_VARS, *_NAMED_VARS}))
+cdef int hostname_find() except -1:
+    global HOSTNAME_BYTES
+    cdef bytes name = _uname().nodename.encode()[:sizeof(HOSTNAME)]
+    HOSTNAME_BYTES = <uint32_t>len(name)
+    memcpy(HOSTNAME, <const char*>name, HOSTNAME_BYTES)
+    return 0
+
+
+hostname_find()
+
+
+def variable_known(str name, bint early=False) -> bool:
+    """Whether `name` (without $) is a variable the gateway can resolve; `early`: when a route is looked for."""
+    if early and name in _OF_ANSWER:
+        return False
+    if name in _PLAIN_VARS or name in _FIELD_VARS or name in _GRAPHQL_VARS:
+        return True
+    return any(name.startswith(p) and len(name) > len(p) for p in _NAMED_VARS)
+
+
+def variable_names(bint early=False) -> tuple:
+    """The variables that are known; a name that ends in "_" goes on as the client's header, argument or cookie does."""
+    return tuple(sorted({*_PLAIN_VARS, *_FIELD_VARS, *_NAMED_VARS, *_GRAPHQL_VARS} - (_OF_ANSWER if early else set())))
 
 
 cdef class Template:
@@ -30,6 +56,7 @@ cdef class Template:
     what stands behind `??` takes the place of a value that is not there, and `\\$` is a `$`) or "constant"."""
 
     def __cinit__(self, str text not None, str kind="var"):
+        global posted_variables
         pieces = []
         if kind == "constant":
             pieces.append((VAR_LITERAL, text, None))
@@ -49,6 +76,7 @@ cdef class Template:
         if self.parts == NULL:
             raise MemoryError
         for id, raw, other in self.held:
+            posted_variables += id >= VAR_POST_ARG
             self.parts[self.n].id = id
             self.parts[self.n].text = raw
             self.parts[self.n].len = len(raw)
@@ -67,6 +95,8 @@ cdef class Template:
             return _PLAIN_VARS[name], ""
         if name in _FIELD_VARS:
             return VAR_HTTP, name
+        if name in _GRAPHQL_VARS:
+            return VAR_GRAPHQL, name
         for prefix, id in _NAMED_VARS.items():
             if name.startswith(prefix) and len(name) > len(prefix):
                 return id, name[len(prefix):]
@@ -168,6 +198,32 @@ cdef bint uri_param_find(const Exchange* x, const char* name, uint32_t n, Span* 
     return pattern_param(plan.pattern, x.uri_path, x.uri_path_len, name, n, value)
 
 
+cdef void node_span(const Exchange* x, bint port, Span* out) noexcept nogil:
+    # Of "10.0.0.1:80", "[::1]:80" or "unix:/path", which has no port.
+    cdef const PoolC* pool = NULL
+    cdef uint32_t n
+    if x.up != NULL:
+        pool = x.up.pool
+    elif x.node != NULL:
+        pool = x.node.pool
+    if pool == NULL:
+        return
+    n = pool.name_len
+    if not (n > 5 and memcmp(pool.name, b"unix:", 5) == 0):
+        while n and pool.name[n - 1] != c":":
+            n -= 1
+        if n == 0:
+            return
+        n -= 1
+    if port:
+        n = min(n + 1, pool.name_len)
+        out.p = pool.name + n
+        out.n = pool.name_len - n
+    else:
+        out.p = pool.name
+        out.n = n
+
+
 cdef bint var_value(const Exchange* x, const VarPart* part, Span* out) noexcept nogil:
     # False where the request has no such value.
     out.n = 0
@@ -216,6 +272,23 @@ cdef bint var_value(const Exchange* x, const VarPart* part, Span* out) noexcept 
         return cookie_find(x, part.text, part.len, out) > 0
     elif part.id == VAR_URI_PARAM:
         return uri_param_find(x, part.text, part.len, out)
+    elif part.id == VAR_ROUTE_NAME and x.plan != NULL:
+        out.p = x.plan.name
+        out.n = x.plan.name_len
+    elif part.id == VAR_SERVICE_NAME and x.plan != NULL:
+        out.p = x.plan.service_name
+        out.n = x.plan.service_name_len
+    elif part.id == VAR_SERVER_PROTOCOL:
+        out.p = "HTTP/1.1" if x.head.minor else "HTTP/1.0"
+        out.n = 8
+    elif part.id == VAR_HTTPS and x.down.c.tls != NULL:
+        out.p = "on"
+        out.n = 2
+    elif part.id == VAR_HOSTNAME:
+        out.p = HOSTNAME
+        out.n = HOSTNAME_BYTES
+    elif part.id == VAR_BALANCER_IP or part.id == VAR_BALANCER_PORT:
+        node_span(x, part.id == VAR_BALANCER_PORT, out)
     return out.n > 0
 
 
@@ -225,6 +298,62 @@ cdef void put_request_uri(const Exchange* x, Buf* out) noexcept nogil:
     if x.query_len:
         buf_put(out, b"?", 1)
         buf_put(out, x.bytes.p + x.query, x.query_len)
+
+
+cdef bint var_made(const Exchange* x, const VarPart* part, Buf* out) noexcept nogil:
+    # Appends a value that has to be made. False where the request has none.
+    cdef uint32_t n = 0
+    if part.id == VAR_REQUEST_URI:
+        put_request_uri(x, out)
+        return True
+    if part.id == VAR_SERVER_ADDR:
+        return put_own_address(x, out)
+    if part.id == VAR_SERVER_PORT:
+        buf_int(out, x.down.port)
+        return True
+    if part.id == VAR_REMOTE_PORT:
+        n = x.down.peer_port
+    elif part.id == VAR_STATUS:
+        n = x.status
+    elif part.id == VAR_UPSTREAM_STATUS:
+        n = x.up_status
+    elif part.id >= VAR_POST_ARG:
+        return put_posted(x, part, out)
+    if n:
+        buf_int(out, n)
+    return n != 0
+
+
+cdef bint put_posted(const Exchange* x, const VarPart* part, Buf* out) noexcept nogil:
+    cdef Buf scratch
+    cdef Span value
+    cdef bint found
+    memset(&scratch, 0, sizeof(Buf))
+    value.n = 0
+    value.p = ""
+    found = posted_text(x, part, &scratch, &value) == VALUE_TEXT
+    if found:
+        buf_put(out, value.p, value.n)
+    buf_free(&scratch)
+    return found
+
+
+cdef bint put_own_address(const Exchange* x, Buf* out) noexcept nogil:
+    # Of the socket that the client reached, which is asked for it where somebody wants to know: one listener may have many. In
+    # tests there is no socket.
+    cdef sockaddr_storage own
+    cdef socklen_t size = sizeof(own)
+    cdef char text[64]
+    if x.loop.net != NULL or getsockname(x.down.c.fd, <sockaddr*>&own, &size) != 0:
+        return False
+    if own.ss_family == AF_INET:
+        inet_ntop(AF_INET, &(<sockaddr_in*>&own).sin_addr, text, sizeof(text))
+    elif own.ss_family == AF_INET6:
+        inet_ntop(AF_INET6, &(<sockaddr_in6*>&own).sin6_addr, text, sizeof(text))
+    else:
+        memcpy(text, b"unix:\0", 6)
+    buf_put(out, text, strlen(text))
+    return True
 
 
 cdef bint field_told(const Exchange* x, const Field* f) noexcept nogil:
@@ -269,9 +398,14 @@ cdef int field_text(const Exchange* x, const char* name, uint32_t n, Buf* scratc
 
 
 cdef int arg_text(const Exchange* x, const char* name, uint32_t n, Buf* scratch, Span* out) noexcept nogil:
-    cdef uint32_t i
     if arg_find(x, name, n, out) == 0:
         return VALUE_NONE
+    return arg_value(scratch, out)
+
+
+cdef int arg_value(Buf* scratch, Span* out) noexcept nogil:
+    # What the argument says that args_find found.
+    cdef uint32_t i
     if out.n == 0 and (out.p - 1)[0] != c"=":
         return VALUE_TRUE
     for i in range(out.n):
@@ -293,14 +427,12 @@ cdef int var_text(const Exchange* x, const VarPart* part, Buf* scratch, Span* ou
         found = field_text(x, part.text, part.len, scratch, out)
     elif part.id == VAR_ARG:
         found = arg_text(x, part.text, part.len, scratch, out)
-    elif part.id == VAR_SERVER_PORT or part.id == VAR_REQUEST_URI:
-        if part.id == VAR_SERVER_PORT:
-            buf_int(scratch, x.down.port)
-        else:
-            put_request_uri(x, scratch)
+    elif part.id >= VAR_POST_ARG:
+        found = posted_text(x, part, scratch, out)
+    elif part.id >= VAR_MADE:
+        found = VALUE_TEXT if var_made(x, part, scratch) else VALUE_NONE
         out.p = scratch.p
         out.n = scratch.len
-        found = VALUE_TEXT
     else:
         found = VALUE_TEXT if var_value(x, part, out) else VALUE_NONE
     return -1 if scratch.failed else found
@@ -312,13 +444,9 @@ cdef uint32_t parts_eval(const VarPart* parts, uint32_t n, const Exchange* x, Bu
     cdef uint32_t found = 0
     cdef Span s
     for i in range(n):
-        if parts[i].id == VAR_SERVER_PORT:
-            buf_int(out, x.down.port)
+        if parts[i].id >= VAR_MADE and var_made(x, &parts[i], out):
             found += 1
-        elif parts[i].id == VAR_REQUEST_URI:
-            put_request_uri(x, out)
-            found += 1
-        elif var_value(x, &parts[i], &s):
+        elif parts[i].id < VAR_MADE and var_value(x, &parts[i], &s):
             buf_put(out, s.p, s.n)
             found += parts[i].id != VAR_LITERAL
         elif parts[i].other != NULL:

@@ -98,12 +98,16 @@ cdef bint watch_key(Exchange* x, const LimitedConf* c, Buf* out) noexcept nogil:
     cdef uint32_t found = 0
     cdef uint32_t start = out.len
     cdef Span s
+    cdef Buf hidden
+    memset(&hidden, 0, sizeof(Buf))
     for i in range(c.key_n):
-        if c.key[i].id == VAR_SERVER_PORT:
-            buf_int(out, x.down.port)
+        if c.key[i].id == VAR_REQUEST_URI or (c.key[i].id >= VAR_POST_ARG and var_made(x, &c.key[i], &hidden)):
+            buf_put(out, b"***", 3)
             found += 1
-        elif c.key[i].id == VAR_REQUEST_URI or var_value(x, &c.key[i], &s):
-            if c.key[i].id in (VAR_HTTP, VAR_ARG, VAR_COOKIE, VAR_QUERY_STRING, VAR_REQUEST_URI, VAR_REAL_REQUEST_URI):
+        elif c.key[i].id >= VAR_MADE and var_made(x, &c.key[i], out):
+            found += 1
+        elif c.key[i].id < VAR_MADE and var_value(x, &c.key[i], &s):
+            if c.key[i].id in (VAR_HTTP, VAR_ARG, VAR_COOKIE, VAR_QUERY_STRING, VAR_REAL_REQUEST_URI):
                 buf_put(out, b"***", 3)
             else:
                 buf_put(out, s.p, s.n)
@@ -111,6 +115,7 @@ cdef bint watch_key(Exchange* x, const LimitedConf* c, Buf* out) noexcept nogil:
         elif c.key[i].other != NULL:
             buf_put(out, c.key[i].other, c.key[i].other_len)
             found += 1
+    buf_free(&hidden)
     if found == 0 and c.key_needs_value:
         out.len = start
         if c.is_rule:

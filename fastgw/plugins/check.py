@@ -105,7 +105,7 @@ def _unaskable(kind: str, value: Mapping[str, Any], path: Path) -> Iterator[Faul
 def _unmet(kind: str, value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
     """A condition on what no request has, or on a credential, which none looks at, would be accepted and never be judged."""
     if kind == "routes":
-        yield from _unknown_variables(value.get("vars", []), path.to("vars"))
+        yield from _unknown_variables(value.get("vars", []), path.to("vars"), early=True)
     confs = value.get("plugins")
     for name, conf in confs.items() if isinstance(confs, dict) else ():
         if not isinstance(conf, dict):
@@ -125,11 +125,11 @@ def _unmet(kind: str, value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
         yield from _unknown_variables(rules, at)
 
 
-def _unknown_variables(rules: list[Any], path: Path) -> Iterator[Fault]:
-    """The variables of a sound expression that no request has here."""
+def _unknown_variables(rules: list[Any], path: Path, *, early: bool = False) -> Iterator[Fault]:
+    """The variables of a sound expression that no request has here. early: it is judged when a route is looked for."""
     for variable, at in variables(rules, path):
-        if not _core.variable_known(variable):
-            known = _core.variable_names()
+        if not _core.variable_known(variable, early):
+            known = _core.variable_names(early)
             yield Fault(at, nearest("variable", variable, known), "unsupported", known, variable)
 
 

@@ -35,12 +35,21 @@ class JsonPath:
 
     def first(self, document: Any) -> Any:
         """The first member that the way leads to, None where there is none."""
+        return next(iter(self.all(document)), None)
+
+    @property
+    def single(self) -> bool:
+        """Whether it leads to one member at most."""
+        return not any(segment.deep or segment.key is None for segment in self._segments)
+
+    def all(self, document: Any) -> list[Any]:
+        """All members that the way leads to."""
         found: Iterable[Any] = [document]
         for segment in self._segments:
             # By identity: what several ways lead to is gone through once, so that the work is bounded by the document.
             nodes = _below(found) if segment.deep else found
             found = {id(member): member for node in nodes for member in _step(node, segment)}.values()
-        return next(iter(found), None)
+        return list(found)
 
 
 def _segments(text: str) -> Iterator[_Segment]:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from fastgw import _core
+from fastgw.plugins import posted as posted_reader
 from fastgw.plugins.contract import Env, Plugin
 from fastgw.schema.expression import parsed
 
@@ -16,12 +17,15 @@ __all__ = ["asked", "steps_of"]
 
 T = TypeVar("T")
 
+_core.read_posted_by(posted_reader.read)
+
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
 def steps_of(plugin: Plugin, conf: Any, env: Env, watch: Callable[[_core.Step], _core.Step] | None = None) -> list[_core.Step]:
     """The steps of a decoded configuration. watch: what is to take the place of each; it sees only what a filter lets run."""
+    posted = _core.posted_count()
     made = asked(plugin, plugin.provision, conf, env)
     if not isinstance(made, list) or not all(isinstance(step, _core.Step) for step in made):
         raise TypeError(f"plugin {plugin.name}: provision: expected a list of steps")
@@ -30,9 +34,11 @@ def steps_of(plugin: Plugin, conf: Any, env: Env, watch: Callable[[_core.Step], 
         made = [_core.ErrorBodyStep(*_error(body), step) for step in made]
     if watch is not None:
         made = [watch(step) for step in made]
-    if conf.meta.filter:
-        expression = _core.Expression(parsed(conf.meta.filter))
+    expression = _core.Expression(parsed(conf.meta.filter)) if conf.meta.filter else None
+    if expression is not None:
         made = [_core.FilteredStep(expression, step) for step in made]
+    if _core.posted_count() != posted:  # keys, texts or conditions of it look at the body
+        made.insert(0, _core.PostedStep("rewrite" if "rewrite" in plugin.phases else "access", expression))
     return made
 
 

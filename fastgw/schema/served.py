@@ -13,8 +13,8 @@ __all__ = ["unserved"]
 
 MOST_NODES: Final = 1024  # native/plan.pxd: NODES_MAX
 BALANCED: Final = ("roundrobin", "chash", "least_conn", "ewma")
-# Of those that APISIX hashes on: of the server and the connection, not of the request.
-UNKNOWN_VARIABLES: Final = ("server_name", "server_addr", "remote_port", "hostname", "mqtt_client_id")
+# Of those that APISIX hashes on: one is always "_" there, the other of another protocol.
+UNKNOWN_VARIABLES: Final = ("server_name", "mqtt_client_id")
 _LATER: Final = "not available in this release"
 
 

@@ -144,9 +144,16 @@ class Router(Strict, frozen=True, kw_only=True):
     """How requests find their route. What each means is in docs/routing.md.
 
     http: as in APISIX, whether hosts or paths decide first, and whether paths have parameters (`:name`)
+    delete_uri_tail_slash: whether `/a/` is `/a`
+    normalize_uri_like_servlet: whether `/a;x=1/b` is `/a/b`
+    match_uri_encoded_slash: whether `%2F` in a path is no slash; it never is one
     """
 
     http: Literal["radixtree_host_uri", "radixtree_uri", "radixtree_uri_with_parameter"] = "radixtree_host_uri"
+    delete_uri_tail_slash: bool = False
+    normalize_uri_like_servlet: bool = False
+    # To decode it for routing, while upstreams may or may not, would be a way around every route (hardening rule 10).
+    match_uri_encoded_slash: Literal[True] = True
 
 
 class SharedMemory(Strict, frozen=True, kw_only=True):

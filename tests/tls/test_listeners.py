@@ -67,6 +67,8 @@ def gateway(upstream: Answering, tmp_path_factory: pytest.TempPathFactory) -> It
         {"id": "w", **entry("*.w.example")},
         {"id": "m", **entry("m.example", client=mutual)},
         {"id": "s", **entry("s.example", client={**mutual, "skip_mtls_uri_regex": ["^/open"]})},
+        {"id": "mw", **entry("*.mw.example", client=mutual)},
+        {"id": "nw", **entry("*.n.mw.example")},
         {"id": "off", **entry("off.example", status=0)},
         {"id": "two", **entry("two.example", ssl_protocols=["TLSv1.2"])},
     ]
@@ -204,6 +206,17 @@ def test_the_host_must_be_that_of_the_handshake(gateway: Gateway) -> None:
     assert tls.get(gateway.tls, "s.example", person(), host="m.example").status == 400
     assert tls.get(gateway.tls, "m.example", person(), host="m.example:9443").status == 200
     assert tls.get(gateway.tls, "m.example", person(), host="a.example").status == 200
+
+
+@pytest.mark.parametrize("host", ["x.mw.example", "x.y.mw.example", "x.y.n.z.mw.example", "X.Y.mw.example.:1"])
+def test_a_wildcard_decides_for_hosts_however_deep(gateway: Gateway, host: str) -> None:
+    """As it names them in a route. It is shown to one label only, so over connections to other names these are refused."""
+    assert tls.get(gateway.tls, "a.example", host=host).status == 400
+
+
+@pytest.mark.parametrize("host", ["mw.example", "x.n.mw.example", "x.y.n.mw.example", "xmw.example"])
+def test_of_two_wildcards_the_longer_one_decides(gateway: Gateway, host: str) -> None:
+    assert tls.get(gateway.tls, "a.example", host=host).status == 200
 
 
 def test_paths_that_need_no_certificate(gateway: Gateway) -> None:

@@ -1,5 +1,6 @@
 """Conditions in the native core beside a plain reading of lua-resty-expr, on whole requests; and what each variable is."""
 
+import os
 import re
 from typing import Any
 from urllib.parse import quote
@@ -9,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastgw import _core
+from fastgw.plugins.check import check_object
 from fastgw.schema.expression import COMPARISONS, expression_faults, parsed
+from fastgw.schema.kinds import KINDS
 from tests.oracle import expression as oracle
 from tests.support.core import OK, TOKEN, chain, john, snapshot, upstream
 
@@ -267,6 +270,12 @@ def test_a_number_has_a_bound() -> None:
         ("arg_a", "x y", {"target": "/?b=1&%61=x+y&a=2"}),
         ("arg_A", None, {"target": "/?a=1"}),
         ("consumer_name", None, {}),
+        ("server_protocol", "HTTP/1.1", {}),
+        ("https", None, {}),
+        ("hostname", os.uname().nodename, {}),
+        ("remote_port", None, {}),  # the core on memory has none, nor an address of its own: see tests/proxying
+        ("server_addr", None, {}),
+        ("route_name", None, {}),
         # what a client says of itself that only a proxy or the gateway may say
         ("http_x_consumer_username", None, {"fields": ("X-Consumer-Username: root",)}),
         ("http_x_consumer_username", None, {"fields": ("x_consumer_username: root",)}),
@@ -302,6 +311,35 @@ def test_variables_of_the_consumer() -> None:
         wire.push(wire.open(), b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: %b\r\n\r\n" % TOKEN)
         assert bool(seen) is runs
         seen.clear()
+
+
+@pytest.mark.parametrize(
+    ("phase", "rules", "runs"),
+    [
+        ("log", [["status", "==", "200"], ["upstream_status", "<", 300]], True),
+        ("header_filter", [["status", ">=", 500]], False),
+        ("log", [["balancer_ip", "==", "127.0.0.1"], ["balancer_port", "==", "81"]], True),
+        ("access", [["status", "==", None], ["balancer_ip", "==", None], ["balancer_port", "==", None]], True),
+        ("access", [["route_name", "==", "of people"], ["service_name", "==", "served"], ["service_id", "==", "5"]], True),
+    ],
+)
+def test_variables_that_come_with_the_answer(phase: str, rules: list[Any], runs: bool) -> None:
+    seen: list[str] = []
+    step = _core.FilteredStep(
+        _core.Expression(parsed(rules)), _core.PythonStep("t", phase, lambda c, r: seen.append("ran"), None)
+    )
+    plan = _core.Plan(b"r", chain(step), upstream(), service=b"5", name=b"of people", service_name=b"served")
+    wire = _core.Wire(_core.Snapshot([(plan, b"", b"/*")], {}, chain()))
+    wire.push(wire.open(), b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    wire.push(1, OK)
+    assert bool(seen) is runs
+
+
+@pytest.mark.parametrize("variable", ["status", "upstream_status", "balancer_ip", "balancer_port"])
+def test_what_comes_with_the_answer_chooses_no_route(variable: str) -> None:
+    value = {"uri": "/", "vars": [[variable, "==", "1"]], "plugins": {}}
+    faults = check_object(KINDS["routes"], value).faults
+    assert [str(fault.path) for fault in faults] == ["vars[0][0]"]
 
 
 # ---- what is no expression -----------------------------------------------------------------------
