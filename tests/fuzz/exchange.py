@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
 from fastgw import _core
@@ -25,7 +26,7 @@ HOP_BY_HOP = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"traile
 
 def _snapshot() -> _core.Snapshot:
     """/open goes to two nodes as it is; /auth demands John's token, hides it, and counts; /key demands Kim's key, hides it, and
-    gives the request an id.
+    gives the request an id; /up lets upgrades through.
     """
     nodes = [(pool("127.0.0.1:81"), 1, 0, b"a"), (pool("127.0.0.1:82"), 1, 0, b"b")]
     upstream = _core.Upstream(nodes, connect=5, send=5, read=5, keepalive_requests=20)
@@ -38,6 +39,7 @@ def _snapshot() -> _core.Snapshot:
         (_core.Plan(b"open", chain(), upstream), b"", b"/open*"),
         (_core.Plan(b"auth", auth, upstream), b"", b"/auth*"),
         (_core.Plan(b"key", key, upstream), b"", b"/key*"),
+        (_core.Plan(b"up", chain(), upstream, upgrades=True), b"", b"/up*"),
         (_core.Plan(b"none", chain(), None), b"", b"/none"),
     ]
     return _core.Snapshot(routes, {"jwt": [credential], "key": [shown(b"kim", "key", KEY)]}, chain())
@@ -111,6 +113,8 @@ class Play:
 def check(data: bytes) -> None:
     """What reaches an upstream re-parses strictly as requests that a client sent, in order, with the gateway's own identity
     and forwarding fields only; what reaches a client re-parses as answers; memory stays bounded; every exchange ends.
+    Behind a handshake nothing reaches an upstream, and behind a 101 nothing a client, but what the other side sent there; and no
+    byte of it is taken for a request.
     """
     play = Play()
     for step in data.replace(PLACEHOLDER, TOKEN).split(SEPARATOR)[:64]:
@@ -122,20 +126,27 @@ def check(data: bytes) -> None:
     assert play.wire.active == 0, f"{play.wire.active} exchanges never ended"
     left = [i for i, side, is_open in play.wire.lines() if is_open]
     assert not left, f"lines {left} never closed"
-    clients = {i: _asked(bytes(play.sent.get(i, b""))) for i, side, _ in play.wire.lines() if side == "down"}
+    clients = {i: _asked(play, i) for i, side, _ in play.wire.lines() if side == "down"}
     for i, side, _ in play.wire.lines():
         if side == "up":
             _check_up(bytes(play.got[i]), list(clients.values()), play)
         else:
-            _check_down(bytes(play.got[i]), clients[i])
+            _check_down(bytes(play.got[i]), clients[i], play)
 
 
-def _asked(stream: bytes) -> list[http1.Message]:
-    """The requests that stand in a client's bytes, up to the first that is none."""
-    found = []
+def _asked(play: Play, client: int) -> list[http1.Message]:
+    """The requests that stand in a client's bytes, up to the first that is none, or to the one whose upgrade was granted, whose
+    body is what was sent behind it.
+    """
+    stream, found = bytes(play.sent.get(client, b"")), []
     with contextlib.suppress(http1.MalformedError):
         for message in http1.requests(stream):
             found.append(message)  # noqa: PERF402 (those before the exception count)
+    answers = list(http1.answers(bytes(play.got[client]), [message.start[0] for message in found], closed=True))
+    if answers and answers[-1].status == 101:
+        granted = sum(message.status >= 200 for message in answers)
+        assert granted < len(found), f"a 101 for no request: {answers[-1]}"
+        found[granted:] = [found[granted]._replace(body=http1.behind(stream, granted + 1))]
     return found
 
 
@@ -148,7 +159,7 @@ def _path(message: http1.Message) -> bytes:
 def _check_up(stream: bytes, clients: list[list[http1.Message]], play: Play) -> None:
     wanted = [iter(asked) for asked in clients]
     current: list[http1.Message | None] = [None] * len(clients)
-    for message in http1.requests(stream):
+    for message in http1.requests(stream, switching=True):
         _check_fields(message, [bytes(sent) for sent in play.sent.values()])
         for i, asked in enumerate(wanted):
             here = current[i]
@@ -168,12 +179,20 @@ def _check_up(stream: bytes, clients: list[list[http1.Message]], play: Play) -> 
 def _same(out: http1.Message, asked: http1.Message) -> bool:
     if (out.start[0], _path(out)) != (asked.start[0], _path(asked)):
         return False
+    if out.values(b"upgrade"):
+        return out.values(b"upgrade") == asked.values(b"upgrade") and asked.body.startswith(out.body)
     return out.body == asked.body if out.whole else asked.body.startswith(out.body)
 
 
 def _check_fields(message: http1.Message, sent: list[bytes]) -> None:
     assert len(message.values(b"host")) == 1, message
     names = {http1.folded(name) for name, _ in message.fields}
+    if (
+        _path(message).startswith(b"/up")
+        and message.values(b"connection") == [b"upgrade"]
+        and len(message.values(b"upgrade")) == 1
+    ):
+        names -= {b"connection", b"upgrade"}
     assert not names & HOP_BY_HOP, message
     assert message.values(b"x-real-ip") == message.values(b"x-forwarded-for") == [b"192.0.2.1"], message
     for name in (b"x-forwarded-proto", b"x-forwarded-port"):
@@ -210,7 +229,23 @@ def _arguments(message: http1.Message) -> list[bytes]:
     return [unquote_to_bytes(pair.partition(b"=")[0].replace(b"+", b" ")) for pair in pairs]
 
 
-def _check_down(stream: bytes, asked: list[http1.Message]) -> None:
+def _check_down(stream: bytes, asked: list[http1.Message], play: Play) -> None:
     methods = [message.start[0] for message in asked]
-    final = [m for m in http1.answers(stream, methods, closed=True) if m.status >= 200]
+    answers = list(http1.answers(stream, methods, closed=True))
+    final = [m for m in answers if m.status >= 200]
     assert len(final) <= len(asked) + 1, f"{len(final)} answers to {len(asked)} requests"
+    if answers and answers[-1].status == 101:
+        wanted = [value.lower() for value in asked[-1].values(b"upgrade")]
+        grants = [m for m in _grants(play) if [value.lower() for value in m.values(b"upgrade")] == wanted]
+        assert any(m.body.startswith(answers[-1].body) for m in grants), f"nobody granted {answers[-1]}"
+
+
+def _grants(play: Play) -> Iterator[http1.Message]:
+    """The 101 of upstreams, each with all that was sent behind it."""
+    for i, side, _ in play.wire.lines():
+        if side == "up":
+            methods = [message.start[0] for message in http1.requests(bytes(play.got[i]), switching=True)]
+            with contextlib.suppress(http1.MalformedError):
+                for message in http1.answers(bytes(play.sent.get(i, b"")), methods, closed=False):
+                    if message.status == 101:
+                        yield message

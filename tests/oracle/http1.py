@@ -6,6 +6,7 @@ differently is MalformedError: the reader stops there.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -43,8 +44,21 @@ def folded(name: bytes) -> bytes:
     return re.sub(rb"[^a-z0-9]", b"-", name.lower())
 
 
-def requests(stream: bytes) -> Iterator[Message]:
-    """Requests in their order. A partial head at the end is not given; what is wrong raises after the last good one."""
+def requests(stream: bytes, *, switching: bool = False) -> Iterator[Message]:
+    """Requests in their order. A partial head at the end is not given; what is wrong raises after the last good one. Where they
+    may be `switching`, one with an Upgrade is the last: all behind it is given as its body.
+    """
+    return (message for message, _ in _requests(stream, switching))
+
+
+def behind(stream: bytes, count: int) -> bytes:
+    """What stands behind that many requests."""
+    *_, (_, at) = itertools.islice(_requests(stream, False), count)
+    return stream[at:]
+
+
+def _requests(stream: bytes, switching: bool) -> Iterator[tuple[Message, int]]:
+    """Each with where the next one begins."""
     at = 0
     while at < len(stream):
         if stream.startswith(b"\r\n", at):
@@ -54,14 +68,21 @@ def requests(stream: bytes) -> Iterator[Message]:
             return
         start, fields, at = head
         chunked, length = _framing(fields, start[2] == b"1")
+        if switching and any(folded(name) == b"upgrade" for name, _ in fields):
+            if chunked or length is not None:
+                raise MalformedError(f"upgrade with a body: {start}")
+            yield Message(start, fields, stream[at:], True), len(stream)
+            return
         body, at, whole = _chunks(stream, at) if chunked else _counted(stream, at, length or 0)
-        yield Message(start, fields, body, whole)
+        yield Message(start, fields, body, whole), at
         if not whole:
             return
 
 
 def answers(stream: bytes, methods: list[bytes], *, closed: bool) -> Iterator[Message]:
-    """Answers to requests of these methods in their order, with the 1xx before them; `closed`: nothing comes any more."""
+    """Answers to requests of these methods in their order, with the 1xx before them; `closed`: nothing comes any more. A 101 is
+    the last: all behind it is given as its body.
+    """
     at = answered = 0
     while at < len(stream):
         head = _head(stream, at, STATUS_LINE)
@@ -70,6 +91,9 @@ def answers(stream: bytes, methods: list[bytes], *, closed: bool) -> Iterator[Me
         start, fields, at = head
         chunked, length = _framing(fields, start[0] == b"1")
         status = int(start[1])
+        if status == 101:
+            yield Message(start, fields, stream[at:], True)
+            return
         final = status >= 200
         bare = not final or status in (204, 304) or methods[answered : answered + 1] == [b"HEAD"]
         if bare:
