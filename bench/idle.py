@@ -16,6 +16,7 @@ TIMEOUT_SECONDS = 10
 SPARE_FILES = 1000
 ENOUGH = 0.9  # of those asked for, where the limit of open files cannot be raised; the conditions say how many
 PER_ADDRESS = 5000
+AT_ONCE = 100
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, so that no port waits out TIME_WAIT
 
 
@@ -38,21 +39,14 @@ def source(number: int) -> tuple[str, int]:
     return f"127.0.0.{2 + number // PER_ADDRESS}", 0
 
 
-def _asked(port: int, number: int, request: bytes, answer: bytes) -> socket.socket:
-    """A connection that has had its answer."""
-    client = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS, source(number))
-    try:
-        client.sendall(request)
-        got = b""
-        while not got.endswith(answer):
-            piece = client.recv(65536)
-            if not piece:
-                raise BenchError(f"an idle connection was closed in answer to its first request: {got[:80]!r}")
-            got += piece
-    except BaseException:
-        client.close()
-        raise
-    return client
+def _answered(client: socket.socket, answer: bytes) -> None:
+    """Waits for the answer to its first request."""
+    got = b""
+    while not got.endswith(answer):
+        piece = client.recv(65536)
+        if not piece:
+            raise BenchError(f"an idle connection was closed in answer to its first request: {got[:80]!r}")
+        got += piece
 
 
 def _closed(client: socket.socket) -> bool:
@@ -68,9 +62,16 @@ def _closed(client: socket.socket) -> bool:
 
 
 def _fill(clients: list[socket.socket], port: int, request: bytes, answer: bytes, count: int) -> None:
+    """Many ask before the first one reads: on a busy machine it would else have idled for too long before the last comes."""
+    done = 0
     try:
         while len(clients) < count:
-            clients.append(_asked(port, len(clients), request, answer))
+            for number in range(len(clients), min(count, len(clients) + AT_ONCE)):
+                clients.append(socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS, source(number)))
+                clients[-1].sendall(request)
+            for client in clients[done:]:
+                _answered(client, answer)
+            done = len(clients)
     except OSError as error:
         raise BenchError(f"idle connection {len(clients) + 1} of {count}: {type(error).__name__}: {error}") from None
 
