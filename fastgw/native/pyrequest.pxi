@@ -184,7 +184,7 @@ cdef class Request:
         found = []
         for line in scratch.p[:scratch.len].decode("latin-1").split("\r\n"):
             name, _, value = line.partition(": ")
-            if name and name != "X-Real-IP":
+            if name in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"):
                 found.append((name, value))
         return found
 

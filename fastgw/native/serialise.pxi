@@ -122,39 +122,82 @@ cdef inline void put_field(Buf* out, const Head* h, const char* base, uint8_t id
     buf_put(out, b"\r\n", 2)
 
 
-cdef void put_forwarded(Exchange* x, Buf* out) noexcept nogil:
-    # What the client says of itself is discarded unless it is a trusted proxy (DESIGN section 5).
+cdef bint put_word(Buf* out, const Head* h, const char* base, uint8_t id, const char* name) noexcept nogil:
+    # What a trusted proxy says under a name. Only where it says it once: of two, one hop believes the first and another the last.
+    cdef const Field* f = NULL
+    cdef uint32_t i
+    for i in range(h.n):
+        if h.fields[i].id == id:
+            if f != NULL:
+                return False
+            f = &h.fields[i]
+    if f == NULL or f.value_len == 0 or f.flags & FIELD_HIDDEN:
+        return False
+    buf_str(out, name)
+    buf_put(out, base + f.value, f.value_len)
+    buf_put(out, b"\r\n", 2)
+    return True
+
+
+cdef void put_believed(Exchange* x, Buf* out) noexcept nogil:
+    # What a trusted proxy says of its client, behind the name of X-Forwarded-For. Lines of that are one list (RFC 9110 section
+    # 5.3), as HAProxy adds one of its own behind what its client sent. Forwarded and the like cross as they are.
     cdef Down* d = x.down
     cdef const Head* h = &x.head
     cdef const char* base = x.bytes.p
+    cdef const Field* f
+    cdef uint32_t i
+    for i in range(h.n):
+        f = &h.fields[i]
+        if f.id == FIELD_X_FORWARDED_FOR and f.value_len and not f.flags & FIELD_HIDDEN:
+            buf_put(out, base + f.value, f.value_len)
+            buf_put(out, b", ", 2)
+    buf_put(out, d.address, d.address_len)
+    buf_put(out, b"\r\n", 2)
+    if not put_word(out, h, base, FIELD_X_FORWARDED_PROTO, "X-Forwarded-Proto: "):
+        buf_str(out, "X-Forwarded-Proto: https\r\n" if d.c.tls != NULL else "X-Forwarded-Proto: http\r\n")
+    if not put_word(out, h, base, FIELD_X_FORWARDED_HOST, "X-Forwarded-Host: ") and x.authority_len:
+        put_asked_host(x, out)
+    if not put_word(out, h, base, FIELD_X_FORWARDED_PORT, "X-Forwarded-Port: "):
+        put_asked_port(x, out)
+    for i in range(h.n):
+        f = &h.fields[i]
+        if (f.id == FIELD_FORWARDED or f.id == FIELD_X_FORWARDED_OTHER) and not f.flags & FIELD_HIDDEN:
+            buf_put(out, base + f.name, f.name_len)
+            buf_put(out, b": ", 2)
+            buf_put(out, base + f.value, f.value_len)
+            buf_put(out, b"\r\n", 2)
+
+
+cdef inline void put_asked_host(Exchange* x, Buf* out) noexcept nogil:
+    buf_put(out, b"X-Forwarded-Host: ", 18)
+    buf_put(out, x.bytes.p + x.authority, x.authority_len)
+    buf_put(out, b"\r\n", 2)
+
+
+cdef inline void put_asked_port(Exchange* x, Buf* out) noexcept nogil:
+    buf_put(out, b"X-Forwarded-Port: ", 18)
+    buf_int(out, x.authority_port if x.authority_port else x.down.port)
+    buf_put(out, b"\r\n", 2)
+
+
+cdef void put_forwarded(Exchange* x, Buf* out) noexcept nogil:
+    # What the client says of itself is discarded unless it is a trusted proxy (DESIGN section 5).
+    cdef Down* d = x.down
     buf_put(out, b"X-Real-IP: ", 11)
     buf_put(out, d.address, d.address_len)
     buf_put(out, b"\r\nX-Forwarded-For: ", 19)
-    if d.trusted and h.first[FIELD_X_FORWARDED_FOR]:
-        buf_put(out, base + h.fields[h.first[FIELD_X_FORWARDED_FOR] - 1].value,
-                h.fields[h.first[FIELD_X_FORWARDED_FOR] - 1].value_len)
-        buf_put(out, b", ", 2)
+    if d.trusted:
+        put_believed(x, out)
+        return
     buf_put(out, d.address, d.address_len)
-    if d.trusted and h.first[FIELD_X_FORWARDED_PROTO]:
-        buf_put(out, b"\r\nX-Forwarded-Proto: ", 21)
-        put_field(out, h, base, FIELD_X_FORWARDED_PROTO)
-    elif d.c.tls != NULL:
+    if d.c.tls != NULL:
         buf_put(out, b"\r\nX-Forwarded-Proto: https\r\n", 28)
     else:
         buf_put(out, b"\r\nX-Forwarded-Proto: http\r\n", 27)
-    if d.trusted and h.first[FIELD_X_FORWARDED_HOST]:
-        buf_put(out, b"X-Forwarded-Host: ", 18)
-        put_field(out, h, base, FIELD_X_FORWARDED_HOST)
-    elif x.authority_len:
-        buf_put(out, b"X-Forwarded-Host: ", 18)
-        buf_put(out, base + x.authority, x.authority_len)
-        buf_put(out, b"\r\n", 2)
-    buf_put(out, b"X-Forwarded-Port: ", 18)
-    if d.trusted and h.first[FIELD_X_FORWARDED_PORT]:
-        put_field(out, h, base, FIELD_X_FORWARDED_PORT)
-    else:
-        buf_int(out, x.authority_port if x.authority_port else d.port)
-        buf_put(out, b"\r\n", 2)
+    if x.authority_len:
+        put_asked_host(x, out)
+    put_asked_port(x, out)
 
 
 cdef inline void request_host(const Exchange* x, Span* out) noexcept nogil:

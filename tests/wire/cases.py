@@ -12,6 +12,7 @@ by its first characters what it is:
     * label = text         the case is one of a family: {*} is the label in its name, and the text in its lines
     * label = text => more   and {+} is more in its lines; the text where there is no more
     --                     what is sent next is sent apart from what was before
+    @trusted               the client is a proxy whose word counts (trusted_addresses)
     >END <<END <<RST       the client, or the upstream, sends FIN; the upstream's connection breaks
     = 200 keep             the statuses that the client gets, and what becomes of its connection; the case ends
 
@@ -79,6 +80,7 @@ class Case:
     down_text: list[str] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     end: str = ""
+    trusted: bool = False
     flags: set[str] = field(default_factory=set)
 
     def __str__(self) -> str:
@@ -170,6 +172,8 @@ def _line(case: Case, line: str) -> None:
         case.steps[-1] = kind, case.steps[-1][1] + _bytes(text, MEMORY)
     elif line == "--":
         case.steps.append((case.steps[-1][0], b""))
+    elif line == "@trusted":
+        case.trusted = True
     elif line in MARKS:
         case.steps.append((MARKS[line], b""))
     else:

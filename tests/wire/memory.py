@@ -53,7 +53,7 @@ class Play:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.wire = _core.Wire(snapshot(), limits=gateway.LIMITS, region=region())
-        self.client = self.wire.open(MEMORY.address)
+        self.client = self.wire.open(MEMORY.address, trusted=case.trusted)
         self.ups: dict[int, bytes] = {}
         self.answered: dict[int, int] = {}
 

@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 NAMES = ("nginx", "haproxy")
 COMMANDS = {"nginx": ["-p", ".", "-e", "stderr", "-c"], "haproxy": ["-db", "-q", "-f"]}
 SUFFIXES = {"nginx": "conf", "haproxy": "cfg"}
-OURS_ALONE = {"identity", "limits", "early"}
+OURS_ALONE = {"identity", "limits", "early", "trusted"}
 """Groups that are about a gateway's configuration or a script of the upstream."""
 SAID = {b"host", b"connection", b"content-length", b"transfer-encoding", b"x-peer-port", b"x-real-ip"}
 DESCRIPTORS = 4096  # all cases are under way at once, as some end only when the peer's patience does
