@@ -285,6 +285,33 @@ class Pool:
     @property
     def open(self) -> int: ...
 
+class NodeHealth(NamedTuple):
+    state: str
+    counters: tuple[int, int, int, int]
+    @property
+    def well(self) -> bool: ...
+
+HEALTH_STATES: tuple[str, ...]
+HEALTH_REPORTS: tuple[str, ...]
+
+@final
+class Health:
+    def __init__(self, region: Region) -> None: ...
+    def who(self, owner: str, node: str, address: str) -> int: ...
+    def add(self, who: int) -> bool: ...
+    def drop(self, who: int) -> None: ...
+    def known(self) -> list[int]: ...
+    def look(self, who: int) -> NodeHealth | None: ...
+    def report(self, who: int, report: str, limit: int) -> NodeHealth | None: ...
+
+def _test_health(word: int, report: str, limit: int) -> int: ...
+
+Passive = tuple[Iterable[int], int, Iterable[int], int, int, int]
+
+@final
+class Checks:
+    def __init__(self, health: Health, owner: str, passive: Passive | None = None) -> None: ...
+
 @final
 class Upstream:
     def __init__(
@@ -305,8 +332,8 @@ class Upstream:
         retry_timeout: float = 0,
         budget: tuple[float, float] | None = None,
         service: object = None,
+        checks: Checks | None = None,
     ) -> None: ...
-    def _test_down(self, *indices: int) -> None: ...
 
 @final
 class Consumer:

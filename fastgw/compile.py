@@ -37,7 +37,7 @@ from fastgw.schema.settings import Router, Tls
 from fastgw.schema.ssl import Ssl
 from fastgw.schema.upstream import Upstream
 from fastgw.tls import Clients, ServerNames, Shown, shown_of
-from fastgw.upstreams import INT32, built, within
+from fastgw.upstreams import INT32, built, judged, within
 
 __all__ = ["Build", "ChangeLike", "Compiler", "ObjectFault", "Wrap"]
 
@@ -89,8 +89,6 @@ class Build(NamedTuple):
 
 Wrap = Callable[[_core.Step, str, str, int], _core.Step]
 """What is to take the place of a step, by its plugin's name, the object that it stands in, and its priority there."""
-
-
 Stores = Callable[[RedisSettings], _core.RemoteStore]
 """The store of counts behind these settings."""
 
@@ -152,6 +150,7 @@ class Compiler:
         }
         self._tls, self._router = Tls(), Router()
         self._clients = Clients()
+        self.health: _core.Health | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -468,7 +467,7 @@ class Compiler:
         if source is None:
             return None
         if route.upstream is not None and source[0] == "routes":
-            return self._built(route.upstream)
+            return self._built(route.upstream, f"routes/{id_}")
         return self._shared(*source)
 
     def _shared(self, kind: str, id_: Any) -> _core.Upstream:
@@ -480,16 +479,17 @@ class Compiler:
         return upstream
 
     def _upstream(self, id_: str) -> _core.Upstream:
-        return self._built(self._objects["upstreams"][id_])
+        return self._built(self._objects["upstreams"][id_], f"upstreams/{id_}")
 
     def _service_upstream(self, id_: str) -> _core.Upstream | None:
         upstream = self._objects["services"][id_].upstream
-        return None if upstream is None else self._built(upstream)
+        return None if upstream is None else self._built(upstream, f"services/{id_}")
 
-    def _built(self, upstream: Upstream) -> _core.Upstream:
+    def _built(self, upstream: Upstream, owner: str) -> _core.Upstream:
         if upstream.service_name is not None:
             self._parts.read((SERVICE, upstream.service_name))
-        return built(upstream, self.pools, self._clients.of(upstream, partial(self._linked, "ssls")))
+        tls = self._clients.of(upstream, partial(self._linked, "ssls"))
+        return built(upstream, self.pools, tls, judged(upstream, owner, self.health))
 
 
 def _proves(kind: str, fault: Fault) -> bool:

@@ -34,6 +34,7 @@ class DataPlane:
         self._compiler = compiler
         self._log_fd = -1
         compiler.use(settings.tls, settings.router)
+        compiler.health = _core.Health(region)
         self._reactor = _core.Reactor(
             loop=asyncio.get_running_loop(),
             region=region,

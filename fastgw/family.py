@@ -195,6 +195,9 @@ class Family:
             wake=self.slots.wakes[slot],
             asks=self.slots.asks[0],
             jwks=self.settings.jwks,
+            dns_resolver=self.settings.dns_resolver,
+            dns_resolver_valid=self.settings.dns_resolver_valid,
+            trusted_certificate=self.settings.tls.trusted_certificate,
         )
         sockets = [self.admin_listener.socket(0)]
         admin_process.run(sockets, self.slots.region, self.slots.wakes, self.slots.ack, setup)

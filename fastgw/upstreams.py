@@ -1,7 +1,7 @@
 """An upstream as it was written to the one that the core balances over.
 
-Owns: what is left open and what it then is, numbers beyond what the core holds, the retry budget's default. Must not know: who
-names an upstream, how a node is chosen.
+Owns: what is left open and what it then is, numbers beyond what the core holds, the retry budget's default, what a node is
+called. Must not know: who names an upstream, how a node is chosen or checked.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from fastgw.pools import Pools, ServiceName
 from fastgw.schema.served import MOST_NODES
 from fastgw.schema.upstream import Node, RetryBudget, Upstream, nodes_of
 
-__all__ = ["INT32", "TIMEOUT_S", "built", "within"]
+__all__ = ["DEFAULT_PORTS", "INT32", "TIMEOUT_S", "UNIX_HOST", "built", "judged", "place_name", "within"]
 
 TIMEOUT_S: Final = 60  # of upstreams that say nothing
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -28,8 +28,11 @@ def within(number: int) -> int:
     return max(-INT32, min(number, INT32))
 
 
-def built(upstream: Upstream, pools: Pools, tls: _core.TlsClient | None = None) -> _core.Upstream:
-    """The core's upstream; its nodes' connections are those of `pools`. `tls`: how TLS is spoken to them; None: it is not."""
+def built(
+    upstream: Upstream, pools: Pools, tls: _core.TlsClient | None = None, checks: _core.Checks | None = None
+) -> _core.Upstream:
+    """The core's upstream; its nodes' connections are those of `pools`. `tls`: how TLS is spoken to them; `checks`: how they are
+    judged; None: not at all."""
     known, use = nodes_of(upstream), None
     if upstream.service_name is not None:
         use, known = pools.service(ServiceName(upstream.service_name))
@@ -57,7 +60,25 @@ def built(upstream: Upstream, pools: Pools, tls: _core.TlsClient | None = None) 
         retry_timeout=upstream.retry_timeout,
         budget=(budget.ratio, budget.per_second),
         service=use,
+        checks=checks,
     )
+
+
+def judged(upstream: Upstream, owner: str, health: _core.Health | None) -> _core.Checks | None:
+    """How the nodes of this object's upstream are judged. health: where that is known; None: nowhere."""
+    if upstream.checks is None or health is None:
+        return None
+    passive = upstream.checks.passive
+    if passive is None:
+        return _core.Checks(health, owner)
+    good, bad = passive.healthy, passive.unhealthy
+    reports = (good.http_statuses, good.successes, bad.http_statuses, bad.http_failures, bad.tcp_failures, bad.timeouts)
+    return _core.Checks(health, owner, reports)
+
+
+def place_name(node: Node, port: int) -> str:
+    """What the place of a node is called, wherever it is spoken of. port: that of the scheme, where it has none."""
+    return node.host if node.path else f"{node.host}:{node.port or port}"
 
 
 def _place(node: Node, default: int, pools: Pools, tls: _core.TlsClient | None) -> tuple[_core.Pool, bytes]:

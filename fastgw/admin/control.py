@@ -19,6 +19,7 @@ import msgspec
 
 from fastgw.admin import envelope
 from fastgw.admin.envelope import Reply, error
+from fastgw.admin.health_report import Nodes, health
 from fastgw.admin.plugins import all_plugins
 from fastgw.admin.redact import without_secrets
 from fastgw.admin.schemas import kind_schemas
@@ -28,17 +29,16 @@ from fastgw.store import Row, Store, StoreError, View
 
 __all__ = ["Control"]
 
-CHECKED: Final = ("routes", "services", "upstreams", "stream_routes")
-"""Kinds that can have health checks."""
-
 log = logging.getLogger("fastgw.admin")
 
 
 class Control:
     """The handler behind the control listener."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, nodes: Nodes) -> None:
+        """nodes: how those of an object stand."""
         self._store = Store(database)
+        self._nodes = nodes
         self._thread = ThreadPoolExecutor(1, "control")
 
     def close(self) -> None:
@@ -49,6 +49,8 @@ class Control:
         path = request.target.partition("?")[0]
         version, name, *rest = (*(unquote(part) for part in path.strip("/").split("/")), "")
         answer = ANSWERS.get((request.method, name)) if version == "v1" else None
+        if answer is health:
+            answer = partial(health, nodes=self._nodes, html="text/html" in request.headers.get("accept", ""))
         if answer is None:
             return error(404, "not found")
         work = partial(self._answer, answer, [part for part in rest if part])
@@ -91,20 +93,6 @@ def _metadata_of(view: View, rest: Sequence[str]) -> Reply:
     return error(404, f"plugin metadata[{name}] not found") if row is None else _json(_open(row))
 
 
-def _health(view: View, rest: Sequence[str]) -> Reply:
-    """There are no checkers, as an object that asks for health checks is refused."""
-    if not rest:
-        return _json([])
-    kind, *ids = rest
-    if not ids:
-        return error(404, f"missing src id for src type {kind}")
-    if kind not in CHECKED:
-        return error(400, f"invalid src type {kind}")
-    place = f"{kind}[{ids[0]}]"
-    found = view.get(kind, ids[0]) is not None
-    return error(404, f"no checker for {place}" if found else f"{place} not found")
-
-
 def _plugins(view: View, rest: Sequence[str]) -> Reply:
     """Plugins come with the gateway: there is never anything new to load."""
     return envelope.plain(200, "done", versioned=False) if list(rest) == ["reload"] else error(404, "not found")
@@ -125,7 +113,7 @@ ANSWERS: Final[dict[tuple[str, str], Answer]] = {
     ("GET", "upstream"): partial(_one, "upstreams", "upstream"),
     ("GET", "plugin_metadatas"): _metadata,
     ("GET", "plugin_metadata"): _metadata_of,
-    ("GET", "healthcheck"): _health,
+    ("GET", "healthcheck"): health,
     ("PUT", "plugins"): _plugins,
     ("POST", "gc"): _gc,
 }

@@ -101,23 +101,20 @@ class KeySets:
         self._fetch: Callable[[str, float], Any]
         self._woken = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
-        self._wake = self._asks = -1
+        self._asks = -1
 
-    async def start(self, wake: int, asks: int) -> None:
-        """wake: readable when the store has changed; asks: the pipe from the workers."""
+    async def start(self, asks: int) -> None:
+        """asks: the pipe from the workers."""
         self._store = await self._in_thread(lambda: Store(self._database))
         loop = asyncio.get_running_loop()
-        self._wake, self._asks = wake, asks
-        loop.add_reader(wake, self._on_wake)
+        self._asks = asks
         loop.add_reader(asks, self._on_asks)
         self._woken.set()
         self._following = loop.create_task(self._follow())
 
     async def stop(self) -> None:
         """A fetch under way is given up: its thread ends by itself, and nothing of it is kept."""
-        loop = asyncio.get_running_loop()
-        for fd in (self._wake, self._asks):
-            loop.remove_reader(fd)
+        asyncio.get_running_loop().remove_reader(self._asks)
         tasks = [self._following, *(source.task for source in self._sources.values())]
         for source in self._sources.values():
             self._silence(source)
@@ -132,11 +129,8 @@ class KeySets:
 
     # -- which sets are wanted ---------------------------------------------------------------------
 
-    def _on_wake(self) -> None:
-        try:
-            os.eventfd_read(self._wake)
-        except BlockingIOError:
-            pass
+    def woken(self) -> None:
+        """The store has changed."""
         self._woken.set()
 
     async def _follow(self) -> None:

@@ -6,9 +6,10 @@ shared memory. The master hands over sockets that already listen and everything 
 
 import asyncio
 import logging
+import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from fastgw.admin.auth import Gate, Key
 from fastgw.admin.control import Control
 from fastgw.admin.explain import Explain
 from fastgw.admin.failures import Failures
+from fastgw.admin.health import HealthChecks
 from fastgw.admin.key_sets import KeySets
 from fastgw.admin.limits import Limits as CountedLimits
 from fastgw.admin.live import Live
@@ -42,7 +44,7 @@ class Setup:
     """What the master decides. keys come from `auth.keys_of`; source names the config file; audit is the audit log's file, of
     which the store keeps so many entries; limits and router are the data plane's; control and status are where these APIs
     listen, if they do; workers is how many there are to be. slot is this process's own, wake its eventfd, asks where workers say
-    which key sets they miss keys of."""
+    which key sets they miss keys of. trusted_certificate: whose signatures on certificates of upstreams are trusted."""
 
     database: Path
     slot: int
@@ -62,6 +64,9 @@ class Setup:
     status: socket.socket | None = None
     workers: int = 1
     router: Router = field(default_factory=Router)
+    dns_resolver: tuple[str, ...] = ()
+    dns_resolver_valid: float | None = None
+    trusted_certificate: str | None = None
 
 
 def run(sockets: Sequence[socket.socket], region: Region, wakes: Sequence[int], ack: int, setup: Setup) -> None:
@@ -85,7 +90,8 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
     api = Api(store, gate, live, setup.source, audit, explain, limits, region)
     software = f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX"
     server = Server(api, software, setup.body_bytes, api.admit)
-    control = None if setup.control is None else Control(setup.database)
+    health = HealthChecks(setup.database, region, setup.trusted_certificate, setup.dns_resolver, setup.dns_resolver_valid)
+    control = None if setup.control is None else Control(setup.database, health.nodes)
     beside = [
         (sock, Server(handler, software, setup.body_bytes))
         for sock, handler in ((setup.control, control), (setup.status, Status(region, setup.workers)))
@@ -98,18 +104,32 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
     for sock, another in beside:
         await another.listen(sock)
     key_sets = KeySets(setup.database, live, region, setup.slot, setup.jwks)
-    await key_sets.start(setup.wake, setup.asks)
+    await key_sets.start(setup.asks)
+    await health.start()
+    loop.add_reader(setup.wake, _on_wake, setup.wake, (key_sets.woken, health.woken))
     log.info("admin process serves %d listeners at revision %d", len(sockets), store.revision())
     await stopped.wait()
+    loop.remove_reader(setup.wake)
     for each in (server, *(another for _, another in beside)):
         await each.stop()
     if control is not None:
         control.close()
     await key_sets.stop()
+    await health.stop()
     await api.stop()
     live.stop()
     audit.close()
     store.close()
+
+
+def _on_wake(wake: int, woken: Sequence[Callable[[], None]]) -> None:
+    """The store has changed: tells those who follow it."""
+    try:
+        os.eventfd_read(wake)
+    except BlockingIOError:
+        pass
+    for each in woken:
+        each()
 
 
 def _reopen(audit: Audit) -> None:

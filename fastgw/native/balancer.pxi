@@ -10,7 +10,7 @@ cdef enum:
 
 cdef inline bint node_usable(const NodeC* node) noexcept nogil:
     # What health checks say.
-    return node.down == NULL or node.down[0] == 0
+    return node.judged == NULL or judged_usable(node)
 
 
 cdef inline bint node_may(const Exchange* x, const UpstreamC* u, const NodeC* node, bint unwell) noexcept nogil:
@@ -221,6 +221,22 @@ cdef NodeC* balance_pick(Exchange* x) noexcept nogil:
         x.try_ns = x.loop.now_ns
         slow_share(x, u, node.pool)     # a node that is alone has started when others join it
     return node
+
+
+cdef void balance_answered(Exchange* x, const PoolC* pool, uint16_t status) noexcept nogil:
+    # The head of an answer is here, where the upstream learns from that.
+    cdef UpstreamC* u = x.plan.upstream
+    if u.balance == BALANCE_EWMA:
+        ewma_learn(x.node.pool, x.loop.now_ns, x.loop.now_ns - x.try_ns)
+    if u.passive != NULL:
+        judged_answered(u.passive, x.node, x.member_at, pool, status)
+
+
+cdef void balance_broke(Exchange* x, const PoolC* pool, int report) noexcept nogil:
+    # The address itself is to blame for a try that failed: a report to health, whatever becomes of the request.
+    cdef UpstreamC* u = x.plan.upstream
+    if u.passive != NULL:
+        judged_report(u.passive, x.node, x.member_at, pool, report)
 
 
 cdef void balance_failed(Exchange* x) noexcept nogil:

@@ -1,4 +1,20 @@
-# cidr: is an address inside one of a list of networks. All in the 16-byte form, IPv4 mapped (RFC 4291 section 2.5.5.2).
+# cidr: IP addresses from text; is one inside one of a list of networks. Those in the 16-byte form, IPv4 mapped (RFC 4291 section
+# 2.5.5.2).
+
+
+cdef socklen_t sockaddr_set(sockaddr_storage* a, str ip, int port, str node) except 0:
+    # The address of this text, and its size. `node`: whose it is, for the error.
+    cdef bytes raw = ip.encode()
+    memset(a, 0, sizeof(sockaddr_storage))
+    if inet_pton(AF_INET, raw, &(<sockaddr_in*>a).sin_addr) == 1:
+        a.ss_family = AF_INET
+        (<sockaddr_in*>a).sin_port = htons(port)
+        return sizeof(sockaddr_in)
+    if inet_pton(AF_INET6, raw, &(<sockaddr_in6*>a).sin6_addr) == 1:
+        a.ss_family = AF_INET6
+        (<sockaddr_in6*>a).sin6_port = htons(port)
+        return sizeof(sockaddr_in6)
+    raise ValueError(f"node {node}: expected an IP address, found {ip!r}")
 
 
 cdef void cidr_bytes(const sockaddr_storage* a, uint8_t* out) noexcept nogil:

@@ -1,8 +1,8 @@
 # The outside world: libc, Linux sockets and epoll. No names of ours.
 
 from libc.errno cimport (
-    EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM, EPIPE,
-    errno,
+    EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, EINPROGRESS, EINTR, EINVAL, EMFILE, ENFILE, ENETUNREACH, ENOENT,
+    ENOMEM, ENOSYS, EPERM, EPIPE, errno,
 )
 from libc.math cimport exp
 from libc.stdint cimport (
@@ -25,6 +25,7 @@ cdef extern from "<time.h>" nogil:
         time_t tv_sec
         long tv_nsec
     int CLOCK_MONOTONIC
+    int CLOCK_MONOTONIC_COARSE
     int CLOCK_REALTIME
     struct itimerspec:
         timespec it_interval

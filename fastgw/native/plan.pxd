@@ -56,6 +56,7 @@ cdef struct PoolC:              # one address: its idle connections, most recent
     const char* logged          # its member of the access log's line
     uint32_t logged_len
     uint8_t resolved
+    uint32_t number             # no two pools in a process's life have the same
     TlsPeerC* tls               # NULL: TLS is not spoken there
     uint32_t n_members          # a name's addresses; 0: this is an address itself
     PoolC** members
@@ -64,12 +65,30 @@ cdef struct PoolC:              # one address: its idle connections, most recent
     uint64_t seen_ns            # when the mean below was last brought up to date
     double mean_ns              # of its answers' times, moving (ewma)
 
+cdef enum:
+    JUDGE_LOOK_MS = 100         # between two looks for the place of an address that has none
+
+cdef struct JudgementC:         # of one address
+    HealthPlace* place          # where it was found last
+    uint64_t who                # whose the place is while it is the address's
+    uint64_t looked_ms
+    uint32_t pool               # number of the address's; 0: of none yet
+
+cdef struct JudgedC:            # of one node
+    const HealthTable* table
+    uint64_t node               # health_node
+    JudgementC* of              # as its pool's members; the first one, where it has none
+
+cdef struct PassiveC:           # what requests report
+    uint8_t limits[4]           # by HealthReport
+    uint8_t reports[400]        # by status from 200 on: 1 + HealthReport; 0: none
+
 cdef struct NodeC:
     PoolC* pool
     int32_t weight
     int64_t current             # smooth weighted round robin's running value
     int32_t priority
-    const uint8_t* down         # not 0: it is known to be unwell; NULL: nobody asks
+    JudgedC* judged             # NULL: it always counts as well
     const char* host            # "host[:port]" for pass_host: node
     uint32_t host_len
 
@@ -107,6 +126,7 @@ cdef struct UpstreamC:
     uint32_t key_n
     uint8_t balance             # Balance
     uint8_t notes               # when a try began is of use to it
+    uint8_t learns              # what came of a try is
     uint8_t pass_host
     const char* host            # for pass_host: rewrite
     uint32_t host_len
@@ -118,6 +138,7 @@ cdef struct UpstreamC:
     uint32_t slow_ms            # how long a new node's share grows; 0: it has all of it at once
     uint32_t retry_ms           # how long after the first try another may begin; 0: no bound
     RetryBudget budget
+    const PassiveC* passive     # NULL: requests report nothing of its nodes
 
 cdef struct ConsumerC:
     Chain chain
@@ -283,8 +304,17 @@ cdef class Pool:
     cdef list former            # and of those it had, while connections to them are open
     cdef void set_address(self, const sockaddr_storage* a, socklen_t size)
 
+cdef class Checks:
+    cdef object health
+    cdef const HealthTable* table
+    cdef bytes owner
+    cdef PassiveC passive
+    cdef bint reports           # requests do
+    cdef int judge(self, NodeC* node, bytes name, uint32_t addresses) except -1
+
 cdef class Upstream:
     cdef UpstreamC c
+    cdef Checks checks
     cdef list held
     cdef bytes host
     cdef Template key

@@ -1,6 +1,8 @@
 # plan: the Python classes that compile.py builds a snapshot from. They embed the C structs of plan.pxd and keep each other
 # alive; nothing here is called while a request is served.
 
+cdef uint32_t pools_made        # numbers of Pools; 0 is nobody's
+
 PHASES = ("rewrite", "access", "before_proxy", "header_filter", "body_filter", "log")
 
 
@@ -66,6 +68,9 @@ cdef class Pool:
     """
 
     def __cinit__(self, str address, TlsClient tls=None):
+        global pools_made
+        pools_made += 1
+        self.c.number = pools_made
         self.address = address
         if tls is not None:
             self.client = tls
@@ -101,19 +106,7 @@ cdef class Pool:
     def resolve(self, str ip, int port):
         """Sets the numeric address that connections go to from now on; idle ones to another address are closed."""
         cdef sockaddr_storage a
-        cdef socklen_t size
-        cdef bytes raw = ip.encode()
-        memset(&a, 0, sizeof(a))
-        if inet_pton(AF_INET, raw, &(<sockaddr_in*>&a).sin_addr) == 1:
-            a.ss_family = AF_INET
-            (<sockaddr_in*>&a).sin_port = htons(port)
-            size = sizeof(sockaddr_in)
-        elif inet_pton(AF_INET6, raw, &(<sockaddr_in6*>&a).sin6_addr) == 1:
-            a.ss_family = AF_INET6
-            (<sockaddr_in6*>&a).sin6_port = htons(port)
-            size = sizeof(sockaddr_in6)
-        else:
-            raise ValueError(f"node {self.address}: expected an IP address, found {ip!r}")
+        cdef socklen_t size = sockaddr_set(&a, ip, port, self.address)
         self.set_address(&a, size)
 
     def resolve_unix(self, str path):
@@ -157,13 +150,13 @@ cdef class Upstream:
     `nodes`: sequence of (Pool, weight, priority, host header bytes). `pass_host`: "pass", "node" or "rewrite" (then `host`).
     `balance`: "roundrobin", "chash" (then `key`, a Template), "least_conn" or "ewma". Times in seconds; `retries` None means
     every other node once. `budget`: retries per request and per second that the nodes bear, or None for no bound. `service` is
-    held for as long as the upstream is there.
+    held for as long as the upstream is there. `checks`: how the nodes are judged; None: they are not.
     """
 
     def __cinit__(self, nodes, str pass_host="pass", bytes host=b"", retries=None, double connect=60, double send=60,
                   double read=60, int keepalive_size=320, double keepalive_idle=60, int keepalive_requests=1000,
                   str balance="roundrobin", Template key=None, double slow_start=0, double retry_timeout=0, budget=None,
-                  service=None):
+                  service=None, Checks checks=None):
         if len(nodes) > NODES_MAX:
             raise ValueError(f"nodes: expected at most {NODES_MAX}, found {len(nodes)}")
         self.c.balance = ("roundrobin", "chash", "least_conn", "ewma").index(balance)
@@ -172,6 +165,7 @@ cdef class Upstream:
         if self.c.nodes == NULL or self.c.groups == NULL:
             raise MemoryError
         self.service = service
+        self.checks = checks
         self.key = key
         if key is not None:
             self.c.key = key.parts
@@ -192,6 +186,9 @@ cdef class Upstream:
         self.c.keep_requests = keepalive_requests
         self.c.slow_ms = milliseconds(slow_start) if slow_start else 0
         self.c.notes = self.c.balance == BALANCE_EWMA or self.c.slow_ms
+        if checks is not None and checks.reports:
+            self.c.passive = &checks.passive
+        self.c.learns = self.c.balance == BALANCE_EWMA or self.c.passive != NULL
         self.c.retry_ms = milliseconds(retry_timeout) if retry_timeout else 0
         ratio, per_second = (BUDGET_NONE, BUDGET_NONE) if budget is None else budget
         self.c.budget.per_request = <uint32_t>(min(ratio, BUDGET_NONE) * 1000)
@@ -210,6 +207,8 @@ cdef class Upstream:
             node.priority = priority
             node.host = name
             node.host_len = len(name)
+            if self.checks is not None:
+                self.checks.judge(node, pool.name_bytes, 1 if pool.c.resolved and pool.c.n_members == 0 else MEMBERS_MAX)
             if self.c.n and priority != (node - 1).priority:
                 group += 1
                 group.first = group.end = self.c.n
@@ -225,16 +224,10 @@ cdef class Upstream:
                 chash_make(&group.ring, list(zip(mine, ids, [self.c.nodes[i].weight for i in mine])))
         return 0
 
-    def _test_down(self, *indices):
-        """As if these nodes, counted by priority, were known to be unwell."""
-        cdef uint32_t i
-        for i in range(self.c.n):
-            self.c.nodes[i].down = NULL
-            if i in indices:
-                self.c.nodes[i].down = <const uint8_t*><const char*>b"\1"
-
     def __dealloc__(self):
         cdef uint32_t i
+        for i in range(self.c.n):
+            free(self.c.nodes[i].judged)
         for i in range(self.c.n_groups):
             free(self.c.groups[i].ring.points)
         free(self.c.groups)

@@ -63,15 +63,24 @@ cdef void pool_close_idle(PoolC* p) noexcept nogil:
         up_close(p.idle)
 
 
-cdef PoolC* pool_member(Exchange* x, PoolC* p) noexcept nogil:
-    # The next address of a name; one that failed this request only where all did.
+cdef PoolC* pool_member(Exchange* x, const NodeC* node) noexcept nogil:
+    # The next address of a name: a well one if there is, and one that failed this request only where all did.
+    cdef PoolC* p = node.pool
+    cdef uint32_t at = p.turn
+    cdef uint32_t best = p.n_members
     cdef uint32_t i
     if x.tries == 0:
         x.members_tried = 0
     for i in range(p.n_members):
-        p.turn = p.turn + 1 if p.turn + 1 < p.n_members else 0
-        if not x.members_tried >> p.turn & 1:
+        at = at + 1 if at + 1 < p.n_members else 0
+        if x.members_tried >> at & 1:
+            continue
+        if node.judged == NULL or judged_well(node.judged, at, p.members[at]):
+            best = at
             break
+        if best == p.n_members:
+            best = at           # unwell, if there is no better one
+    p.turn = best if best < p.n_members else at
     x.member_at = p.turn
     return p.members[p.turn]
 

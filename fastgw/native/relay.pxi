@@ -314,8 +314,8 @@ cdef void answer_informational(Exchange* x, Head* h, const char* base) noexcept 
 cdef inline void answer_came(Exchange* x, const Head* h) noexcept nogil:
     # The last head that the upstream sends for the request.
     x.t_up_head = x.loop.now_ns
-    if x.plan.upstream.balance == BALANCE_EWMA:
-        ewma_learn(x.node.pool, x.t_up_head, x.t_up_head - x.try_ns)
+    if x.plan.upstream.learns:
+        balance_answered(x, x.up.pool, h.status)
     x.status = x.up_status = h.status
 
 

@@ -1,7 +1,7 @@
 # Shared memory: one region, mapped by every process. Drawn in docs/shared-memory.md; what changes here changes SHM_VERSION.
 
 cdef enum:
-    SHM_VERSION = 4
+    SHM_VERSION = 6
     SHM_PAGE = 4096             # the header
     SHM_SLOTS = 256             # processes: workers, old ones that drain, the admin process. 8 bits in holds.h
     SHM_SECTIONS_MAX = 32
@@ -17,6 +17,7 @@ cdef enum:                      # section kinds
     SECTION_REVOCATIONS = 7
     SECTION_HOT = 8
     SECTION_ADDRESSES = 9
+    SECTION_HEALTH = 10
 
 cdef enum:                      # SlotState
     SLOT_FREE = 0
@@ -68,6 +69,7 @@ cdef class Region:
     cdef RevTable revoked
     cdef HotEntry* hot_first
     cdef AddressBooks books
+    cdef HealthTable health
     cdef uint64_t slots_n
     cdef int map(self, int fd) except -1
     cdef int lay_out(self, list layout, uint64_t revocations) except -1

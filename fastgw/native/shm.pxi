@@ -28,6 +28,7 @@ _SECTIONS = {
     SECTION_REVOCATIONS: ("revocations", sizeof(RevEntry)),
     SECTION_HOT: ("hot", sizeof(HotEntry)),
     SECTION_ADDRESSES: ("addresses", sizeof(AddressLine)),
+    SECTION_HEALTH: ("health", sizeof(HealthPlace)),
 }
 
 
@@ -92,6 +93,8 @@ cdef void check_head(bytes raw, size_t size, where) except *:
     if counts[SECTION_ADDRESSES] != slots * ADDRESS_LINES:
         raise RegionError(f"{where}: section addresses: expected {slots * ADDRESS_LINES} entries, "
                           f"found {counts[SECTION_ADDRESSES]}")
+    if counts[SECTION_HEALTH] != HEALTH_PLACES:
+        raise RegionError(f"{where}: section health: expected {HEALTH_PLACES} entries, found {counts[SECTION_HEALTH]}")
     if counts[SECTION_REVOKED] != 1:
         raise RegionError(f"{where}: section revoked: expected 1 entry, found {counts[SECTION_REVOKED]}")
     most, places = int(head.revocations), counts[SECTION_MARKS]
@@ -156,7 +159,8 @@ cdef class Region:
         layout = [(SECTION_SLOTS, slots), (SECTION_METRICS, slots), (SECTION_CELLS, cells),
                   (SECTION_HOLDS, slots * hold_lines(cells)), (SECTION_REVOKED, 1),
                   (SECTION_MARKS, rev_places(revocations)), (SECTION_REVOCATIONS, rev_places(revocations)),
-                  (SECTION_HOT, slots * HOT_ENTRIES), (SECTION_ADDRESSES, slots * ADDRESS_LINES)]
+                  (SECTION_HOT, slots * HOT_ENTRIES), (SECTION_ADDRESSES, slots * ADDRESS_LINES),
+                  (SECTION_HEALTH, HEALTH_PLACES)]
         size = SHM_PAGE + sum(_SECTIONS[kind][1] * count for kind, count in layout)
         if path is None:
             fd = _os.memfd_create("fastgw", _os.MFD_CLOEXEC | _os.MFD_ALLOW_SEALING)
@@ -278,6 +282,8 @@ cdef class Region:
         self.books.slots = <uint32_t>self.slots_n
         memcpy(self.books.seed, self.header.seed, 16)
         self.hot_first = <HotEntry*>(self.base + self.find(SECTION_HOT).offset)
+        self.health.places = <HealthPlace*>(self.base + self.find(SECTION_HEALTH).offset)
+        memcpy(self.health.seed, self.header.seed, 16)
         self.revoked.head = <RevHead*>(self.base + self.find(SECTION_REVOKED).offset)
         s = self.find(SECTION_MARKS)
         self.revoked.marks = <uint64_t*>(self.base + s.offset)

@@ -71,7 +71,7 @@ cdef void proxy_try(Exchange* x) noexcept nogil:
         serialise_request(x)
         pool = x.node.pool
         if pool.n_members:
-            pool = pool_member(x, pool)
+            pool = pool_member(x, x.node)
         u = NULL
         if not x.fresh:
             u = pool_take(pool) if pool.tls == NULL else up_tls_take(x, pool)
@@ -89,6 +89,8 @@ cdef void proxy_try(Exchange* x) noexcept nogil:
         reason = up_reason(u)
         reused = u.reused
         sent = u.sent_bytes
+        if not reused:
+            balance_broke(x, pool, HEALTH_TCP)
         up_close(u)
         if not proxy_may_retry(x, 502, reason, reused, sent):
             break
@@ -132,6 +134,10 @@ cdef void proxy_failed(Up* u, uint16_t status, const char* reason) noexcept nogi
     cdef bint reused = u.reused
     cdef bint sent = u.sent_bytes
     cdef bint got = u.got_bytes
+    if status == 504:
+        balance_broke(x, u.pool, HEALTH_TIMEOUT)
+    elif got or not reused:     # else it may be the idle race
+        balance_broke(x, u.pool, HEALTH_TCP)
     x.up = NULL
     up_close(u)
     if x.answering:
@@ -177,6 +183,8 @@ cdef Up* up_open(Exchange* x, PoolC* pool, const char** reason) noexcept nogil:
         u.c.state = UP_ACTIVE
     elif r != -EINPROGRESS:
         reason[0] = connect_reason(-r)
+        if r == -ECONNREFUSED or r == -EHOSTUNREACH or r == -ENETUNREACH or r == -ENOENT:   # else it is we who lack something
+            balance_broke(x, pool, HEALTH_TCP)
         up_close(u)
         return NULL
     metric_add(loop, M_UP_CONNECTS, 1)

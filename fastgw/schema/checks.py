@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from fastgw.schema.base import Host, Method, Nested, Port, Positive, unique
+from fastgw.schema.base import Host, Method, Nested, Port, Positive, text_format, unique
 
 __all__ = [
     "ActiveCheck",
@@ -22,6 +22,8 @@ __all__ = [
 CheckType = Literal["http", "https", "tcp"]
 HttpStatus = Annotated[int, Meta(ge=200, le=599)]
 Statuses = Annotated[tuple[HttpStatus, ...], Meta(min_length=1), unique]
+FieldLine = Annotated[str, text_format("field-line", "a header as 'Name: value'")]
+Target = Annotated[str, text_format("request-target", "a path")]
 Interval = Annotated[int, Meta(ge=1)]
 Threshold = Annotated[int, Meta(ge=1, le=254)]
 Counter = Annotated[int, Meta(ge=0, le=254)]
@@ -80,10 +82,10 @@ class ActiveCheck(Nested, frozen=True, kw_only=True):
     host: Host | None = None
     port: Port | None = None
     http_method: Method = "GET"
-    http_path: str = "/"
+    http_path: Target = "/"
     http_req_body: str = ""
     https_verify_certificate: bool = True
-    req_headers: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    req_headers: Annotated[tuple[FieldLine, ...], Meta(min_length=1)] | None = None
     healthy: ActiveHealthy = ActiveHealthy()
     unhealthy: ActiveUnhealthy = ActiveUnhealthy()
 

@@ -16,6 +16,8 @@ _DIGITS = re.compile(r"[0-9.]+")
 _RANGE = re.compile(r"[0-9A-Fa-f:.]+(?:/[0-9]{1,3})?")  # no netmasks, no scope ids
 _PORT = re.compile(r"[0-9]{1,5}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_FIELD_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*)")
+_PATH = re.compile(r"[!-~]+")
 _UNIX_PATH_MAX = 107  # bytes: sun_path of Linux without its closing zero
 
 
@@ -133,11 +135,24 @@ def _header_name(text: str) -> Wrong | None:
     return None if _TOKEN.fullmatch(text) else Wrong("a name of letters, digits and !#$%&'*+-.^_`|~")
 
 
+def _field_line(text: str) -> Wrong | None:
+    found = _FIELD_LINE.fullmatch(text)
+    if found is None:
+        return Wrong("'Name: value' in one line")
+    return Wrong("none that frames a body") if found[1].lower() in ("content-length", "transfer-encoding") else None
+
+
+def _request_target(text: str) -> Wrong | None:
+    return None if _PATH.fullmatch(text) else Wrong("a path, without spaces or other than ASCII")
+
+
 FORMATS: dict[str, Callable[[str], Wrong | None]] = {
     "address": _address,
     "dns-server": _dns_server,
+    "field-line": _field_line,
     "header-name": _header_name,
     "ip-range": _ip_range,
     "node": _node,
     "node-host": _node_host,
+    "request-target": _request_target,
 }

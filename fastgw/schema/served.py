@@ -35,8 +35,6 @@ def _upstream(value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
         yield _fault(path.to("key"), f"to hash on {value['key']} is")
     if value.get("scheme", "http") not in ("http", "https"):
         yield _fault(path.to("scheme"), "schemes other than http and https are")
-    if value.get("checks"):
-        yield _fault(path.to("checks"), "health checks are")
     if value.get("discovery_type", "dns") != "dns":
         yield _fault(path.to("discovery_type"), "service discovery other than dns is")
     nodes = value.get("nodes")

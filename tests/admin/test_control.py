@@ -1,11 +1,9 @@
 """The Control API and the Status API of a running gateway: what is told, to whom, and that no secret is among it."""
 
 import asyncio
-import http.client
 import json
 import os
 import signal
-import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,28 +17,12 @@ from fastgw.admin.server import Request
 from fastgw.admin.status import Status
 from fastgw.plugins import order
 from fastgw.slots import Kind, State
+from tests.support.control import ask
 from tests.support.gateway import Gateway, one_route
 from tests.support.waiting import until
 from tests.support.wire import Address
 
 UPSTREAM = {"nodes": {"127.0.0.1:80": 1}}
-
-
-def ask(path: Path, method: str, target: str) -> tuple[int, Any, http.client.HTTPMessage]:
-    """One request on a unix socket, without any key."""
-    connection = http.client.HTTPConnection("localhost", timeout=10)
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(str(path))
-    try:
-        connection.request(method, target)
-        answer = connection.getresponse()
-        text = answer.read()
-    finally:
-        connection.close()
-    try:
-        return answer.status, json.loads(text), answer.headers
-    except ValueError:
-        return answer.status, text.decode(), answer.headers
 
 
 @pytest.fixture(scope="module")

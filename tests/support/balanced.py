@@ -10,6 +10,7 @@ from typing import Any
 
 from fastgw import _core
 from tests.support.core import OK, pool, snapshot
+from tests.support.judged import Judged
 
 Nodes = Mapping[str, int] | Iterable[tuple[str, int, int]]
 """Names to weights, or names with weights and priorities."""
@@ -22,6 +23,7 @@ class Balanced:
         self.address = address
         self.pools: dict[str, _core.Pool] = {}
         self.unresolved = unresolved
+        self.judged = Judged()
         self.credentials: tuple[_core.Credential, ...] = ()
         self.wire = _core.Wire()
         self._idle: list[int] = []
@@ -31,10 +33,21 @@ class Balanced:
         """From now on these are the nodes; those that stay keep their pools, as the compiler has it."""
         listed = [(name, weight, 0) for name, weight in nodes.items()] if isinstance(nodes, Mapping) else list(nodes)
         entries = [(self._pool(name), weight, priority, name.encode()) for name, weight, priority in listed]
+        for name, _, _ in listed:
+            if name not in self.unresolved:
+                self.judged.add(name)
+        self._names = [name for name, _, _ in sorted(listed, key=lambda each: -each[2])]
         # No connection is kept unless asked for: one that breaks while idle is no fault of its node.
-        self.upstream = _core.Upstream(entries, pass_host="node", **{"keepalive_requests": 1, **options})
+        chosen = {"keepalive_requests": 1, "checks": self.judged.checks(), **options}
+        self.upstream = _core.Upstream(entries, pass_host="node", **chosen)
         self.wire.install(snapshot(*steps, to=self.upstream, credentials=self.credentials))
         self.pools = {name: self.pools[name] for name, _, _ in listed}
+
+    def down(self, *indices: int) -> None:
+        """These nodes, counted by priority, are unwell from now on, and no others."""
+        for index, name in enumerate(self._names):
+            if name not in self.unresolved:
+                self.judged.set(name, index not in indices)
 
     def _pool(self, name: str) -> _core.Pool:
         if name not in self.pools:

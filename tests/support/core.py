@@ -34,10 +34,10 @@ def _b64(data: bytes) -> bytes:
 TOKEN = token()
 
 
-def pool(address: str = "127.0.0.1:81") -> _core.Pool:
+def pool(address: str = "127.0.0.1:81", ip: str = "127.0.0.1") -> _core.Pool:
     """One address, resolved."""
     made = _core.Pool(address)
-    made.resolve("127.0.0.1", int(address.rpartition(":")[2]))
+    made.resolve(ip, int(address.rpartition(":")[2]))
     return made
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import inspect as mi
 
+from fastgw import _core
 from fastgw.compile import Compiler
 from fastgw.plugins import order
 from fastgw.plugins.check import check_object
@@ -15,6 +16,7 @@ from tests.unit.test_compile import Change
 
 Object = dict[str, Any]
 
+HEALTH: Final = _core.Health(_core.Region.create(64, slots=1))
 NODES: Final = {"192.0.2.10:80": 1}
 UPSTREAM: Final = {"nodes": NODES, "timeout": {"connect": 1, "send": 1, "read": 1}, "keepalive_pool": {}}
 CONFS: Final[dict[str, Object]] = {
@@ -163,7 +165,6 @@ def varied(draw: st.DrawFn, struct: type, sound: Object, kind: str = "") -> Obje
             "vars",
             "type",
             "scheme",
-            "checks",
             "tls",
         ):
             continue
@@ -227,4 +228,6 @@ def test_what_is_accepted_compiles(made: tuple[str, Object]) -> None:
         return
     changes = [change(other, each) for other, each in OTHERS.items()]
     changes += [change(kind, value)] + ([change(*USERS[kind])] if kind in USERS else [])
-    assert Compiler().apply(changes).faults == ()
+    compiler = Compiler()
+    compiler.health = HEALTH
+    assert compiler.apply(changes).faults == ()

@@ -65,7 +65,7 @@ def test_where_no_node_has_a_weight_all_are_alike(balance: str) -> None:
 @pytest.mark.parametrize("balance", ALL)
 def test_a_single_node_is_not_judged(balance: str) -> None:
     balanced = Balanced({A: 0}, **options(balance))
-    balanced.upstream._test_down(0)
+    balanced.down(0)
     assert balanced.asked() == A
 
 
@@ -128,7 +128,7 @@ def test_a_failed_try_goes_on_along_the_ring_and_an_unwell_node_moves_only_its_k
             tried.add(request.node)
             request.fail()
         assert request.status() == 502
-    balanced.upstream._test_down(1)
+    balanced.down(1)
     assert [balanced.asked(f"/{key}") for key in KEYS] == [chash.node_of(nodes, f"/{key}".encode(), {B}) for key in KEYS]
 
 
@@ -252,18 +252,18 @@ def test_lower_priorities_serve_when_all_higher_nodes_were_tried(balance: str) -
 def test_a_node_that_cannot_serve_is_no_reason_to_use_none(balance: str) -> None:
     """All that could are unwell, so they serve."""
     balanced = Balanced({A: 0, "b.test:80": 1, C: 1}, unresolved=("b.test:80",), **options(balance))
-    balanced.upstream._test_down(2)
+    balanced.down(2)
     assert balanced.asked() == C
 
 
 @pytest.mark.parametrize("balance", ALL)
 def test_an_unwell_node_is_passed_over_and_where_all_are_all_serve(balance: str) -> None:
-    nodes = [(A, 1, 1), (B, 1, 1), (C, 1, 0)]  # _test_down counts in this order
+    nodes = [(A, 1, 1), (B, 1, 1), (C, 1, 0)]  # `down` counts in this order
     balanced = Balanced(nodes, budget=(100, 100), **options(balance))
     for down, serving in (((0,), {B}), ((0, 1), {C}), ((0, 1, 2), {A, B}), ((), {A, B})):
-        balanced.upstream._test_down(*down)
+        balanced.down(*down)
         assert {balanced.asked(f"/{key}") for key in KEYS[:40]} == serving
-    balanced.upstream._test_down(1)
+    balanced.down(1)
     request = balanced.begin()
     assert (request.node, request.fail(), request.fail()) == (A, C, "")  # no try on a node that is known to be unwell
     assert request.status() == 502
@@ -302,10 +302,10 @@ def test_a_node_that_recovers_starts_slowly_again() -> None:
     balanced.asked()
     balanced.wire.advance(1000)
     assert share(balanced, B) == 0.5
-    balanced.upstream._test_down(1)
+    balanced.down(1)
     assert share(balanced, B) == 0
     balanced.wire.advance(1000)
-    balanced.upstream._test_down()
+    balanced.down()
     assert share(balanced, B) == pytest.approx(0.1 / 1.1, abs=0.01)
 
 

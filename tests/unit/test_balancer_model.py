@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fastgw import _core
 from tests.support.core import OK, pool, snapshot
+from tests.support.judged import Judged
 
 ADDRESSES = [f"192.0.2.{i}:80" for i in range(10, 16)]
 NAMES = ["a.test:80", "b.test:80"]
@@ -32,6 +33,11 @@ class Changing(RuleBasedStateMachine):
     def start(self, listed: list[tuple[str, int, int]], balance: str) -> None:
         self.wire = _core.Wire()
         self.pools: dict[str, _core.Pool] = {}
+        self.judged = Judged([200], 2, [500], 1, 2, 1)
+        for name in ADDRESSES:
+            self.judged.add(name)
+        for name in NAMES:
+            self.judged.add(name, *(f"198.51.100.{i}" for i in range(1, 7)))  # and of the others nothing is known
         self.install(listed, balance, 0)
 
     @rule(listed=nodes, balance=balances, slow=st.sampled_from([0, 60]))
@@ -43,18 +49,22 @@ class Changing(RuleBasedStateMachine):
         options: dict[str, Any] = {"keepalive_requests": 3, "slow_start": slow, "balance": balance}
         if balance == "chash":
             options["key"] = _core.Template("uri")
-        self.upstream = _core.Upstream(entries, pass_host="node", budget=(1, 5), retries=None, **options)
+        checks = self.judged.checks()
+        self.upstream = _core.Upstream(entries, pass_host="node", budget=(1, 5), retries=None, checks=checks, **options)
         self.wire.install(snapshot(to=self.upstream))
         self.pools = {name: self.pools[name] for name, _, _ in listed}
 
     @rule(name=st.sampled_from(NAMES), addresses=st.lists(st.integers(1, 9), max_size=4, unique=True))
     def spread(self, name: str, addresses: list[int]) -> None:
         if name in self.pools:
-            self.pools[name].spread([pool(f"198.51.100.{i}:80") for i in addresses])
+            self.pools[name].spread([pool(f"198.51.100.{i}:80", f"198.51.100.{i}") for i in addresses])
 
-    @rule(down=st.sets(st.integers(0, 4)))
-    def judge(self, down: set[int]) -> None:
-        self.upstream._test_down(*down)
+    @rule(down=st.sets(st.sampled_from(ADDRESSES)), names=st.sets(st.integers(1, 6)))
+    def judge(self, down: set[str], names: set[int]) -> None:
+        for name in ADDRESSES:
+            self.judged.set(name, name not in down)
+        for i in range(1, 7):
+            self.judged.set(NAMES[0], i not in names, f"198.51.100.{i}")
 
     @rule(how=st.sampled_from(["at once", "later", "refused"]))
     def connecting(self, how: str) -> None:

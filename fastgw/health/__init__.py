@@ -1,0 +1,1 @@
+"""Active health checks of upstream nodes: which addresses are checked, one probe, and when each is due."""
