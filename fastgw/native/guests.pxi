@@ -9,6 +9,8 @@
 # written as a target; one that is not in the one form that routes are compared in (uri) is refused: else this side would judge
 # another path than the application serves.
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+
 cdef extern from "<arpa/inet.h>" nogil:
     int inet_pton(int family, const char* text, void* out)
 
@@ -91,13 +93,29 @@ cdef bint field_tells(bytes name) noexcept:
                 or id == FIELD_TRANSFER_ENCODING)
 
 
+cdef void header_lower(char* to, const char* p, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        to[i] = <char>(p[i] | 0x20) if c"A" <= p[i] <= c"Z" else p[i]
+
+
 cdef list header_lines(const char* p, size_t n):
     # As pairs; names in lower case, as servers have them.
-    found = []
-    for line in p[:n].split(b"\r\n"):
-        name, colon, value = line.partition(b": ")
-        if colon:
-            found.append((name.lower(), value))
+    cdef const char* end = p + n
+    cdef const char* stop
+    cdef const char* colon
+    cdef bytes name
+    cdef list found = []
+    while p < end:
+        stop = <const char*>memchr(p, c"\r", end - p)
+        if stop == NULL:
+            stop = end
+        colon = <const char*>memchr(p, c":", stop - p)
+        if colon != NULL and stop - colon >= 2:
+            name = PyBytes_FromStringAndSize(NULL, colon - p)
+            header_lower(PyBytes_AS_STRING(name), p, colon - p)
+            found.append((name, (colon + 2)[:stop - colon - 2]))
+        p = stop + 2
     return found
 
 
