@@ -8,8 +8,12 @@ import os
 import sys
 from pathlib import Path
 
-from Cython.Build import cythonize
 from setuptools import Extension, setup
+
+try:
+    from Cython.Build import cythonize
+except ImportError:  # an sdist brings the C along: then a C compiler is all that it takes
+    cythonize = None
 
 BUILD = os.environ.get("FASTGW_BUILD", "release")
 FLAGS = {
@@ -47,12 +51,17 @@ if BUILD not in FLAGS:
 compile_args, link_args = FLAGS[BUILD]
 core = Extension(
     "fastgw._core",
-    sources=["fastgw/_core.pyx"],
-    depends=sorted(str(p) for room in ("native", "include") for p in Path("fastgw", room).iterdir()),
+    sources=["fastgw/_core.c" if cythonize is None else "fastgw/_core.pyx"],
+    # Also what belongs into an sdist: there the source is what Cython has made of it.
+    depends=[
+        "fastgw/_core.pyx",
+        "fastgw/_core.pxd",
+        *sorted(str(p) for room in ("native", "include") for p in Path("fastgw", room).iterdir()),
+    ],
     include_dirs=["fastgw/native", "fastgw/include"],
     define_macros=[("FASTGW_BUILD", f'"{BUILD}"')],
     extra_compile_args=["-std=gnu11", "-fvisibility=hidden", *WARNINGS, *compile_args],
     extra_link_args=link_args,
     libraries=["dl"],  # dlopen, which glibc has in itself only since 2.34
 )
-setup(ext_modules=cythonize([core], compiler_directives={"language_level": "3str"}))
+setup(ext_modules=[core] if cythonize is None else cythonize([core], compiler_directives={"language_level": "3str"}))
