@@ -1,7 +1,8 @@
 """Builds the one extension, fastgw._core, from its root; everything else is in pyproject.toml.
 
-FASTGW_BUILD chooses the build: release (default), debug (assertions, no optimisation) or sanitize
-(AddressSanitizer and UBSan; run Python with libasan preloaded, see docs/native.md).
+FASTGW_BUILD chooses the build: release (default), debug (assertions, no optimisation), sanitize
+(AddressSanitizer and UBSan; run Python with libasan preloaded, see docs/native.md) or fuzz (the same by clang, with the
+coverage that guides libFuzzer; `python -m tests.fuzz` makes and runs it).
 """
 
 import os
@@ -16,20 +17,16 @@ except ImportError:  # an sdist brings the C along: then a C compiler is all tha
     cythonize = None
 
 BUILD = os.environ.get("FASTGW_BUILD", "release")
+FAULTS = ["-DFASTGW_DEBUG", "-DFASTGW_FAULTS", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
 FLAGS = {
     "release": (["-O3", "-DNDEBUG", "-fno-semantic-interposition"], []),
     "debug": (["-O0", "-g", "-DFASTGW_DEBUG"], []),
     "sanitize": (
-        [
-            "-O1",
-            "-g",
-            "-DFASTGW_DEBUG",
-            "-fno-omit-frame-pointer",
-            "-fsanitize=address,undefined",
-            "-fno-sanitize-recover=undefined",
-        ],
+        ["-O1", "-g", *FAULTS, "-fsanitize=address,undefined"],
         ["-fsanitize=address,undefined"],
     ),
+    # The runtimes are in the program that loads it.
+    "fuzz": (["-O1", "-gline-tables-only", *FAULTS, "-fsanitize=fuzzer-no-link,address,undefined"], []),
 }
 # The C that Cython writes is not ours to tidy: these few warnings come from its own boilerplate.
 # In a checkout they are errors; a newer compiler must not break an installation from the sdist.

@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 
 # how it was built
 include "native/build.pxi"
+include "native/heap.pxi"
 # bytes and tables
 include "native/buf.pxi"
 include "native/map.pxi"

@@ -16,7 +16,7 @@ memcpy(DIGIT_PAIRS, <const char*><bytes>_PAIRS, sizeof(DIGIT_PAIRS))
 
 cdef int buf_grow(Buf* b, size_t more) noexcept nogil:
     cdef size_t want = <size_t>b.len + more
-    cdef size_t cap = <size_t>b.cap * 2 if b.cap else 512
+    cdef size_t cap = want if want <= HEAP_TIGHT else <size_t>b.cap * 2 if b.cap else 512
     cdef char* p
     if want > 0x7fffffff:
         b.failed = 1
@@ -123,7 +123,7 @@ cdef inline uint32_t buf_left(const Buf* b) noexcept nogil:
 cdef inline void buf_reset(Buf* b) noexcept nogil:
     # Empties; keeps a small block for the next use.
     b.len = b.off = b.failed = 0
-    if b.cap > BUF_KEEP:
+    if b.cap > BUF_KEEP or HEAP_TIGHT:
         free(b.p)
         b.p = NULL
         b.cap = 0

@@ -333,7 +333,8 @@ cdef void exchange_finish(Exchange* x) noexcept nogil:
     if d.c.broken:
         down_close(d)
         return
-    if d.close_after or (d.c.loop.draining and buf_left(&d.input) == 0):
+    # Who was not told of the end, and has sent its next request already, is served once more.
+    if d.close_after or (d.c.loop.draining and buf_left(&d.input) == 0 and not d.c.readable):
         d.c.state = DOWN_LINGER
         d.lingered = 0
         if conn_unsent(&d.c):

@@ -17,6 +17,7 @@ cdef struct MemNet:
     MemConn* list
     int n
     int cap
+    bint strict
     int connect_result          # 0, -EINPROGRESS or -ECONNREFUSED for connections to come
 
 
@@ -50,6 +51,9 @@ cdef ssize_t mem_recv(Conn* c, void* buf, size_t n) noexcept nogil:
         return 0 if m.ended else -EAGAIN
     if k > n:
         k = n
+    if (<MemNet*>c.loop.net).strict:
+        heap_allow(buf, n)
+        heap_forbid(<char*>buf + k, n - k)      # what an earlier read left there is nobody's
     memcpy(buf, m.inbox.p + m.inbox.off, k)
     buf_eat(&m.inbox, k)
     return k
@@ -168,7 +172,7 @@ cdef class Wire:
 
     def __cinit__(self, Snapshot snapshot=None, *, limits=None, trusted=(), Region region=None, loop=None, uint32_t token_cache=0,
                   uint32_t verify_threads=0, on_error=None, long long splice_least=SPLICE_LEAST, Region revoked=None,
-                  bint show_upstream_status=False, int slot=0):
+                  bint show_upstream_status=False, int slot=0, bint strict=False):
         if region is None:
             region = Region.create(1024, revocations=64)
         self.reactor = Reactor(
@@ -191,6 +195,10 @@ cdef class Wire:
         self.reactor.core.io.unpipe = mem_unpipe
         self.reactor.core.splice_least = splice_least
         self.reactor.core.unheard = 0           # an event tells of all that comes, at once
+        if strict:
+            self.net.strict = True
+            self.reactor.core.n_free = EXCHANGES_KEPT   # as if the lists were full already
+            self.reactor.core.n_pipes = PIPES_KEPT
         self.reactor.core.io.wake = mem_wake
         self.reactor.core.io.clock = mem_clock
         if snapshot is not None:
@@ -203,6 +211,14 @@ cdef class Wire:
     def access_log(self, int fd):
         """As Reactor.access_log."""
         self.reactor.access_log(fd)
+
+    def stop_listening(self):
+        """As Reactor.stop_listening: from now on every answer closes its connection."""
+        self.reactor.core.draining = 1
+
+    def close_idle(self):
+        """As Reactor.close_idle."""
+        self.reactor.close_idle()
 
     @property
     def now(self) -> int:
@@ -257,9 +273,11 @@ cdef class Wire:
         return d.c.fd
 
     def push(self, int i, bytes data not None) -> None:
-        """Bytes arrive on a line."""
-        buf_put(&self.line(i).inbox, <const char*>data, len(data))
-        self.event(i, EPOLLIN | (EPOLLOUT if self.line(i).room else 0))
+        """Bytes arrive on a line; where it takes any, the event says so too, and that it is connected."""
+        cdef MemConn* m = self.line(i)
+        buf_put(&m.inbox, <const char*>data, len(data))
+        m.connecting = m.connecting and m.room == 0
+        self.event(i, EPOLLIN | (EPOLLOUT if m.room else 0))
 
     def together(self, arrivals not None) -> None:
         """Pairs of a line and bytes that arrive there: at once, told as one batch of events in this order."""
@@ -345,6 +363,10 @@ cdef class Wire:
     def lines(self) -> list[tuple[int, str, bool]]:
         """(line, "down" or "up", open) of every line there was."""
         return [(i, "up" if self.net.list[i].is_up else "down", self.net.list[i].conn != NULL) for i in range(self.net.n)]
+
+    def is_connecting(self, int i) -> bool:
+        """Whether the line's connection is still under way."""
+        return self.line(i).connecting
 
     def is_open(self, int i) -> bool:
         """Whether the core still holds the line."""

@@ -1,72 +1,90 @@
 """Runs fuzz targets: `python -m tests.fuzz --seconds 600 [target ...]`.
 
-Guided by coverage where atheris is installed and the extension was built for it by clang:
-
-    FASTGW_BUILD=debug CC=clang LDSHARED="clang -shared" CFLAGS="-O1 -g -fsanitize=address,fuzzer-no-link" \\
-        python setup.py build_ext --inplace --force
-
-Else by plain mutation of the seeds, on whatever build there is; for the sanitizer build preload libasan (docs/native.md).
-What was found useful is kept under build/fuzz/<target>; an input that fails is written to build/fuzz/<target>-crash-*.
+Guided by coverage where there is clang and a Python that can be embedded: libFuzzer over the core under AddressSanitizer and
+UndefinedBehaviorSanitizer, both of which it builds first (build.py). Else, or with --plain, by mutation of the seeds, on
+whatever build is installed. What was found useful is kept under build/fuzz/<target>, what fails under build/fuzz/<target>-*.
+`--merge` adds to a target's seeds what of the former reaches code that they do not.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.util
 import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-from tests.fuzz import NAMES, SEEDS, seeds
-from tests.fuzz.mutate import mutations
+from tests.fuzz import NAMES, SEEDS, build, mutate, seeds
 
-WORK = Path("build/fuzz")
 BATCH = 200  # mutations between two looks at the clock
+MOST_FILES, MOST_BYTES = 400, 400_000  # of a target's seeds
 
 
-def guided() -> Path | None:
-    """The runtime to preload if this installation can be guided by coverage."""
-    atheris, core = importlib.util.find_spec("atheris"), importlib.util.find_spec("fastgw._core")
-    if atheris is None or core is None or b"__sanitizer_cov_8bit_counters_init" not in Path(str(core.origin)).read_bytes():
-        return None
-    return Path(str(atheris.origin)).parents[1] / "asan_with_fuzzer.so"
+def driver(name: str, *options: str) -> int:
+    """libFuzzer with one target."""
+    made = build.build()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(build.ROOT),
+        "FASTGW_FUZZ_CORE": str(made.core),
+        "FASTGW_FUZZ_PYTHON": sys.executable,
+        "FASTGW_FUZZ_TARGET": name,
+        # Leaks: the interpreter keeps memory at its end, and targets count the core's blocks. Short stacks of blocks are quick.
+        "ASAN_OPTIONS": "detect_leaks=0:malloc_context_size=6:quarantine_size_mb=64",
+    }
+    return subprocess.run([made.driver, *options], env=environment, cwd=build.ROOT).returncode
 
 
-def run_guided(name: str, runtime: Path, seconds: int) -> int:
-    """One target under libFuzzer, in a process that has its runtime preloaded."""
-    kept = WORK / name
+def run_guided(name: str, seconds: int) -> int:
+    kept, words = build.WORK / name, build.WORK / "words"
     kept.mkdir(parents=True, exist_ok=True)
-    code = (
-        "import sys, atheris\nfrom tests.fuzz.targets import TARGETS\n"
-        "atheris.Setup(sys.argv, TARGETS[sys.argv[0]]); atheris.Fuzz()"
-    )
-    # argv[0] is -c to Python: libFuzzer never looks at it, so it carries the target's name.
+    words.write_text("".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in mutate.TOKENS))
     options = [f"-max_total_time={seconds}", "-max_len=16384", "-timeout=20", "-rss_limit_mb=4096", "-print_final_stats=1"]
-    options += [f"-artifact_prefix={WORK}/{name}-", str(kept), str(SEEDS / name)]
-    environment = {**os.environ, "LD_PRELOAD": str(runtime), "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
-    command = [sys.executable, "-c", f"import sys; sys.argv[0] = {name!r}\n{code}", *options]
-    return subprocess.run(command, env=environment).returncode
+    corpus = [kept, SEEDS / name]
+    if name == "exchange":
+        from tests.fuzz import from_wire
+
+        corpus.append(build.WORK / "wire")
+        from_wire.write(corpus[-1])
+    return driver(name, *options, f"-dict={words}", f"-artifact_prefix={build.WORK}/{name}-", *map(str, corpus))
+
+
+def merge(name: str) -> int:
+    """Edges of code are what counts, not how often they are passed, or the seeds would be thousands."""
+    with tempfile.TemporaryDirectory() as at:
+        code = driver(name, "-merge=1", "-use_counters=0", at, str(SEEDS / name), str(build.WORK / name))
+        known = {path.read_bytes() for path in seeds(name)}
+        found = sorted((data for path in Path(at).iterdir() if (data := path.read_bytes()) not in known), key=len)
+    size, added = sum(map(len, known)), 0
+    for data in found:
+        size += len(data)
+        if len(known) + added == MOST_FILES or size > MOST_BYTES:
+            break
+        (SEEDS / name / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+        added += 1
+    print(f"{name}: {added} of {len(found)} inputs added to {len(known)} seeds")
+    return code
 
 
 def run_plain(name: str, seconds: int) -> int:
     """One target by mutation of its seeds."""
-    from tests.fuzz.targets import TARGETS
+    from tests.fuzz.targets import REWRITES, TARGETS
 
     corpus = [path.read_bytes() for path in seeds(name)]
     number, end, done = random.randrange(1 << 32), time.monotonic() + seconds, 0
     chance = random.Random(number)
     while time.monotonic() < end:
-        for data in mutations(corpus, chance, BATCH):
+        for data in mutate.mutations(corpus, chance, BATCH, REWRITES.get(name)):
             last = data
             try:
                 TARGETS[name](data)
             except BaseException:
-                WORK.mkdir(parents=True, exist_ok=True)
-                path = WORK / f"{name}-crash-{hashlib.sha256(last).hexdigest()[:16]}"
+                build.WORK.mkdir(parents=True, exist_ok=True)
+                path = build.WORK / f"{name}-crash-{hashlib.sha256(last).hexdigest()[:16]}"
                 path.write_bytes(last)
                 print(f"{name}: fails on {path}", file=sys.stderr)
                 raise
@@ -79,15 +97,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Run fuzz targets.")
     parser.add_argument("target", nargs="*", help="of " + ", ".join(NAMES))
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--plain", action="store_true", help="by mutation alone")
+    parser.add_argument("--merge", action="store_true", help="add to the seeds what guided runs found")
     options = parser.parse_args()
     unknown = set(options.target) - set(NAMES)
     if unknown:
         parser.error(f"target: expected one of {', '.join(NAMES)}, found {', '.join(sorted(unknown))}")
-    runtime = guided()
+    guided = build.possible() and not options.plain
+    if options.merge and not guided:
+        parser.error("--merge: expected clang and a Python with a shared library, found none")
     worst = 0
     for name in options.target or NAMES:
-        print(f"{name}: {'guided by coverage' if runtime else 'plain mutation'}, {options.seconds} s", flush=True)
-        worst = max(worst, abs(run_guided(name, runtime, options.seconds) if runtime else run_plain(name, options.seconds)))
+        if options.merge:
+            worst = max(worst, abs(merge(name)))
+            continue
+        print(f"{name}: {'guided by coverage' if guided else 'plain mutation'}, {options.seconds} s", flush=True)
+        worst = max(worst, abs(run_guided(name, options.seconds) if guided else run_plain(name, options.seconds)))
     return worst
 
 

@@ -1,251 +1,295 @@
-"""The whole core from its byte edges: clients, upstreams and time, driven by a script that the fuzzer mutates.
+"""The whole core from its byte edges: what leaves it on either side of a script (play.py) is what a strict reader of the other
+side's bytes expects.
 
-Owns: the script's grammar and the claims about what leaves on either side. A script is a row of steps, each a letter and
-its bytes, with SEPARATOR between them, so that a line of HTTP mutates as a line of HTTP.
+Owns: the claims. What is read is read by tests/oracle/http1.py, which knows nothing of the gateway.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
-from urllib.parse import unquote_to_bytes
+from dataclasses import dataclass, field
 
 from fastgw import _core
+from tests.fuzz import fields
+from tests.fuzz.play import Line, Play
+from tests.fuzz.scene import SAID, TAG, swapped
 from tests.oracle import http1
-from tests.support.core import IDENTITY, TOKEN, chain, john, pool, shown
 
-SEPARATOR = b"\xfe"
-PLACEHOLDER = b"$TOKEN"  # so that seeds need not carry a token that mutation would only break
-LINE_BYTES = 320 * 1024  # what the core may hold for one line: a read and its framing, a head, pipelined bytes
-PATIENCE = 60.0  # seconds; longer than any timeout below
-KEY = b"kim-key"
-KIM = {b"x-consumer-username": b"kim", b"x-credential-identifier": b"cred-key", b"x-consumer-custom-id": b"id-kim"}
-HOP_BY_HOP = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade", b"http2-settings"}
+IDEMPOTENT = {b"DELETE", b"GET", b"HEAD", b"PUT", b"OPTIONS"}
+OWN_STATUS = {400, 401, 404, 405, 408, 413, 414, 417, 431, 501, 502, 503, 504, 505}  # no 500: nothing in here may fail
+OWN_BODY = re.compile(rb'(?:\{"(?:error_msg|message)":"[^"]*"(?:,"reason":"[a-z_.]+","request_id":"(?:[^"\\]|\\.)*")?\}\n)?\Z')
+TAGS = (TAG.lower().encode(), b"x-request-id")
 
 
-def _snapshot() -> _core.Snapshot:
-    """/open goes to two nodes as it is; /auth demands John's token, hides it, and counts; /key demands Kim's key, hides it, and
-    gives the request an id; /up lets upgrades through.
-    """
-    nodes = [(pool("127.0.0.1:81"), 1, 0, b"a"), (pool("127.0.0.1:82"), 1, 0, b"b")]
-    upstream = _core.Upstream(nodes, connect=5, send=5, read=5, keepalive_requests=20)
-    credential = john()
-    limit = _core.LimitCountStep(b"fuzz", _core.Template("remote_addr"), count=1000000, window=60)
-    auth = chain(_core.JwtAuthStep(hide_credentials=True), limit)
-    ids = (_core.RequestIdStep("rewrite"), _core.RequestIdStep("header_filter"))
-    key = chain(_core.IpRestrictionStep(["192.0.2.0/24"], admits=True, body=b""), *ids, _core.KeyAuthStep(hide_credentials=True))
-    routes = [
-        (_core.Plan(b"open", chain(), upstream), b"", b"/open*"),
-        (_core.Plan(b"auth", auth, upstream), b"", b"/auth*"),
-        (_core.Plan(b"key", key, upstream), b"", b"/key*"),
-        (_core.Plan(b"up", chain(), upstream, upgrades=True), b"", b"/up*"),
-        (_core.Plan(b"none", chain(), None), b"", b"/none"),
-    ]
-    return _core.Snapshot(routes, {"jwt": [credential], "key": [shown(b"kim", "key", KEY)]}, chain())
+@dataclass
+class Try:
+    """A request as it went to an upstream, and what that said."""
+
+    message: http1.Message  # or what its beginning could be the beginning of
+    line: int
+    step: int  # in which its first byte went
+    places: set[int]  # of the request that it may be, among its client's
+    begun: bool = False  # its head did not go whole
+    answer: http1.Message | None = None
+    informed: set[int] = field(default_factory=set)  # statuses of 1xx
 
 
-class Play:
-    """One script on one core: what each line was sent and what came out of it."""
+@dataclass
+class Client:
+    """What one client asked, and got."""
 
-    def __init__(self) -> None:
-        limits = {
-            "head_bytes": 4096,
-            "body_bytes": 100000,
-            "idle_timeout": 5,
-            "head_timeout": 5,
-            "body_timeout": 5,
-            "send_timeout": 5,
-        }
-        self.wire = _core.Wire(_snapshot(), limits=limits, token_cache=8)
-        self.sent: dict[int, bytearray] = {}
-        self.got: dict[int, bytearray] = {}
-        self.ended: set[int] = set()
-        self.client = self.wire.open()
+    line: Line
+    asked: list[http1.Message]
+    answers: list[http1.Message]
+    tries: list[Try] = field(default_factory=list)
+    final: list[http1.Message] = field(default_factory=list)
 
-    def line(self, side: str) -> int | None:
-        """The newest open line of that side."""
-        lines = [i for i, kind, is_open in self.wire.lines() if kind == side and is_open]
-        return lines[-1] if lines else None
-
-    def step(self, letter: bytes, data: bytes) -> None:
-        side = "down" if letter.islower() else "up"
-        at = self.client if letter.islower() else self.line(side)
-        kind, number = letter.lower(), int.from_bytes(data[:2], "little")
-        if kind == b"n":
-            self.client = self.wire.open()
-        elif kind == b"t":
-            self.wire.advance(number % 600 / 10)
-        elif kind == b"k":
-            self.wire.connecting(("at once", "later", "refused")[number % 3])
-        elif at is None or not self.wire.is_open(at):
-            return
-        elif kind in b"sb":
-            for piece in [data] if kind == b"s" else [data[i : i + 1] for i in range(len(data))]:
-                if self.wire.is_open(at) and at not in self.ended:
-                    self.sent.setdefault(at, bytearray()).extend(piece)
-                    self.wire.push(at, piece)
-        elif kind == b"e":
-            self.ended.add(at)
-            self.wire.end(at)
-        elif kind == b"r":
-            self.ended.add(at)
-            self.wire.reset(at)
-        elif kind == b"f":
-            self.wire.room(at, number)
-        elif kind == b"c":
-            self.wire.connected(at)
-
-    def take(self) -> None:
-        for i, _, _ in self.wire.lines():
-            self.got.setdefault(i, bytearray()).extend(self.wire.pull(i))
-
-    def leave(self) -> None:
-        """Everybody goes, and time passes."""
-        for i, _, is_open in self.wire.lines():
-            if is_open:
-                self.wire.end(i)
-        for _ in range(8):
-            self.wire.advance(PATIENCE)
-        self.take()
+    def of(self, place: int) -> list[Try]:
+        return [each for each in self.tries if place in each.places]
 
 
 def check(data: bytes) -> None:
-    """What reaches an upstream re-parses strictly as requests that a client sent, in order, with the gateway's own identity
-    and forwarding fields only; what reaches a client re-parses as answers; memory stays bounded; every exchange ends.
-    Behind a handshake nothing reaches an upstream, and behind a 101 nothing a client, but what the other side sent there; and no
-    byte of it is taken for a request.
+    """What a strict reader finds in a client's bytes goes upstream in that order, once, as that client's, with nobody's identity
+    but its own, and nothing else does; what he finds in an upstream's bytes goes, whole or visibly cut, to the client that asked,
+    in the order in which it asked; nothing waits for nothing, and in the end nothing is held.
     """
-    play = Play()
-    for step in data.replace(PLACEHOLDER, TOKEN).split(SEPARATOR)[:64]:
-        play.step(step[:1], step[1:])
-        play.take()
-        lines = sum(is_open for _, _, is_open in play.wire.lines())
-        assert play.wire.held() <= lines * LINE_BYTES, f"{play.wire.held()} bytes held for {lines} lines"
+    before = _core._test_heap_blocks()
+    _check(data)
+    after = _core._test_heap_blocks()
+    assert after == before, f"{after} blocks of memory after the script, {before} before"
+
+
+def _check(data: bytes) -> None:
+    play = Play(data)
+    play.run()
+    free = play.settle()
+    over = play.now
     play.leave()
+    judge(play, free, over)
+
+
+def judge(play: Play, free: list[int], over: int) -> None:
+    """What is claimed of a script that was played; `free` are the clients that nothing kept from being served until `over`."""
     assert play.wire.active == 0, f"{play.wire.active} exchanges never ended"
-    left = [i for i, side, is_open in play.wire.lines() if is_open]
+    left = [i for i, line in enumerate(play.lines) if line.closed_at is None]
     assert not left, f"lines {left} never closed"
-    clients = {i: _asked(play, i) for i, side, _ in play.wire.lines() if side == "down"}
-    for i, side, _ in play.wire.lines():
-        if side == "up":
-            _check_up(bytes(play.got[i]), list(clients.values()), play)
-        else:
-            _check_down(bytes(play.got[i]), clients[i], play)
+    clients = {i: _client(play.lines[i]) for i in play.clients}
+    for i, line in enumerate(play.lines):
+        if line.side == "up":
+            _read_upstream(i, line, play, clients)
+    for client in clients.values():
+        client.tries.sort(key=lambda each: (each.step, min(each.places)))
+        _check_tries(client)
+        _check_answers(client)
+    for i in free:
+        _check_served(clients[i], play, over)
 
 
-def _asked(play: Play, client: int) -> list[http1.Message]:
-    """The requests that stand in a client's bytes, up to the first that is none, or to the one whose upgrade was granted, whose
-    body is what was sent behind it.
-    """
-    stream, found = bytes(play.sent.get(client, b"")), []
+def _client(line: Line) -> Client:
+    asked: list[http1.Message] = []
     with contextlib.suppress(http1.MalformedError):
-        for message in http1.requests(stream):
-            found.append(message)  # noqa: PERF402 (those before the exception count)
-    answers = list(http1.answers(bytes(play.got[client]), [message.start[0] for message in found], closed=True))
-    if answers and answers[-1].status == 101:
-        granted = sum(message.status >= 200 for message in answers)
-        assert granted < len(found), f"a 101 for no request: {answers[-1]}"
-        found[granted:] = [found[granted]._replace(body=http1.behind(stream, granted + 1))]
-    return found
+        for message in http1.requests(bytes(line.sent)):
+            asked.append(message)  # noqa: PERF402 (those before the exception count)
+    answers = list(http1.answers(bytes(line.got), [message.start[0] for message in asked], closed=True))
+    return Client(line, asked, answers, final=[message for message in answers if message.final])
 
 
-def _path(message: http1.Message) -> bytes:
-    """Path of the target; an absolute-form loses its authority on the way."""
-    target = re.sub(rb"(?i)\Ahttps?://[^/?]*", b"", message.start[1])
-    return target.partition(b"?")[0] or b"/"
+# ---- towards the upstream ------------------------------------------------------------------------
 
 
-def _check_up(stream: bytes, clients: list[list[http1.Message]], play: Play) -> None:
-    wanted = [iter(asked) for asked in clients]
-    current: list[http1.Message | None] = [None] * len(clients)
-    for message in http1.requests(stream, switching=True):
-        _check_fields(message, [bytes(sent) for sent in play.sent.values()])
-        for i, asked in enumerate(wanted):
-            here = current[i]
-            while here is None or not _same(message, here):
-                here = next(asked, None)
-                if here is None:
-                    break
-            if here is not None:
-                current[i] = here
-                break
-            wanted[i] = iter(clients[i])  # another client's; this one's place is found anew
-            current[i] = None
-        else:
-            raise AssertionError(f"nobody sent {message}")
+def _read_upstream(number: int, line: Line, play: Play, clients: dict[int, Client]) -> None:
+    """Requests that went over a line, and the answers to them."""
+    tries: list[Try] = []
+    end = 0
+    for message in http1.requests(bytes(line.got)):
+        step, end = line.got_in(message.at), message.end
+        client = clients[play.clients[fields.client_of(message)]]
+        places = {i for i in _turns(client, step, step) if _same(message, client.asked[i])}
+        assert places, f"nobody asked for {message}"
+        faults = {i: _fault(message, client, i) for i in places}
+        places = {i for i, fault in faults.items() if fault is None}
+        assert places, f"made of none of them: {faults}"
+        tries.append(Try(message, number, step, places))
+        client.tries.append(tries[-1])
+        if fields.asks_for_tunnel(message):
+            _read_answers(line, tries)
+            _read_tunnel(bytes(line.got[end:]), client, tries[-1])
+            return
+    if line.was_full and (not tries or tries[-1].message.whole):
+        _read_beginning(number, line, end, clients, tries)
+    _read_answers(line, tries)
+
+
+def _read_tunnel(rest: bytes, client: Client, asked: Try) -> None:
+    """What stands behind a request for another protocol: nothing, or once it was granted what the client sent there."""
+    granted = asked.answer is not None and asked.answer.status == 101
+    behind = [bytes(client.line.sent[client.asked[place].end :]) for place in asked.places]
+    known = granted and any(each.startswith(rest) for each in behind)
+    assert known or not rest, f"behind a request for another protocol: {rest!r}"
+
+
+def _fault(message: http1.Message, client: Client, place: int) -> str | None:
+    """Why it was not made of this request."""
+    asked = client.asked[place]
+    try:
+        fields.check(message, asked, bytes(client.line.sent[asked.at : asked.end]), trusted=client.line.trusted)
+    except AssertionError as fault:
+        return str(fault) or "a fault"
+    return None
+
+
+def _turns(client: Client, first: int, last: int) -> range:
+    """Places of the requests that may have been under way within these steps: those before were answered."""
+    by, before = client.line.got_by(last), client.line.got_by(first - 1)
+    least = sum(message.end <= before for message in client.final)
+    return range(least, min(sum(message.end <= by for message in client.final) + 1, len(client.asked)))
+
+
+def _read_beginning(number: int, line: Line, end: int, clients: dict[int, Client], tries: list[Try]) -> None:
+    """A head that a full line kept from going whole: an answer to it may come all the same."""
+    rest = bytes(line.got[end:])
+    step = line.got_in(end) if rest else line.opened_at
+    for client in clients.values():
+        for i in _turns(client, step, line.closed_at or step):
+            expected = b"%s %s" % (client.asked[i].start[0], fields.path(client.asked[i]))
+            if rest.startswith(expected) or expected.startswith(rest):
+                tries.append(Try(client.asked[i], number, step, {i}, begun=True))
+                client.tries.append(tries[-1])
+
+
+def _read_answers(line: Line, tries: list[Try]) -> None:
+    """What stands in the upstream's bytes, as far as it is lawful: what came before it was asked for is no answer."""
+    turns = [[each] for each in tries if not each.begun] + [[each for each in tries if each.begun]]
+    methods = [each[0].message.start[0] for each in turns if each]
+    place = 0
+    with contextlib.suppress(http1.MalformedError):
+        for message in http1.answers(bytes(line.sent), methods, closed=line.ended and not line.broken):
+            if place == len(turns):
+                return
+            came = line.sent_in(message.at)
+            for each in turns[place]:
+                if came <= each.step:
+                    continue
+                if message.final:
+                    each.answer = message
+                else:
+                    each.informed.add(message.status)
+            place += message.final
 
 
 def _same(out: http1.Message, asked: http1.Message) -> bool:
-    if (out.start[0], _path(out)) != (asked.start[0], _path(asked)):
+    if (out.start[0], fields.path(out)) != (asked.start[0], fields.path(asked)):
         return False
-    if out.values(b"upgrade"):
-        return out.values(b"upgrade") == asked.values(b"upgrade") and asked.body.startswith(out.body)
-    return out.body == asked.body if out.whole else asked.body.startswith(out.body)
+    if fields.query(out) != fields.query(asked) and not fields.identified(out):
+        return False
+    if not set(out.values(b"host")) <= set(fields.hosts(asked)):
+        return False
+    return asked.whole and out.body == asked.body if out.whole else asked.body.startswith(out.body)
 
 
-def _check_fields(message: http1.Message, sent: list[bytes]) -> None:
-    assert len(message.values(b"host")) == 1, message
-    names = {http1.folded(name) for name, _ in message.fields}
-    if (
-        _path(message).startswith(b"/up")
-        and message.values(b"connection") == [b"upgrade"]
-        and len(message.values(b"upgrade")) == 1
-    ):
-        names -= {b"connection", b"upgrade"}
-    assert not names & HOP_BY_HOP, message
-    assert message.values(b"x-real-ip") == message.values(b"x-forwarded-for") == [b"192.0.2.1"], message
-    for name in (b"x-forwarded-proto", b"x-forwarded-port"):
-        assert len(message.values(name)) == 1, message
-    found = {name: message.values(name) for name in IDENTITY}
-    if found == {name: [value] for name, value in KIM.items()}:
-        _check_key(message, sent)
-    elif any(found.values()):
-        assert found == {name: [value] for name, value in IDENTITY.items()}, message
-        _check_token(message, sent)
+def _check_tries(client: Client) -> None:
+    """In the order in which they were asked for; again only what may be; nothing behind a connection's end."""
+    end = next((i for i, message in enumerate(client.final) if _closes(message)), len(client.asked))
+    place = -1
+    for each in client.tries:
+        if each.begun:
+            continue
+        least = place if place >= 0 and each.message.start[0] in IDEMPOTENT else place + 1
+        later = [i for i in each.places if i >= least]
+        assert later, f"out of its turn, or once more: {each.message}"
+        place = min(later)
+        assert place <= end, f"after the connection's last answer: {each.message}"
 
 
-def _check_token(message: http1.Message, sent: list[bytes]) -> None:
-    """Gone from the three places where a token is looked for; anywhere else it is the client's own text."""
-    assert any(TOKEN in each for each in sent), message
-    assert not message.values(b"authorization"), message
-    assert b"jwt" not in _arguments(message), message
-    cookies = [pair.strip() for value in message.values(b"cookie") for pair in value.split(b";")]
-    assert not any(pair.startswith(b"jwt=") for pair in cookies), message
+# ---- towards the client --------------------------------------------------------------------------
 
 
-def _check_key(message: http1.Message, sent: list[bytes]) -> None:
-    """Gone from both places; and there is one id."""
-    assert any(KEY in unquote_to_bytes(each) for each in sent), message
-    assert not message.values(b"apikey"), message
-    assert b"apikey" not in _arguments(message), message
-    assert len(message.values(b"x-request-id")) == 1, message
-    assert 0 < len(message.values(b"x-request-id")[0]) <= 256, message
+def _closes(message: http1.Message) -> bool:
+    return message.status == 101 or b"close" in [value.lower() for value in message.values(b"connection")]
 
 
-def _arguments(message: http1.Message) -> list[bytes]:
-    """Names of the query's arguments, as an application reads them."""
-    pairs = message.start[1].partition(b"?")[2].split(b"&")
-    return [unquote_to_bytes(pair.partition(b"=")[0].replace(b"+", b" ")) for pair in pairs]
+def _check_answers(client: Client) -> None:
+    for place, message in enumerate(client.final):
+        if _closes(message):
+            assert place == len(client.final) - 1, f"an answer after the last: {client.final[place + 1]}"
+        fields.check_answer(message)
+        if place >= len(client.asked):
+            assert place == len(client.asked), f"answered, though not asked for: {message}"
+            assert message.status >= 400, message
+            assert _closes(message), message
+            return
+        asked = client.asked[place]
+        if asked.start[2] == b"0":
+            assert not message.values(b"transfer-encoding"), message
+        sources = [each for each in client.of(place) if _passed_on(message, asked, each)]
+        if sources:
+            assert any(_same_tags(message, each) for each in sources), f"another request's id: {message}"
+        else:
+            _check_own(message, asked)
+    _check_informational(client)
 
 
-def _check_down(stream: bytes, asked: list[http1.Message], play: Play) -> None:
-    methods = [message.start[0] for message in asked]
-    answers = list(http1.answers(stream, methods, closed=True))
-    final = [m for m in answers if m.status >= 200]
-    assert len(final) <= len(asked) + 1, f"{len(final)} answers to {len(asked)} requests"
-    if answers and answers[-1].status == 101:
-        wanted = [value.lower() for value in asked[-1].values(b"upgrade")]
-        grants = [m for m in _grants(play) if [value.lower() for value in m.values(b"upgrade")] == wanted]
-        assert any(m.body.startswith(answers[-1].body) for m in grants), f"nobody granted {answers[-1]}"
+def _same_tags(message: http1.Message, source: Try) -> bool:
+    """Whether ids are the request's, or what the upstream said."""
+    for name in TAGS:
+        found, said = message.values(name), source.answer.values(name) if source.answer else []
+        if not (source.begun or found == source.message.values(name) or set(found) <= set(said)):
+            return False
+    return True
 
 
-def _grants(play: Play) -> Iterator[http1.Message]:
-    """The 101 of upstreams, each with all that was sent behind it."""
-    for i, side, _ in play.wire.lines():
-        if side == "up":
-            methods = [message.start[0] for message in http1.requests(bytes(play.got[i]), switching=True)]
-            with contextlib.suppress(http1.MalformedError):
-                for message in http1.answers(bytes(play.sent.get(i, b"")), methods, closed=False):
-                    if message.status == 101:
-                        yield message
+def _passed_on(message: http1.Message, asked: http1.Message, source: Try) -> bool:
+    """Whether an answer is what this upstream said; one that looks whole must be."""
+    said = source.answer
+    if said is None or said.status != message.status:
+        return False
+    if said.status == 101:
+        return fields.asks_for_tunnel(source.message) and said.body.startswith(message.body)
+    bare = asked.start[0] == b"HEAD" or message.status in (204, 304)
+    bodies = [said.body] if bare or not fields.may_be(asked, b"swap") else [said.body, swapped(said.body)]
+    if message.whole and (bare or message.values(b"content-length") or message.values(b"transfer-encoding")):
+        return said.whole and message.body in bodies
+    return any(body.startswith(message.body) for body in bodies)
+
+
+def _check_own(message: http1.Message, asked: http1.Message) -> None:
+    """An answer that no upstream gave is one of the few that the gateway makes itself."""
+    if message.status == 200 and asked.start[0] == b"OPTIONS" and message.values(b"allow"):
+        assert not message.body, message
+        return
+    if message.status == 200:
+        assert fields.may_be(asked, b"say"), f"nobody said {message}, asked {asked}"
+        assert SAID.startswith(message.body), message
+        return
+    assert message.status in OWN_STATUS, f"nobody said {message}, asked {asked}"
+    assert not message.whole or OWN_BODY.match(message.body), f"nobody said {message}, asked {asked}"
+
+
+def _check_informational(client: Client) -> None:
+    place = 0
+    for message in client.answers:
+        if message.final:
+            place += 1
+        elif message.status != 100:
+            assert any(message.status in each.informed for each in client.of(place)), f"nobody said {message}"
+
+
+def _check_served(client: Client, play: Play, over: int) -> None:
+    """Of a client that reads and stays, the request whose turn it is: it was sent on, and what came was handed on."""
+    got = client.line.got_by(over)
+    said = [message for message in client.final if message.at < got]
+    place = len(said)
+    if (said and _closes(said[-1])) or place >= len(client.asked) or not client.asked[place].whole:
+        return
+    if said and (said[-1].end > got or not said[-1].whole):
+        return  # it is being answered
+    tries = [each for each in client.of(place) if each.step <= over]
+    if tries and (tries[-1].begun or tries[-1].places != {place}):
+        return  # it may as well be one before
+    if tries:
+        last = tries[-1]
+        assert last.answer is None or play.lines[last.line].sent_in(last.answer.at) > over, f"kept back: {last.answer}"
+        return
+    waits = [line for line in play.lines if line.side == "up" and (line.closed_at or over + 1) > over]
+    assert any(line.full or line.connecting for line in waits), f"forgotten: {client.asked[place]}"

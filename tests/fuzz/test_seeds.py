@@ -9,7 +9,7 @@ import pytest
 
 from tests.fuzz import SEEDS, seeds
 from tests.fuzz.mutate import mutations
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.targets import REWRITES, TARGETS
 
 ROUNDS = 1500
 
@@ -24,7 +24,7 @@ def test_mutations(name: str) -> None:
     corpus = [path.read_bytes() for path in seeds(name)]
     last = b""
     try:
-        for last in mutations(corpus, random.Random(1), ROUNDS):
+        for last in mutations(corpus, random.Random(1), ROUNDS, REWRITES.get(name)):
             TARGETS[name](last)
     except BaseException:
         print(f"input: {last!r}")

@@ -6,7 +6,7 @@ differently is MalformedError: the reader stops there.
 
 from __future__ import annotations
 
-import itertools
+import functools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -23,80 +23,77 @@ class MalformedError(ValueError):
 
 
 class Message(NamedTuple):
-    """One message. `whole` is false where the stream ends, or breaks, inside its body."""
+    """One message. `whole` is false where the stream ends, or breaks, inside its body; its bytes stand from `at` to `end`."""
 
     start: tuple[bytes, ...]
     fields: list[tuple[bytes, bytes]]
     body: bytes
     whole: bool
+    at: int
+    end: int
 
     def values(self, name: bytes) -> list[bytes]:
         """Values of the fields of that name (lower case) in any spelling that an upstream may fold into it."""
         return [value for found, value in self.fields if folded(found) == name]
 
     @property
+    def said(self) -> tuple[object, ...]:
+        """What it is, wherever it stands."""
+        return self[:4]
+
+    @property
     def status(self) -> int:
         return int(self.start[1])
 
+    @property
+    def final(self) -> bool:
+        """Of an answer: whether none comes behind it, to the same request. Behind a 101 nothing is HTTP."""
+        return self.status >= 200 or self.status == 101
 
+
+@functools.lru_cache(4096)
 def folded(name: bytes) -> bytes:
     """The name as CGI-like upstreams know it: case and punctuation do not count."""
     return re.sub(rb"[^a-z0-9]", b"-", name.lower())
 
 
-def requests(stream: bytes, *, switching: bool = False) -> Iterator[Message]:
-    """Requests in their order. A partial head at the end is not given; what is wrong raises after the last good one. Where they
-    may be `switching`, one with an Upgrade is the last: all behind it is given as its body.
-    """
-    return (message for message, _ in _requests(stream, switching))
-
-
-def behind(stream: bytes, count: int) -> bytes:
-    """What stands behind that many requests."""
-    *_, (_, at) = itertools.islice(_requests(stream, False), count)
-    return stream[at:]
-
-
-def _requests(stream: bytes, switching: bool) -> Iterator[tuple[Message, int]]:
-    """Each with where the next one begins."""
+def requests(stream: bytes) -> Iterator[Message]:
+    """Requests in their order. A partial head at the end is not given; what is wrong raises after the last good one."""
     at = 0
     while at < len(stream):
         if stream.startswith(b"\r\n", at):
             at += 2  # one empty line may stand before a request line (section 2.2)
+        begun = at
         head = _head(stream, at, REQUEST_LINE)
         if head is None:
             return
         start, fields, at = head
         chunked, length = _framing(fields, start[2] == b"1")
-        if switching and any(folded(name) == b"upgrade" for name, _ in fields):
-            if chunked or length is not None:
-                raise MalformedError(f"upgrade with a body: {start}")
-            yield Message(start, fields, stream[at:], True), len(stream)
-            return
         body, at, whole = _chunks(stream, at) if chunked else _counted(stream, at, length or 0)
-        yield Message(start, fields, body, whole), at
+        yield Message(start, fields, body, whole, begun, at)
         if not whole:
             return
 
 
 def answers(stream: bytes, methods: list[bytes], *, closed: bool) -> Iterator[Message]:
-    """Answers to requests of these methods in their order, with the 1xx before them; `closed`: nothing comes any more. A 101 is
-    the last: all behind it is given as its body.
+    """Answers to requests of these methods in their order, with the 1xx before them; `closed`: nothing comes any more.
+
+    What stands behind a 101 is its body.
     """
     at = answered = 0
     while at < len(stream):
+        begun = at
         head = _head(stream, at, STATUS_LINE)
         if head is None:
             return
         start, fields, at = head
         chunked, length = _framing(fields, start[0] == b"1")
         status = int(start[1])
-        if status == 101:
-            yield Message(start, fields, stream[at:], True)
-            return
         final = status >= 200
         bare = not final or status in (204, 304) or methods[answered : answered + 1] == [b"HEAD"]
-        if bare:
+        if status == 101:
+            body, at, whole = stream[at:], len(stream), True
+        elif bare:
             body, whole = b"", True
         elif chunked:
             body, at, whole = _chunks(stream, at)
@@ -104,9 +101,9 @@ def answers(stream: bytes, methods: list[bytes], *, closed: bool) -> Iterator[Me
             body, at, whole = _counted(stream, at, length)
         else:
             body, at, whole = stream[at:], len(stream), closed
-        yield Message(start, fields, body, whole)
+        yield Message(start, fields, body, whole, begun, at)
         answered += final
-        if not whole:
+        if not whole or status == 101:
             return
 
 

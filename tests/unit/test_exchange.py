@@ -417,3 +417,28 @@ def test_weights_are_kept_exactly_and_smoothly() -> None:
     assert sorted(order.count(line) for line in set(order)) == [2, 4, 6]
     assert order[:6] == order[6:]
     assert all(a != b for a, b in pairwise(order[:6]))
+
+
+# -- a stop ----------------------------------------------------------------------------------------
+
+
+def test_who_asked_before_the_end_of_an_answer_that_did_not_tell_of_it_is_served_at_a_stop() -> None:
+    talk = Talk()
+    talk.ask(GET)
+    assert b"Connection" not in talk.answer(OK[:-1])
+    talk.wire.stop_listening()
+    assert talk.ask(GET) == b"", "it waits for its turn"
+    assert talk.answer(OK[-1:]) == b"k"
+    assert talk.wire.is_open(DOWN)
+    assert talk.ask(b"").startswith(b"GET /a HTTP/1.1\r\n")
+    assert b"\r\nConnection: close\r\n" in talk.answer(OK)
+    assert talk.wire.finished(DOWN) or not talk.wire.is_open(DOWN)
+
+
+def test_who_asked_nothing_more_is_let_go_at_a_stop() -> None:
+    talk = Talk()
+    talk.ask(GET)
+    talk.answer(OK[:-1])
+    talk.wire.stop_listening()
+    assert talk.answer(OK[-1:]) == b"k"
+    assert not talk.wire.is_open(DOWN)
