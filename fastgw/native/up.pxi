@@ -277,8 +277,12 @@ cdef void up_on_event(Up* u, uint32_t events) noexcept nogil:
         if (events & EPOLLOUT and conn_flush(&u.c) < 0) or (u.c.readable and up_shake(u) < 0):
             proxy_failed(u, 502, up_reason(u))
             return
-    elif events & EPOLLOUT and conn_unsent(&u.c):
-        up_on_writable(u)
+    elif conn_unsent(&u.c):
+        if u.c.readable and not u.sent_bytes and conn_recv(&u.c, u.c.loop.rbuf, 1) > 0:
+            proxy_failed(u, 502, "upstream.early")      # a full line took nothing of the request: this is no answer to it
+            return
+        if events & EPOLLOUT:
+            up_on_writable(u)
     if u.c.state == UP_IDLE:
         if u.c.readable and not up_silent(u):
             up_close(u)

@@ -147,9 +147,11 @@ def _turns(client: Client, first: int, last: int) -> range:
 
 
 def _read_beginning(number: int, line: Line, end: int, clients: dict[int, Client], tries: list[Try]) -> None:
-    """A head that a full line kept from going whole: an answer to it may come all the same."""
+    """A head that a full line kept from going whole: once a part of it went, an answer to it may come."""
     rest = bytes(line.got[end:])
-    step = line.got_in(end) if rest else line.opened_at
+    if not rest:
+        return
+    step = line.got_in(end)
     for client in clients.values():
         for i in _turns(client, step, line.closed_at or step):
             expected = b"%s %s" % (client.asked[i].start[0], fields.path(client.asked[i]))

@@ -90,6 +90,26 @@ def test_a_node_that_speaks_before_it_is_asked_is_not_asked() -> None:
     assert wire.pull(client).endswith(b"\r\n\r\nok")
 
 
+@pytest.mark.parametrize("request_", [GET, POST])
+def test_what_comes_while_a_full_line_takes_nothing_of_a_request_is_no_answer(request_: bytes) -> None:
+    wire = used()
+    wire.room(UP, 0)
+    wire.push(DOWN, request_)
+    wire.push(UP, STOLEN)
+    assert (wire.pull(UP), wire.is_open(UP)) == (b"", False)
+    assert wire.pull(2).startswith(request_[:5])  # on a new connection, since nothing of it had been sent
+    wire.push(2, OK)
+    assert wire.pull(DOWN).endswith(b"\r\n\r\nok")
+
+
+def test_who_has_a_part_of_a_request_may_answer() -> None:
+    wire = used()
+    wire.room(UP, 1)
+    wire.push(DOWN, POST)
+    wire.push(UP, OK)
+    assert wire.pull(DOWN).endswith(b"\r\n\r\nok")
+
+
 @pytest.mark.parametrize(
     ("answer", "method", "kept"),
     [
