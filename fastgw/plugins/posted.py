@@ -21,8 +21,11 @@ __all__ = ["read"]
 MOST_PARTS: Final = 1000
 MOST_WORDS: Final = 20_000
 _POSTED: Final = "post_arg."
+# A text without its end is taken to where it breaks off. To fail there and to go on behind its first quote would cost the length
+# of the body once more for each of its quotes.
 _TOKEN: Final = re.compile(
-    r'[\s,\ufeff]+|#[^\n\r]*|"""(?:[^\\]|\\.)*?"""|"(?:[^"\\\n]|\\.)*"|(?P<word>\w+)|(?P<mark>\.\.\.|.)', re.DOTALL
+    r'[\s,\ufeff]+|#[^\n\r]*|"""(?:[^"\\]+|\\.|"(?!""))*(?:"""|\\?\Z)|"(?:[^"\\\n]+|\\.)*"?|(?P<word>\w+)|(?P<mark>\.\.\.|.)',
+    re.DOTALL,
 )
 _BOUNDARY: Final = re.compile(rb';[ \t]*boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
 _PART_NAME: Final = re.compile(rb'\r\nContent-Disposition:[ \t]*form-data[^\r\n]*?;[ \t]*name="([^"\r\n]*)"', re.IGNORECASE)

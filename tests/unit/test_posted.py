@@ -7,7 +7,7 @@ import pytest
 
 from fastgw import _core
 from fastgw.compile import Compiler
-from fastgw.plugins.posted import read
+from fastgw.plugins.posted import _TOKEN, read
 from fastgw.schema.expression import parsed
 from tests.support.core import OK, chain, upstream
 from tests.unit.test_compile import Change
@@ -263,3 +263,12 @@ def test_a_limit_by_what_a_form_says() -> None:
 )
 def test_hostile_bodies_have_nothing(variable: str, content_type: bytes, body: bytes) -> None:
     assert read(variable, content_type, body) in (None, [])
+
+
+@pytest.mark.parametrize("unit", ['\\"""\n', '\\"', '"""\\', '"\\'])
+@pytest.mark.parametrize("end", ["", "\\"])
+def test_a_text_without_its_end_is_gone_through_once(unit: str, end: str) -> None:
+    """Each quote of it would else be looked at as the beginning of another one, to the end of the body: quadratic time."""
+    found = [each[0] for each in _TOKEN.finditer("{ a } " + unit * 1000 + end)]
+    assert len(found) < 20
+    assert len(max(found, key=len)) > 1900
