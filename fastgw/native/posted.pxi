@@ -151,14 +151,17 @@ cdef void posted_route(Exchange* x) noexcept nogil:
     # Where routes have conditions on bodies: one that was looked at in vain has the body gathered, and all are looked at again.
     # The exchange goes on by itself, and must not be touched.
     cdef const Field* type = NULL
+    cdef int r = STEP_NEXT
     x.body_asked = 0
     posted_look(x, NULL)
     if x.body_asked:
         x.plan = NULL           # until it is known
         x.stage = STAGE_HEAD
-        if body_gather(x, posted_most(posted_kind(x, &type)), posted_look, NULL) == STEP_WAIT:
-            return
-    exchange_run(x)
+        r = body_gather(x, posted_most(posted_kind(x, &type)), posted_look, NULL)
+    if r == STEP_REPLY:         # nobody here has the body
+        reply_send(x)
+    elif r == STEP_NEXT:
+        exchange_run(x)
 
 
 cdef int posted_look(Exchange* x, void* p) noexcept nogil:

@@ -14,7 +14,7 @@ from fastgw.asgi import GatewayMiddleware
 from fastgw.core import Revocations, Table
 from fastgw.embedded import EmbeddingError
 from fastgw.errors import ConfigError
-from tests.core.served import CONFIG, Bare, ask, asked, bearer, scope_of, task, under_way
+from tests.core.served import CONFIG, Answer, Bare, ask, asked, bearer, scope_of, task, under_way
 from tests.support.passwords import scrypt
 from tests.support.signers import SIGNERS
 from tests.support.tokens import token
@@ -327,6 +327,18 @@ def test_a_body_that_a_step_would_have_to_see_is_refused() -> None:
     del config["consumer_groups"]
     found = ask(app(config), scope_of("/a", (b"content-length", b"5")))
     assert found[0].scope is None
+
+
+def test_a_body_that_routes_would_have_to_see_is_refused() -> None:
+    routes = [{"id": "r", "uri": "/form", "vars": [["post_arg_a", "==", "b"]], "plugins": {}}]
+    form = [(b"content-type", b"application/x-www-form-urlencoded"), (b"content-length", b"3")]
+
+    async def one() -> Answer:
+        return await asyncio.wait_for(asked(served, scope_of("/form", *form, method="POST")), 60)
+
+    served = app({"routes": routes})
+    found = asyncio.run(one())
+    assert (found.status, found.scope) == (500, None)
 
 
 def test_tokens_that_were_made_for_another_loop_do_not_matter() -> None:
