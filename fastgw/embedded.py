@@ -24,6 +24,7 @@ from fastgw.errors import FastgwError
 from fastgw.plugins import order
 from fastgw.plugins.redis_fields import RedisSettings
 from fastgw.schema.kinds import KINDS
+from fastgw.schema.settings import Tls
 from fastgw.store import Change
 
 __all__ = ["EVERYTHING", "Embedded", "EmbeddingError", "Unmatched"]
@@ -79,6 +80,7 @@ class Embedded:
         objects = list(_objects(loaded.objects, unmatched))
         faults = [*_misplaced(objects)]
         compiler = Compiler(self._admitted, self._store)
+        compiler.use(Tls(), self.settings.router)
         build = compiler.apply(objects)
         faults += [str(each) for each in build.faults]
         if faults:

@@ -67,6 +67,20 @@ def test_what_no_route_takes_may_be_the_applications() -> None:
         app(unmatched="maybe")
 
 
+@pytest.mark.parametrize(
+    ("router", "uri", "path"),
+    [
+        ({"http": "radixtree_uri_with_parameter"}, "/users/:id", "/users/1"),
+        ({"delete_uri_tail_slash": True}, "/users", "/users/"),
+        ({"normalize_uri_like_servlet": True}, "/users", "/users;a=b"),
+    ],
+)
+def test_routes_are_found_as_the_file_s_router_has_it(router: dict[str, Any], uri: str, path: str) -> None:
+    routes = [{"id": "r", "uri": uri, "plugins": {"jwt-auth": {}}}]
+    (found,) = ask(app({**CONFIG, "routes": routes, "router": router}, unmatched="pass"), scope_of(path))
+    assert (found.status, found.scope) == (401, None)
+
+
 def test_limits_count_and_tell() -> None:
     found = ask(app(), *(scope_of("/private/a", bearer("john")) for _ in range(3)))
     assert [each.status for each in found] == [200, 200, 429]
