@@ -149,7 +149,8 @@ cdef int told_by(Down* d, client, server) except -1:
 cdef int told_head(Buf* out, dict scope) except? -1:
     # The request as the core reads it; how many fields it has, -1: it has no lawful form.
     cdef const char* text
-    cdef Py_ssize_t n
+    cdef const char* root
+    cdef Py_ssize_t n, m
     cdef int fields = 0
     cdef bint named = False
     cdef uint32_t version
@@ -162,11 +163,15 @@ cdef int told_head(Buf* out, dict scope) except? -1:
         text = PyUnicode_AsUTF8AndSize(method, &n)
         buf_put(out, text, n)
     buf_byte(out, c" ")
+    root = ""
+    m = 0
     try:
         text = PyUnicode_AsUTF8AndSize(scope["path"], &n)
+        if scope.get("root_path"):
+            root = PyUnicode_AsUTF8AndSize(scope["root_path"], &m)
     except UnicodeEncodeError:
         return -1
-    if not told_path(out, text, n):
+    if not told_path(out, root, m, text, n):
         return -1
     query = scope.get("query_string")
     if query:
@@ -199,9 +204,19 @@ cdef int told_field(Buf* out, bytes name, bytes value, bint* named) noexcept:
     return 1
 
 
-cdef bint told_path(Buf* out, const char* path, Py_ssize_t n) noexcept:
-    cdef const char* digits = b"0123456789ABCDEF"
+cdef bint told_path(Buf* out, const char* root, Py_ssize_t m, const char* path, Py_ssize_t n) noexcept:
+    # The whole path, as ASGI has it, also where a server left what the application is mounted at out of it: applications take
+    # both for the same.
     cdef uint32_t start = out.len
+    while m and root[m - 1] == c"/":
+        m -= 1
+    if not (n >= m and memcmp(path, root, m) == 0 and (n == m or path[m] == c"/")) and not told_escaped(out, root, m):
+        return False
+    return told_escaped(out, path, n) and uri_is_normal(out.p + start, out.len - start)
+
+
+cdef bint told_escaped(Buf* out, const char* path, Py_ssize_t n) noexcept:
+    cdef const char* digits = b"0123456789ABCDEF"
     cdef uint8_t c
     cdef Py_ssize_t i
     if buf_room(out, 3 * n) != 0:
@@ -216,4 +231,4 @@ cdef bint told_path(Buf* out, const char* path, Py_ssize_t n) noexcept:
             out.p[out.len + 1] = digits[c >> 4]
             out.p[out.len + 2] = digits[c & 15]
             out.len += 3
-    return uri_is_normal(out.p + start, out.len - start)
+    return True

@@ -135,6 +135,25 @@ def test_routes_are_found_by_the_path_that_the_application_sees(path: str, statu
 
 
 @pytest.mark.parametrize(
+    ("root", "path", "status"),
+    [
+        ("/mounted", "/mounted/private/a", 401),
+        ("/mounted", "/private/a", 401),
+        ("/mounted/", "/private/a", 401),
+        ("/mount", "/mounted/private/a", 200),
+        ("/mounted", "/mounted/open", 200),
+        ("/mounted/..", "/mounted/private/a", 400),
+        ("\ud800", "/mounted/private/a", 400),
+    ],
+)
+def test_a_path_is_whole_wherever_the_application_is_mounted(root: str, path: str, status: int) -> None:
+    """Applications take what stands in front for the mount's path where it is there, and do without where it is not."""
+    routes = [{"id": "r", "uri": "/mounted/private/*", "plugins": {"jwt-auth": {}}}]
+    (found,) = ask(app({**CONFIG, "routes": routes}, unmatched="pass"), scope_of(path, root_path=root))
+    assert found.status == status
+
+
+@pytest.mark.parametrize(
     "spoilt",
     [
         {"headers": [(b"host", b"a"), (b"x", b"1\r\nauthorization: Bearer x")]},
