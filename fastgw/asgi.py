@@ -130,10 +130,13 @@ class _Told:
     def __call__(self, message: Message) -> Awaitable[None]:
         kind = message["type"]
         if kind == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), *self._visit.answered(message["status"])]
+            added = self._visit.answered(message["status"])
         elif kind == "websocket.accept":
-            message["headers"] = [*message.get("headers", ()), *self._visit.answered(101)]
-        return self._send(message)
+            added = self._visit.answered(101)
+        else:
+            return self._send(message)
+        # The message is the application's, which may send the same one again.
+        return self._send({**message, "headers": [*message.get("headers", ()), *added]})
 
 
 async def _refuse(visit: Visit, scope: Scope, send: Send) -> None:

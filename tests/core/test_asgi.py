@@ -217,6 +217,20 @@ def test_steps_that_have_a_say_in_the_answer_have_it() -> None:
     assert found.headers["x-request-id"] == dict(found.scope["headers"])[b"x-request-id"].decode()
 
 
+def test_a_message_stays_the_application_s() -> None:
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"x-app", b"yes")]}
+
+    class Frugal(Bare):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            self.seen.append(scope)
+            await send(start)
+            await send({"type": "http.response.body", "body": b"yes"})
+
+    found = ask(GatewayMiddleware(Frugal(), config=CONFIG), scope_of("/named"), scope_of("/named"))
+    assert [sum(name == b"x-request-id" for name, _ in each.messages[0]["headers"]) for each in found] == [1, 1]
+    assert start["headers"] == [(b"x-app", b"yes")]
+
+
 def test_steps_that_wait_do() -> None:
     """A delay, a password that threads judge, a signature that they do: all beside one another, on one loop."""
     slow = SIGNERS["ES512"]
