@@ -118,6 +118,15 @@ cdef inline PlanC* candidates_pick(const Candidates* c, Exchange* x) noexcept no
     return NULL
 
 
+cdef inline void rehash(const Exchange* x, uint64_t* hashes, const uint32_t* lengths, uint32_t k, const char* p) noexcept nogil:
+    # Threads of an application share one snapshot, and a condition that the interpreter judges gives them their turn: then the
+    # first k hashes may be those of another request.
+    cdef uint32_t i
+    if x.loop != NULL and x.loop.embedded:
+        for i in range(k):
+            hashes[i] = map_hash(p, lengths[i])
+
+
 cdef PlanC* path_find(PathIndex* index, Exchange* x) noexcept nogil:
     cdef const char* path = x.uri_path
     cdef uint32_t n = x.uri_path_len
@@ -141,6 +150,7 @@ cdef PlanC* path_find(PathIndex* index, Exchange* x) noexcept nogil:
             plan = facets_pick(c, x, n, n)
         if plan != NULL:
             return plan
+        rehash(x, index.hashes, index.lengths, k, path)
     while k:
         k -= 1
         c = <Candidates*>map_get_hashed(&index.prefix, index.hashes[k], path, index.lengths[k])
@@ -150,6 +160,7 @@ cdef PlanC* path_find(PathIndex* index, Exchange* x) noexcept nogil:
                 plan = facets_pick(c, x, index.lengths[k], index.lengths[k] + 1)
             if plan != NULL:
                 return plan
+            rehash(x, index.hashes, index.lengths, k, path)
     return NULL
 
 
@@ -186,6 +197,7 @@ cdef PlanC* route_find_host(RouteIndex* routes, Exchange* x) noexcept nogil:
             plan = path_find(index, x)
             if plan != NULL:
                 return plan
+            rehash(x, routes.suffix_hashes, routes.suffix_lengths, k, reversed_)
     return NULL
 
 

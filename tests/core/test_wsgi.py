@@ -116,6 +116,27 @@ def test_threads_and_forks_count_together() -> None:
     assert [ask(served, "/private/a", **john()).status for _ in range(4)] == [200, 200, 200, 429]
 
 
+def test_a_thread_that_has_its_turn_between_two_conditions_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads share what routes are found in, and a regular expression is the interpreter's to judge."""
+    others: list[Callable[[], None]] = []
+    monkeypatch.setattr("fastgw.schema.expression._search", lambda *_: lambda _: others.pop()() if others else None)
+    routes = [
+        {"id": "narrow", "uri": "/a/long/*", "vars": [["arg_x", "~~", "x"]], "plugins": {}},
+        {"id": "wide", "uri": "/a/*", "plugins": {"jwt-auth": {}}},
+    ]
+    served = app({**CONFIG, "routes": routes}, unmatched="pass")
+
+    def other() -> None:
+        thread = threading.Thread(target=lambda: found.append(ask(served, "/b/c/d/e/f/g").status))
+        thread.start()
+        thread.join()
+
+    found: list[int] = []
+    others.append(other)
+    assert ask(served, "/a/long/b", QUERY_STRING="x=1").status == 401
+    assert found == [200]
+
+
 def test_an_application_that_raises_ends_its_request() -> None:
     def broken(_: Any, __: Any) -> Any:
         raise LookupError("mine")
