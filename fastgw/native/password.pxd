@@ -16,7 +16,6 @@ cdef struct PasswordC:
 cdef class PasswordHash:
     cdef PasswordC c
     cdef object verify
-    cdef dict waiting           # user and digest of a password that is being judged -> who waits for the answer
     cdef object __weakref__
     cdef int ask(self, Exchange* x, bytes user, bytes password, bytes digest, void* conf, void* credential) except -1
     cdef int told(self, PasswordDesk desk, bytes digest, future) except -1
@@ -24,5 +23,6 @@ cdef class PasswordHash:
 cdef class PasswordDesk:
     cdef object threads
     cdef uint32_t n             # passwords that are judged or wait for a thread
+    cdef dict waiting           # hash, user and digest of a password that is judged -> who waits for the answer on this loop
     cdef object run(self, loop, work, bytes password)
     cdef int close(self) except -1

@@ -28,7 +28,6 @@ cdef class PasswordHash:
     def __cinit__(self, verify=None):
         global password_hashes
         self.verify = verify
-        self.waiting = {}
         self.c.owner = <PyObject*>self
         if verify is not None:
             _password_hashes.add(self)
@@ -45,16 +44,16 @@ cdef class PasswordHash:
         cdef Reactor reactor = <Reactor>x.loop.reactor
         cdef PasswordDesk desk = reactor.passwords
         cdef PasswordHash model = self if self.verify is not None else next(iter(_password_hashes), None)
-        waiting = self.waiting.get((user, digest))
+        waiting = desk.waiting.get((self, user, digest))
         if model is None:
             return PASSWORD_BAD
         if waiting is None:
             if reactor.loop is None:    # nobody else is served here
                 return PASSWORD_GOOD if model.verify(password) and model is self else PASSWORD_BAD
-            if len(self.waiting) >= PASSWORD_EACH or desk.n >= PASSWORD_MOST:
+            if desk.n >= PASSWORD_MOST or len([1 for key in desk.waiting if key[0] is self]) >= PASSWORD_EACH:
                 return PASSWORD_BUSY
             future = desk.run(reactor.loop, model.verify, password)
-            self.waiting[user, digest] = waiting = []
+            desk.waiting[self, user, digest] = waiting = []
             reactor.tasks.add(future)
             future.add_done_callback(_partial(_password_told, self, reactor, user, digest))
         waiting.append((pyrequest_of(x), <uintptr_t>conf, <uintptr_t>credential))
@@ -75,7 +74,10 @@ cdef class PasswordHash:
 
 
 cdef class PasswordDesk:
-    """The threads of one worker that judge passwords; started when there is work for them."""
+    """The threads of one worker, or of one loop of an application, that judge passwords; started when there is work for them."""
+
+    def __cinit__(self):
+        self.waiting = {}
 
     cdef object run(self, loop, work, bytes password):
         if self.threads is None:
@@ -130,7 +132,7 @@ def _password_told(PasswordHash hashed not None, Reactor reactor not None, bytes
     answer = hashed.told(reactor.passwords, digest, future)
     if answer == PASSWORD_FAILED and not future.cancelled():
         password_error(&reactor.core, future.exception())
-    for request, conf, credential in hashed.waiting.pop((user, digest)):
+    for request, conf, credential in reactor.passwords.waiting.pop((hashed, user, digest)):
         password_resume(request, <void*><uintptr_t>conf, <void*><uintptr_t>credential, answer)
     reactor.resumed()
 

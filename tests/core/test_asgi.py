@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import hashlib
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -386,6 +388,35 @@ def test_a_body_that_routes_would_have_to_see_is_refused() -> None:
     served = app({"routes": routes})
     found = asyncio.run(one())
     assert (found.status, found.scope) == (500, None)
+
+
+def test_a_password_whose_loop_has_gone_is_judged_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugins = {"basic-auth": {"username": "ann", "password": scrypt("pw")}}
+    config = {
+        "routes": [{"id": "r", "uri": "/a", "plugins": {"basic-auth": {}}}],
+        "consumers": [{"username": "ann", "credentials": [{"id": "1", "plugins": plugins}]}],
+    }
+    served = app(config)
+    good = (b"authorization", b"Basic YW5uOnB3")
+    begun, ended = threading.Event(), threading.Event()
+    judge = hashlib.scrypt
+
+    def held(*parts: Any, **more: Any) -> bytes:
+        begun.set()
+        ended.wait(60)
+        return judge(*parts, **more)
+
+    async def leave() -> None:
+        async with task(asked(served, scope_of("/a", good))):
+            await asyncio.to_thread(begun.wait, 60)
+
+    async def come() -> int:
+        ended.set()
+        return (await asyncio.wait_for(asked(served, scope_of("/a", good)), 60)).status
+
+    monkeypatch.setattr(hashlib, "scrypt", held)
+    asyncio.run(leave())
+    assert asyncio.run(come()) == 200
 
 
 def test_tokens_that_were_made_for_another_loop_do_not_matter() -> None:
