@@ -2,6 +2,9 @@
 # the application's place. Owns: how such a request begins, waits and ends. Must not know which server asks, nor what its
 # interface looks like beyond the members of a scope that are read (guests).
 
+from functools import partial as _partial
+from weakref import ref as _ref
+
 cimport cython
 
 
@@ -102,6 +105,7 @@ cdef class Gate:
     cdef Guests guests
     cdef Buf head
     cdef dict visits
+    cdef object __weakref__
 
     def __cinit__(self, Snapshot snapshot not None, Region region not None, *, loop=None, limits=None, trusted=(),
                   uint32_t token_cache=0, on_error=None):
@@ -124,7 +128,9 @@ cdef class Gate:
         self.reactor.core.io.close = guest_close
         self.reactor.core.io.finish = guest_finish
         self.reactor.install(snapshot)
-        self.reactor.settled = self._settled
+        # Weakly, or both would wait for the collector: servers that have a thread for each request would soon be out of
+        # descriptors where that is seldom, or switched off.
+        self.reactor.settled = _partial(_settle, _ref(self))
 
     def install(self, Snapshot snapshot not None) -> None:
         """As Reactor.install."""
@@ -345,3 +351,9 @@ cdef class Gate:
         free(self.guests.list)
         buf_free(&self.guests.settled)
         buf_free(&self.head)
+
+
+def _settle(gate) -> None:
+    cdef Gate found = gate()
+    if found is not None:
+        found._settled()

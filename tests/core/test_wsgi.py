@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -135,6 +136,25 @@ def test_a_thread_that_has_its_turn_between_two_conditions_does_not_matter(monke
     others.append(other)
     assert ask(served, "/a/long/b", QUERY_STRING="x=1").status == 401
     assert found == [200]
+
+
+def test_a_thread_that_ends_leaves_nothing_behind() -> None:
+    """Not even until the collector comes: it is seldom, and may be switched off."""
+    served = app()
+
+    def one() -> int:
+        thread = threading.Thread(target=ask, args=(served, "/open"))
+        thread.start()
+        thread.join()
+        return len(os.listdir("/proc/self/fd"))
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = one()
+        assert [one() for _ in range(9)] == [before] * 9
+    finally:
+        gc.enable()
 
 
 def test_an_application_that_raises_ends_its_request() -> None:
