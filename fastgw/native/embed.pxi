@@ -251,9 +251,12 @@ cdef class Gate:
         return 0
 
     cdef list left_of(self, headers, Exchange* x):
-        # What steps left of the headers. A step that sets a field anew (Cookie) has its line among its own.
+        # What steps left of the headers. What a step set takes the place of all that the client says under that name, as on the
+        # way to an upstream.
         cdef uint32_t i = 0
         cdef const Field* f
+        cdef Names names
+        names_collect(&names, &x.up_extra)
         left = []
         for pair in headers:
             name, value = pair
@@ -261,6 +264,8 @@ cdef class Gate:
                 f = &x.head.fields[i]
                 i += 1
                 if f.flags & FIELD_HIDDEN or (f.id == FIELD_COOKIE and f.flags & FIELD_DROP):
+                    continue
+                if names.n and names_have(&names, x.bytes.p + f.name, f.name_len):
                     continue
             left.append((name, value))
         return left

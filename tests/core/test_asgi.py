@@ -104,6 +104,14 @@ def test_what_only_a_gateway_may_say_is_taken_out() -> None:
     assert found.scope["headers"] == [(b"host", b"app.example"), (b"user-agent", b"test"), (b"x-mine", b"1")]
 
 
+def test_what_a_step_sets_stands_for_all_that_the_client_says_of_it() -> None:
+    forged = [(b"x-trace", b"forged"), (b"X_Trace", b"forged too"), (b"x-mine", b"1")]
+    (found,) = ask(app(with_route({"request-id": {"header_name": "X-Trace"}})), scope_of("/a", *forged))
+    assert found.scope is not None
+    assert [name for name, _ in found.scope["headers"]] == [b"host", b"user-agent", b"x-mine", b"x-trace"]
+    assert found.scope["headers"][-1][1].decode() == found.headers["x-trace"]
+
+
 def test_credentials_are_hidden_where_the_route_says_so() -> None:
     good = bearer()
     (found,) = ask(app(), scope_of("/private/a", good, (b"te", b"trailers"), (b"content-length", b"0")))
