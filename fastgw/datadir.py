@@ -71,6 +71,10 @@ class DataDir:
         new.write_text(f"{os.getpid()}\n")
         new.replace(self._pid_file)
 
+    def names_us(self) -> bool:
+        """Whether the pid file does."""
+        return pid_of(self.path) == os.getpid()
+
     def remove_pid(self) -> None:
         self._pid_file.unlink(missing_ok=True)
 

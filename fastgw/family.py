@@ -102,6 +102,11 @@ class Family:
         for each in self.listeners:
             each.release(workers)
 
+    def reclaim(self, workers: int) -> None:
+        """Another master, which had the sockets as well, is gone."""
+        for each in self.listeners:
+            each.reclaim(workers)
+
     def stop_listening(self) -> None:
         """Closes the master's hold on the data sockets; new clients are refused once workers drain."""
         for each in self.listeners:

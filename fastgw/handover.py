@@ -9,8 +9,9 @@ descriptor is for, when anything is started or ended.
     the admin process has ended        LEFT ---->    starts its own, writes the pid file
     ends with its last worker          ---- EOF ---> gives back what the old one's processes left
 
-Both may die at any moment: each reads the end of the connection as the other's, and goes on alone. A successor that fails before
-it SERVES has changed nothing.
+Until the pid file names the new one, signals come to the old one alone: TERM, HUP and USR1 are passed on (`word_of`); a gateway
+told to stop stops, whichever of the two has it. Both may die at any moment: each reads the end of the connection as the other's,
+and goes on alone. A successor that fails before it SERVES has changed nothing.
 """
 
 import fcntl
@@ -24,11 +25,22 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["LEFT", "SERVES", "Handed", "Successor", "handed", "keep_private"]
+__all__ = ["LEFT", "SERVES", "Handed", "Successor", "handed", "keep_private", "signal_of", "word_of"]
 
 VARIABLE: Final = "FASTGW_HANDOVER"
 SERVES: Final = b"S"
 LEFT: Final = b"L"
+PASSED_ON: Final = {signal.SIGTERM: b"T", signal.SIGINT: b"T", signal.SIGHUP: b"H", signal.SIGUSR1: b"U"}
+
+
+def word_of(signum: int) -> bytes | None:
+    """How a signal is passed on; None: it is not."""
+    return PASSED_ON.get(signal.Signals(signum))
+
+
+def signal_of(word: bytes) -> signal.Signals | None:
+    """Which one was; None: the word means something else."""
+    return next((each for each, name in PASSED_ON.items() if name == word), None)
 
 
 class Handed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -103,6 +103,7 @@ class Master:
         self._ready = False
         self._announced = 0
         self._stopping = False
+        self._stops = {"signal": 0, "predecessor": 0}
         self._told = False
         self._watch_at = NEVER if service_manager.watchdog_s() is None else 0.0
         self._deadline = NEVER
@@ -114,7 +115,7 @@ class Master:
             del loaded
             try:
                 self._start()
-                while not self._stopping or self._supervisor.roles:
+                while not self._stopping or self._supervisor.roles or self._upgrade.awaited:
                     self._turn()
             except BaseException:
                 log.critical("the master failed; children drain and end", exc_info=True)
@@ -142,7 +143,7 @@ class Master:
         except (StoreError, sqlite3.Error) as exc:
             raise ValueError(str(exc)) from exc
         self._listen_to_signals(stack)
-        self._upgrade = Upgrade(self._family, self._selector, self._hand_over, self._take_place)
+        self._upgrade = Upgrade(self._family, self._selector, self._hand_over, self._take_place, self._obey_predecessor)
         if given is None:
             self._family.own(True)
         else:
@@ -188,7 +189,7 @@ class Master:
         if self._reloading is not None:
             self._check_reload(*self._reloading)
         self._roll(now)
-        self._upgrade.turn(now, self._count)
+        self._upgrade.turn(now, None if self._stopping else self._count)
         if now >= self._watch_at:
             self._watch_at = now + (service_manager.watchdog_s() or NEVER)
             service_manager.tell("WATCHDOG=1")
@@ -198,6 +199,7 @@ class Master:
             self._deadline = NEVER
             log.warning("not stopped in time: killed", extra={"processes": len(self._supervisor.roles)})
             self._supervisor.signal(self._supervisor.roles, signal.SIGKILL)
+            self._upgrade.end()
         self._supervisor.restart_due()
 
     def _patience(self) -> float | None:
@@ -214,19 +216,32 @@ class Master:
     def _on_signals(self, fd: int) -> None:
         numbers = os.read(fd, 4096)
         for number in numbers:
-            if number in (signal.SIGTERM, signal.SIGINT):
-                self._stop()
-            elif number == signal.SIGHUP and not self._stopping:
-                self._reload()
-            elif number == signal.SIGUSR1:
-                logs.reopen()
-                self._supervisor.signal(self._supervisor.roles, signal.SIGUSR1)
+            self._upgrade.pass_on(number)
+            if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+                self._obey(number, "signal")
             elif number == signal.SIGUSR2 and not self._stopping:
                 self._upgrade.begin()
             elif number == process.RESTART and not self._stopping:
                 self._restart_workers()
         if signal.SIGCHLD in numbers:  # last: when the whole group was told to end, these deaths are no faults
             self._on_death()
+
+    def _obey_predecessor(self, number: int) -> None:
+        self._obey(number, "predecessor")
+
+    def _obey(self, number: int, whence: str) -> None:
+        """What tells a whole group to stop tells a successor twice: itself and by its predecessor."""
+        if number == signal.SIGHUP:
+            if not self._stopping:
+                self._reload()
+        elif number == signal.SIGUSR1:
+            logs.reopen()
+            self._supervisor.signal(self._supervisor.roles, signal.SIGUSR1)
+        else:
+            before = max(self._stops.values())
+            self._stops[whence] += 1
+            if self._stops[whence] > before:
+                self._stop()
 
     def _on_death(self) -> None:
         self._supervisor.reap()
@@ -247,6 +262,7 @@ class Master:
         if not self._ready and self._announced >= len(self._serving()) and self._all_serve():
             self._ready = True
             if self._upgrade.follows:
+                self._family.resize(self._count)  # before the old workers leave queues that nobody takes over
                 self._upgrade.serves()
             else:
                 self._tell_ready()
@@ -419,7 +435,9 @@ class Master:
 
     def _take_place(self) -> None:
         """The old master has no admin process any more, or is gone."""
-        if not self._stopping:
+        if self._stopping:
+            self._family.own(True)  # to take the names away
+        else:
             self._start_others()
             self._family.own(True)
             self._family.resize(self._count)
@@ -436,6 +454,7 @@ class Master:
         if self._stopping:
             log.warning("told to stop again: stopping now")
             self._supervisor.signal(self._supervisor.roles, signal.SIGKILL)
+            self._upgrade.end()
             return
         self._stopping = True
         self._reloading = None

@@ -104,6 +104,11 @@ class Listener:
             while len(self._sockets) < slots:
                 self._sockets.append(_open_tcp(self._family, self._target))
 
+    def reclaim(self, slots: int) -> None:
+        """As `resize`, after another process that held the sockets may have steered: that stays when its own have gone."""
+        self._steered = True
+        self.resize(slots)
+
     def release(self, slots: int) -> None:
         """Closes the sockets of slots from this one on, whose workers have emptied their queues and gone."""
         if not self.shared:

@@ -7,6 +7,7 @@ processes are started and ended, what is served; the master is told when it is t
 import logging
 import os
 import selectors
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -33,17 +34,22 @@ class Upgrade:
         selector: selectors.BaseSelector,
         hand_over: Callable[[], None],
         take_place: Callable[[], None],
+        obey: Callable[[int], None],
     ) -> None:
-        """hand_over: the successor's workers serve. take_place: the predecessor has no admin process any more."""
+        """hand_over: the successor's workers serve. take_place: the predecessor has no admin process any more. obey: it was sent
+        this signal."""
         self._family = family
         self._selector = selector
         self._hand_over = hand_over
         self._take_place = take_place
+        self._obey = obey
         self._successor: handover.Successor | None = None
         self._predecessor: socket.socket | None = None
         self._placed = True
         self._give_up_at = NEVER
         self._sweep_at = NEVER
+        self._ending = False
+        self._left = False
         self.handed_over = False
         """This master only ends."""
 
@@ -51,14 +57,17 @@ class Upgrade:
     def due(self) -> float:
         return min(self._give_up_at, self._sweep_at)
 
-    def turn(self, now: float, workers: int) -> None:
-        """workers: how many sockets of an address are to stay once nobody else serves them."""
+    def turn(self, now: float, workers: int | None) -> None:
+        """workers: how many sockets of an address are to stay once nobody else serves them; None: they are closed."""
         if now >= self._give_up_at and self._successor is not None:
             log.error("upgrade: the new master's workers do not serve after %g s: killed", SERVE_S)
             self._give_up_at = NEVER
             self._successor.end()
         if now >= self._sweep_at:
             self._sweep_at = NEVER
+            if workers is None:
+                return
+            self._family.reclaim(workers)
             if self._family.slots.sweep():
                 self._sweep_at = now + SWEEP_S
             else:
@@ -91,12 +100,37 @@ class Upgrade:
                 self._successor.close()
                 self._successor = None
                 self._give_up_at = NEVER
+                if self._ending:
+                    log.info("upgrade given up: told to stop")
+                    return
                 self._sweep_at = time.monotonic()
                 log.error("upgrade failed: the new master ended with code %d; nothing was changed", code)
 
+    @property
+    def awaited(self) -> bool:
+        """A successor that was told to stop, for then nothing of the gateway is to be left."""
+        return self._ending and not self.handed_over and self._successor is not None
+
+    def pass_on(self, signum: int) -> None:
+        """This master was sent it as the gateway's, whose pid is still this one's."""
+        word = handover.word_of(signum)
+        if signum in (signal.SIGTERM, signal.SIGINT):
+            self._ending = True
+        if word is not None and self._successor is not None and not self._left:
+            try:
+                self._successor.talk.send(word)
+            except OSError:
+                pass  # it is gone, which is noticed elsewhere
+
+    def end(self) -> None:
+        """There is no more time for a successor that is awaited."""
+        if self.awaited and self._successor is not None:
+            self._successor.end()
+
     def leave(self) -> None:
         """Nothing runs here any more of which there can be only one."""
-        if self._successor is not None:
+        if self._successor is not None and not self._left:
+            self._left = True
             try:
                 self._successor.talk.send(handover.LEFT)
             except OSError:
@@ -107,12 +141,16 @@ class Upgrade:
             return
         said = _said(self._successor.talk)
         if said == handover.SERVES and not self.handed_over:
+            if self._ending:
+                return
             self.handed_over = True
             self._give_up_at = NEVER
             self._hand_over()
         elif said is None and self.handed_over:  # before, its exit code tells more
             self._selector.unregister(self._successor.talk)
             self._successor = None
+            if self._family.data_dir.names_us():
+                self._family.own(True)  # it never took the place: there is nobody else who takes the names away
         elif said is None:
             self._successor.end()
 
@@ -142,9 +180,11 @@ class Upgrade:
         if self._predecessor is None:
             return
         said = _said(self._predecessor)
-        if said == b"":
-            return
-        if not self._placed:
+        for word in _words(said):
+            signum = handover.signal_of(word)
+            if signum is not None:
+                self._obey(signum)
+        if not self._placed and (said is None or handover.LEFT in said):
             self._placed = True
             self._take_place()
         if said is None:
@@ -155,10 +195,14 @@ class Upgrade:
 
 
 def _said(talk: socket.socket) -> bytes | None:
-    """The last word of the other master; None: it is gone."""
+    """What the other master has said since; None: it is gone."""
     try:
-        return talk.recv(16)[-1:] or None
+        return talk.recv(64) or None
     except BlockingIOError:
         return b""
     except OSError:
         return None
+
+
+def _words(said: bytes | None) -> list[bytes]:
+    return [bytes([each]) for each in said or b""]

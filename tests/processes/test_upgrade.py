@@ -4,11 +4,15 @@ import os
 import re
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.support.gateway import Gateway, one_route
 from tests.support.load import Load
-from tests.support.processes import alive, children, title
+from tests.support.processes import adopt_orphans, alive, children, open_files, title
 from tests.support.upstreams import Answering
 from tests.support.waiting import until
 from tests.support.wire import Address
@@ -108,3 +112,125 @@ def test_another_data_dir_takes_a_restart(directory: Path, echo: Address) -> Non
         assert re.search(r"data_dir: changed from \S+/data: that takes a restart", gateway.log())
         gateway.config_path.write_text(whole)
         assert gateway.get("/anything").status == 200
+
+
+def successor(gateway: Gateway) -> int:
+    """Sends USR2; the new master's pid, as soon as there is one."""
+    pid = gateway.process.pid
+    before = set(children(pid))
+    adopt_orphans()
+    gateway.process.signal(signal.SIGUSR2)
+    until(lambda: set(children(pid)) - before, "a second master")
+    return min(set(children(pid)) - before)
+
+
+@contextmanager
+def handed_over(gateway: Gateway) -> Iterator[int]:
+    """The new master serves, and the old one's admin process takes its time to end: the pid file still names the old one."""
+    until(lambda: "admin process serves" in gateway.log(), "it holds no lock of the store's any more")
+    (admin,) = gateway.pids("admin")
+    os.kill(admin, signal.SIGSTOP)
+    try:
+        new = successor(gateway)
+        until(lambda: "upgrade: the new master serves" in gateway.log(), "the new master serves")
+        yield new
+    finally:
+        os.kill(admin, signal.SIGCONT)
+
+
+def nothing_is_left(gateway: Gateway, new: int) -> bool:
+    with socket.socket() as client:
+        refused = client.connect_ex((gateway.data.host, gateway.data.port)) != 0
+    return refused and not alive(new) and not (Path(gateway.config["data_dir"]) / "fastgw.pid").exists()
+
+
+def test_told_to_stop_before_the_new_one_serves(directory: Path, echo: Address) -> None:
+    path = directory / "data.sock"
+    config = one_route(echo, "/anything") | {"listen": ["127.0.0.1:0", f"unix:{path}"]}
+    with Gateway(directory, config) as gateway:
+        new = successor(gateway)
+        os.kill(new, signal.SIGSTOP)
+        gateway.process.signal(signal.SIGTERM)
+        until(lambda: "stopping: workers drain" in gateway.log(), "the old one stops")
+        os.kill(new, signal.SIGCONT)
+        assert gateway.process.wait() == 0
+        assert nothing_is_left(gateway, new), gateway.log()
+        assert not path.exists()
+        assert "upgrade given up: told to stop" in gateway.log()
+
+
+def test_told_to_stop_before_the_pid_file_names_the_new_one(directory: Path, echo: Address) -> None:
+    with Gateway(directory, one_route(echo, "/anything")) as gateway:
+        with handed_over(gateway) as new:
+            gateway.process.signal(signal.SIGTERM)
+            until(lambda: "stopping: workers drain" in gateway.log(), "the new one stops")
+        assert gateway.process.wait() == 0
+        until(lambda: nothing_is_left(gateway, new), f"the end of all\n{gateway.log()}")
+
+
+def test_a_group_that_is_told_to_stop_drains(directory: Path, echo: Address) -> None:
+    with Gateway(directory, one_route(echo, "/anything")) as gateway:
+        with handed_over(gateway) as new:
+            os.kill(new, signal.SIGTERM)
+            gateway.process.signal(signal.SIGTERM)
+        assert gateway.process.wait() == 0
+        until(lambda: nothing_is_left(gateway, new), f"the end of all\n{gateway.log()}")
+        assert "told to stop again" not in gateway.log()
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_signals_to_the_old_one_reach_the_new_one(directory: Path, echo: Address, early: bool) -> None:
+    log = directory / "access.log"
+    config = one_route(echo, "/anything") | {"access_log": {"path": str(log)}}
+    with Gateway(directory, config) as gateway:
+        old, file = gateway.process.pid, Path(gateway.config["data_dir"]) / "fastgw.pid"
+
+        def told() -> None:
+            log.rename(directory / "rotated.log")
+            gateway.process.signal(signal.SIGUSR1)
+            gateway.write_config(one_route(echo, "/status/202") | {"access_log": {"path": str(log)}, "server_tokens": False})
+            gateway.process.signal(signal.SIGHUP)
+
+        if early:
+            new = successor(gateway)
+            until(lambda: title(new) == "fastgw: master" and log.exists(), "it has read the file")
+            told()
+        else:
+            with handed_over(gateway) as new:
+                told()
+        until(lambda: file.read_text() == f"{new}\n" and not alive(old), f"the new master takes the place\n{gateway.log()}")
+        gateway.process.popen.wait()
+        gateway.process.follow(new)
+
+        def reloaded() -> bool:
+            answer = gateway.get("/status/202")
+            return answer.status == 202 and answer.headers.get("server") != "fastgw"
+
+        until(reloaded, f"what the file says now\n{gateway.log()}")
+        until(lambda: log.exists() and "/status/202" in log.read_text(), "the log that was opened anew")
+
+
+def test_nobody_waits_in_queues_that_the_new_one_does_not_have(directory: Path, echo: Address) -> None:
+    with Gateway(directory, one_route(echo, "/anything") | {"workers": 4}) as gateway:
+        workers = gateway.workers()
+        gateway.write_config(one_route(echo, "/anything") | {"workers": 1})
+        with handed_over(gateway) as new:
+            until(lambda: not any(alive(pid) for pid in workers), "the old workers have ended")
+            assert {gateway.get("/anything").status for _ in range(24)} == {200}
+        assert gateway.process.wait() == 0
+        gateway.process.follow(new)
+
+
+def test_after_one_that_failed_there_can_be_more_workers(directory: Path, echo: Address) -> None:
+    with Gateway(directory, one_route(echo, "/anything") | {"workers": 1}) as gateway:
+        gateway.write_config(one_route(echo, "/anything") | {"workers": 3, "admin": {"audit": {"path": "/nowhere/audit.log"}}})
+        gateway.process.signal(signal.SIGUSR2)
+        until(lambda: "upgrade failed" in gateway.log(), "the log tells")
+        gateway.reload(one_route(echo, "/anything") | {"workers": 3})
+        until(lambda: len(gateway.workers()) == 3, "three workers")
+        before = {pid: open_files(pid) for pid in gateway.workers()}
+        clients = [socket.create_connection((gateway.data.host, gateway.data.port)) for _ in range(60)]
+        until(lambda: sum(open_files(pid) - n for pid, n in before.items()) >= 60, "all are accepted")
+        assert all(open_files(pid) > n for pid, n in before.items())
+        for each in clients:
+            each.close()
