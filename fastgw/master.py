@@ -63,7 +63,7 @@ BY_NEW_WORKERS: Final = (
     "router",
     "token_cache",
 )
-BY_NEW_ADMIN: Final = ("admin", "limits", "router", "server_tokens", "jwks")
+BY_NEW_ADMIN: Final = ("admin", "limits", "router", "server_tokens", "jwks", "tls")
 OF_ADMIN_AT_START: Final = ("listen", "socket_mode")
 
 log = logging.getLogger("fastgw.master")

@@ -200,6 +200,21 @@ def test_by_https_the_certificate_is_verified_for_who_is_asked_for(directory: Pa
             assert a.asked_for == {"a.example", None}
 
 
+def test_whom_a_reload_trusts_is_trusted_by_checks_as_well(directory: Path) -> None:
+    before, now = directory / "before.pem", directory / "now.pem"
+    before.write_text(Authority("before").pem)
+    now.write_text(CA.pem)
+    with Secure("a", "a.example") as a:
+        config: dict[str, Any] = to(nodes(a))
+        with Checking(directory, config | {"tls": {"trusted_certificate": str(before)}}) as gateway:
+            conf = checks(type="https", host="a.example")
+            gateway.put("upstreams/a", {"scheme": "https", "nodes": nodes(a), "checks": conf})
+            gateway.wait_for("upstreams/a", a.address, "unhealthy")
+            control = gateway.config["control"]
+            gateway.reload(config | {"control": control, "tls": {"trusted_certificate": str(now)}})
+            gateway.wait_for("upstreams/a", a.address, "healthy")
+
+
 # -- what state outlives -----------------------------------------------------------------------------
 
 
