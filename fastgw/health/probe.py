@@ -5,6 +5,7 @@ what follows. Of an answer the status alone is read, as in lua-resty-healthcheck
 """
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Callable
 from typing import Final
@@ -25,6 +26,8 @@ MOST_INTERIM: Final = 16
 # A probe that ends so much later than it should have: it is this process that was not given the processor, or was stopped, and
 # the answer may have been here in time.
 LATE_S: Final = 0.25
+# What this process or its host lacks: it says nothing of the node, and would say it of all nodes at once.
+OURS_TO_BLAME: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL))
 USER_AGENT: Final = "fastgw"
 _OURS: Final = frozenset({"connection", "content-length", "transfer-encoding"})
 
@@ -46,7 +49,9 @@ async def probe(target: Target, active: ActiveCheck, trust: Trust) -> str | None
     if asking.done() and not asking.cancelled():
         try:
             return _meaning(asking.result(), active)
-        except (OSError, EOFError, UnicodeError):  # ssl's errors are OSErrors; UnicodeError: no server name that TLS can ask for
+        except OSError as exc:  # ssl's errors as well
+            return None if exc.errno in OURS_TO_BLAME and not isinstance(exc, ssl.SSLError) else TCP_FAILURE
+        except (EOFError, UnicodeError):  # UnicodeError: no server name that TLS can ask for
             return TCP_FAILURE
         except (ValueError, asyncio.LimitOverrunError):  # no status line, or one without end
             return HTTP_FAILURE

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
 import socket
 import ssl
 import threading
@@ -82,3 +84,23 @@ def test_silence_is_a_timeout_but_not_while_the_process_itself_stood_still() -> 
     with silent() as address:
         until(lambda: probed(address, ActiveCheck(timeout=0.1)) == TIMEOUT, "a timeout is told")
         assert probed(address, ActiveCheck(timeout=0.1), freeze=1.5) is None
+
+
+def test_a_process_without_descriptors_says_nothing_of_the_node() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def run(address: Address) -> str | None:
+        held = [os.open(os.devnull, os.O_RDONLY)]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 8, hard))
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(os.dup(held[0]))
+            return await probe(Target(1, str(address), *address, address.host), PATIENT, _no_tls)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for fd in held:
+                os.close(fd)
+
+    with silent() as address:
+        assert asyncio.run(run(address)) is None
