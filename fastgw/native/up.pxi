@@ -136,7 +136,7 @@ cdef void proxy_failed(Up* u, uint16_t status, const char* reason) noexcept nogi
     cdef bint got = u.got_bytes
     if status == 504:
         balance_broke(x, u.pool, HEALTH_TIMEOUT)
-    elif got or not reused:     # else it may be the idle race
+    elif (got or not reused) and not up_tls_chosen(u):      # else it may be the idle race
         balance_broke(x, u.pool, HEALTH_TCP)
     x.up = NULL
     up_close(u)

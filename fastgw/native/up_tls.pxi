@@ -98,6 +98,18 @@ cdef int up_shake(Up* u) noexcept nogil:
     return up_send_request(u)
 
 
+cdef bint up_tls_chosen(const Up* u) noexcept nogil:
+    # Whether a handshake failed in which the client chose the server name: which certificate is shown, if any, hangs on that, so
+    # it says nothing of the node. Else two requests for any name would have it passed over.
+    cdef const Exchange* x = u.c.x
+    cdef char node[TLS_NAME_BYTES + 1]
+    cdef uint16_t n
+    if u.c.state != UP_SHAKING or x.plan.upstream.pass_host != HOST_PASS:
+        return False
+    n = node_name(x, node)
+    return n != u.c.tls.name_len or memcmp(node, u.c.tls.name, n) != 0
+
+
 cdef inline const char* up_reason(const Up* u) noexcept nogil:
     # Why a connection could not be used, for the log.
     if u.c.tls != NULL and u.c.tls.failed != NULL:

@@ -11,6 +11,7 @@ import pytest
 from fastgw import _core
 from tests.support.certificates import Authority, certificate
 from tests.support.core import OK, snapshot
+from tests.support.judged import Judged
 from tests.support.tls import Memory, server_context
 
 CA = Authority()
@@ -89,6 +90,18 @@ def test_no_other_name(wire: _core.Wire, name: str) -> None:
     assert end.read() == b""
     assert b"502 Bad Gateway" in wire.pull(DOWN)
     assert not wire.is_open(UP)
+
+
+@pytest.mark.parametrize(("pass_host", "failures"), [("pass", 0), ("node", 1)])
+def test_a_name_that_the_client_chose_says_nothing_of_the_node(trust: _core.TlsTrust, pass_host: str, failures: int) -> None:
+    judged = Judged([200], 1, [500], 1, 1, 1)
+    judged.add("127.0.0.1:81")
+    wire = _core.Wire(snapshot(to=to(_core.TlsClient(trust), pass_host=pass_host, checks=judged.checks())))
+    wire.open()
+    asked(wire, REQUEST, "b.example")
+    assert b"502 Bad Gateway" in wire.pull(DOWN)
+    assert judged.look("127.0.0.1:81").counters == (0, 0, failures, 0)
+    wire.reset(DOWN)
 
 
 def test_a_subject_is_no_name(wire: _core.Wire) -> None:
