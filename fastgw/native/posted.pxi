@@ -6,6 +6,7 @@
 cdef enum:
     POSTED_FORM_MOST = 67108864     # bytes: as APISIX
     POSTED_PARSED_MOST = 1048576    # APISIX: 64 MiB of JSON, which would hold up a worker for a second
+    POSTED_ARGS_MOST = 10000        # of a form: 64 MiB of `a&a&…` would hold it up as long, once more for each condition
 
 cdef enum PostedKind:
     POSTED_NONE = 0
@@ -64,6 +65,18 @@ cdef inline uint32_t posted_most(PostedKind kind) noexcept nogil:
     return POSTED_FORM_MOST if kind == POSTED_FORM else POSTED_PARSED_MOST if kind == POSTED_PARSED else 0
 
 
+cdef bint posted_few(const char* p, uint32_t n) noexcept nogil:
+    # Whether a form has no more arguments than are looked at.
+    cdef const char* end = p + n
+    cdef int i
+    for i in range(POSTED_ARGS_MOST):
+        p = <const char*>memchr(p, c"&", end - p)
+        if p == NULL:
+            return True
+        p += 1
+    return False
+
+
 cdef int posted_text(const Exchange* x, const VarPart* part, Buf* scratch, Span* out) noexcept nogil:
     # As var_text: VALUE_LIST of texts, each behind its length in 4 bytes.
     cdef const Field* type = NULL
@@ -84,7 +97,7 @@ cdef int posted_text(const Exchange* x, const VarPart* part, Buf* scratch, Span*
     if n == 0 or n > posted_most(kind):
         return VALUE_NONE
     if part.id == VAR_POST_ARG:
-        if kind != POSTED_FORM or args_find(body, n, part.text, part.len, out) == 0:
+        if kind != POSTED_FORM or not posted_few(body, n) or args_find(body, n, part.text, part.len, out) == 0:
             return VALUE_NONE
         return arg_value(scratch, out)
     if n > POSTED_PARSED_MOST:

@@ -272,3 +272,8 @@ def test_a_text_without_its_end_is_gone_through_once(unit: str, end: str) -> Non
     found = [each[0] for each in _TOKEN.finditer("{ a } " + unit * 1000 + end)]
     assert len(found) < 20
     assert len(max(found, key=len)) > 1900
+
+
+@pytest.mark.parametrize(("others", "found"), [(9999, "r0"), (10_000, "else")])
+def test_a_form_of_more_arguments_than_are_looked_at_has_nothing(others: int, found: str) -> None:
+    assert route_of([["post_arg_user", "==", "a"]], request(b"user=a" + b"&a" * others)) == found
