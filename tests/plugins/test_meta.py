@@ -152,8 +152,8 @@ def test_a_changed_condition_is_in_force_when_its_write_is_answered(directory: P
         ("routes/x", {"key-auth": filtered([["arg_a", "~~", "("]])}, "expected a regular expression"),
         ("routes/x", {"key-auth": filtered([["arg_a", "~~", "a(?!b)"]])}, "no look-around"),
         ("routes/x", {"key-auth": filtered([["url", "==", "1"]])}, "unknown variable"),
-        ("routes/x", {"key-auth": filtered([["OR", ["uri", "==", "/"], [["post_arg_a", "==", "1"]]]])}, "unknown variable"),
-        ("routes/x", {"key-auth": filtered([["graphql_name", "has", "x"]])}, "unknown variable"),
+        ("routes/x", {"key-auth": filtered([["OR", ["uri", "==", "/"], [["post_args", "==", "1"]]]])}, "unknown variable"),
+        ("routes/x", {"key-auth": filtered([["graphql_names", "has", "x"]])}, "unknown variable"),
         ("consumers/kim/credentials/x", {"key-auth": filtered([["arg_a", "==", "1"]], key="x")}, "no condition"),
         ("consumers/lee", {"key-auth": filtered([["arg_a", "==", "1"]], key="x")}, "no condition"),
     ],
@@ -284,5 +284,5 @@ def test_a_route_takes_requests_of_which_its_vars_hold(directory: Path) -> None:
             assert ask(gateway, "/b?v=2").status == 404
             told = json.loads(gateway.api("POST", "explain", {"uri": "/b?v=2"}).body)
             assert told["outcome"]["reason"] == "route only takes this host and path, but its vars do not hold"
-            wrong = gateway.api("PUT", "routes/only", route("only", 1, uri="/b", vars=[["post_arg_x", "==", "1"]]))
+            wrong = gateway.api("PUT", "routes/only", route("only", 1, uri="/b", vars=[["no_such", "==", "1"]]))
             assert (wrong.status, b"unknown variable" in wrong.body) == (400, True)
