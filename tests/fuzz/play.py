@@ -206,9 +206,11 @@ class Play:
 
     def settle(self) -> list[int]:
         """Who was delayed goes on. Gives the lines of clients that nothing keeps from being served."""
-        self.now += 1
-        self.wire.advance(1)
-        self.see()
+        before = -1
+        while before != (before := sum(len(line.got) for line in self.lines)):  # of a row of requests one by one is delayed
+            self.now += 1
+            self.wire.advance(1)
+            self.see()
         return [i for i in self.clients if self.wire.is_open(i) and not self.lines[i].ended and not self.lines[i].full]
 
     def leave(self) -> None:
