@@ -310,11 +310,11 @@ class Health:
 
 def _test_health(word: int, report: str, limit: int) -> int: ...
 
-Passive = tuple[Iterable[int], int, Iterable[int], int, int, int]
+_Passive = tuple[Iterable[int], int, Iterable[int], int, int, int]
 
 @final
 class Checks:
-    def __init__(self, health: Health, owner: str, passive: Passive | None = None) -> None: ...
+    def __init__(self, health: Health, owner: str, passive: _Passive | None = None) -> None: ...
 
 @final
 class Upstream:
