@@ -32,6 +32,8 @@ REASON = re.compile(r'"([a-z][a-z-]*\.[a-z_]+)"')
 # Verdicts that refuse nobody, the name of a number that is none, a group of entry points, and what only a shadow tells.
 NEVER_LOGGED = {"jwt.ok", "jwt.later", "jwt.unknown", "fastgw.plugins", "limit-conn.delayed", "limit-req.delayed"}
 NOT_A_PLUGINS = {
+    "embed",
+    "tunnel",
     "framing",
     "body",
     "timeout",
