@@ -126,7 +126,7 @@ def _framing(fields: list[tuple[bytes, bytes]], later: bool) -> tuple[bool, int 
     codings = [value for name, value in fields if name.lower() == b"transfer-encoding"]
     if len(lengths) + len(codings) > 1 or (codings and (codings[0].lower() != b"chunked" or not later)):
         raise MalformedError(f"framing: {lengths} {codings}")
-    if lengths and not re.fullmatch(rb"0*[0-9]{1,18}", lengths[0]):
+    if lengths and (not re.fullmatch(rb"[0-9]+", lengths[0]) or int(lengths[0]) >= 1 << 63):
         raise MalformedError(f"length: {lengths}")
     return bool(codings), int(lengths[0]) if lengths else None
 
