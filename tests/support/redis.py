@@ -58,8 +58,17 @@ class Server:
             listen += ["--requirepass", self.password]
         kept = ["--dir", str(self.directory), "--dbfilename", f"{port}.rdb", "--appendfilename", f"{port}.aof", "--save", ""]
         command = [program("redis-server"), "--bind", str(self.address.host), *listen, *kept, *self.arguments]
-        self.process = Process(command, self.directory / f"redis-{port}.log")
+        until(lambda: self._begins(command), f"redis-server has port {port}, and of a cluster the one of its bus")
         until(self._answers, f"redis-server on port {port} answers")
+
+    def _begins(self, command: list[str]) -> bool:
+        """False: a test beside this one has the port for the moment."""
+        self.process = Process(command, self.directory / f"redis-{self.address.port}.log")
+        until(lambda: self.process.popen.poll() is not None or self._listens(), "it listens, or ends")
+        return self.process.popen.poll() is None or "Address already in use" not in self.process.log()
+
+    def _listens(self) -> bool:
+        return "Ready to accept connections" in self.process.log()
 
     def _answers(self) -> bool:
         assert self.process.popen.poll() is None, f"redis-server ended\n{self.process.log()}"
