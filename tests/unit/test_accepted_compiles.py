@@ -3,6 +3,7 @@ compiler of the workers takes. Objects are sound ones in which some members are 
 
 from typing import Any, Final
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import inspect as mi
@@ -220,6 +221,7 @@ def change(kind: str, value: Object) -> Change:
     return Change(kind, owner + own, value)
 
 
+@pytest.mark.timeout(300)  # hundreds of objects, some large; above a minute where other tests run beside it
 @settings(deadline=None, max_examples=200)
 @given(objects())
 def test_what_is_accepted_compiles(made: tuple[str, Object]) -> None:
