@@ -77,7 +77,6 @@ def test_pictures_in_a_terminal_until_q(gateway: Gateway) -> None:
     try:
         until(lambda: pictures() >= 3, "three pictures")
         os.write(ours, b"xq")
-        os.write(ours, b"q")
         until(lambda: (pictures(), running.poll())[1] is not None, "it ends")
         pictures()
         assert running.returncode == 0

@@ -287,7 +287,8 @@ def test_a_thousand_at_once_through_one_worker(tmp_path: Path, secure: bool) -> 
                             return await stack.enter_async_context(client(address, **options))
 
                     connections = await asyncio.gather(*(joined() for _ in range(many)))
-                    assert len(echo.open) == many
+                    while len(echo.open) < many:  # an answer is here before its server's own task has begun
+                        await asyncio.sleep(0.01)
                     for _ in range(2):
                         await asyncio.gather(*(echoed(each, f"hello from {n}") for n, each in enumerate(connections)))
 
