@@ -35,14 +35,15 @@ Labelled = Annotated[dict[str, Values], Meta(min_length=1)]
 class Conf(PluginConf, frozen=True, kw_only=True):
     """acl: which labels let a request pass, and what is said to the others.
 
-    allow_labels: who has one of these labels with one of its values may pass, and nobody else
-    deny_labels: who has one of these is refused; goes before allow_labels
+    allow_labels: label to list of values: who has one of these labels with one of its values may pass, and nobody else
+    deny_labels: the same: who has one of these is refused; goes before `allow_labels`
     rejected_code: the status of a refused request
     rejected_msg: the message of a refused request
     external_user_label_field: of users that are no consumers: where in their description the label's value stands, a JSONPath
-    external_user_label_field_key: what that label is called; the text of external_user_label_field when left out
-    external_user_label_field_parser: how its value is read: segmented_text, json, table (a list); by its looks when left out
-    external_user_label_field_separator: a regular expression; what separates the values of segmented_text
+    external_user_label_field_key: what that label is called in the lists; the text of `external_user_label_field` when left out
+    external_user_label_field_parser: how its value is read; by its looks when left out
+    external_user_label_field_separator: what separates the values of `segmented_text`, with the blanks around it: a regular
+        expression (RE2). Required by that parser
     """
 
     allow_labels: Labelled | None = None

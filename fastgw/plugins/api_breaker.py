@@ -28,7 +28,7 @@ class ResponseHeader(Nested, frozen=True, kw_only=True):
     """A header of the answer while the breaker is open.
 
     key: its name
-    value: its value, text with $variables
+    value: its value; $variables are filled in, but for that of `Content-Type`
     """
 
     key: HeaderName
@@ -61,8 +61,8 @@ class Conf(PluginConf, frozen=True, kw_only=True):
     """api-breaker: what is a failure, and what is answered while the breaker is open.
 
     break_response_code: the status of an answer in the upstream's place
-    break_response_body: its body
-    break_response_headers: its headers; without a body it has none
+    break_response_body: its body; `text/plain` unless a header says otherwise
+    break_response_headers: its headers; sent only with a body
     max_breaker_sec: seconds for which the breaker is open at most
     unhealthy: what a failure is
     healthy: what a success is

@@ -19,9 +19,9 @@ __all__ = ["BasicAuth", "Conf", "ConsumerConf"]
 class Conf(PluginConf, frozen=True, kw_only=True):
     """basic-auth on a route or service.
 
-    hide_credentials: whether the Authorization header is removed before the request goes upstream
-    realm: the realm of the WWW-Authenticate header
-    anonymous_consumer: who a request without good credentials is taken for, instead of refusing it
+    hide_credentials: whether `Authorization` is removed before the request goes upstream, whatever the outcome
+    realm: the realm of `WWW-Authenticate`
+    anonymous_consumer: username of the consumer that any other request is taken for, instead of refusing it
     """
 
     hide_credentials: bool = False
@@ -32,8 +32,9 @@ class Conf(PluginConf, frozen=True, kw_only=True):
 class ConsumerConf(PluginConf, frozen=True, kw_only=True):
     """basic-auth on a consumer or credential.
 
-    username: the user name; unique among all credentials
-    password: the password, in clear or as its hash by argon2id or scrypt
+    username: the user name, without `:`; unique among all credentials
+    password: the password, in clear or as its hash by argon2id or scrypt; may be `$env://NAME`. Other hashes (`$2b$…`,
+        `{SSHA}…`) are refused: they would themselves be the password
     """
 
     username: Text

@@ -37,7 +37,7 @@ class Conf(PluginConf, frozen=True, kw_only=True):
     type: what of a request the lists name
     whitelist: who is admitted, and nobody else
     blacklist: who is refused; goes before the whitelist
-    allowed_by_methods: who may use which methods; not asked of who is on the whitelist
+    allowed_by_methods: who may use which methods. Who is not named may use all, who is on the whitelist too
     rejected_code: the status of a refused request
     rejected_msg: the message of a refused request
     """

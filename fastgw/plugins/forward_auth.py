@@ -32,19 +32,22 @@ log = logging.getLogger("fastgw.forward-auth")
 class Conf(PluginConf, frozen=True, kw_only=True):
     """forward-auth: who is asked, what it is told, and what becomes of its answer.
 
-    uri: what is asked; an answer below 300 lets the request pass
-    request_method: how; POST sends the request's body along
-    max_req_body_size: bytes of the longest body that is sent along
-    request_headers: headers of the request that are sent along
-    extra_headers: further headers; $variables in their values are filled in
+    uri: what is asked: `http://` or `https://`, without user name, password or fragment; an answer below 300 lets the request
+        pass
+    request_method: how; with POST the request's body goes along
+    max_req_body_size: bytes of the longest body that goes along; one that is longer: 413 without a body, and nobody is asked
+    request_headers: headers of the request that are sent along, in every spelling that upstreams may take for them;
+        `X-Real-IP`, `X-Forwarded-*` and `Forwarded` of `trusted_addresses` only
+    extra_headers: further headers; $variables in their values are filled in, empty where the request has none. Not shown to
+        viewers, as they may hold a secret
     upstream_headers: headers of the answer that the upstream is sent; the client's of these names never are
     client_headers: headers of the answer that the client is sent when it is refused
-    timeout: milliseconds from connecting to the end of the answer
+    timeout: milliseconds for everything from connecting to the end of the answer
     keepalive: whether connections are kept for the next question
     keepalive_timeout: milliseconds for which one is kept
-    keepalive_pool: how many are kept
-    ssl_verify: whether the server's certificate is checked
-    allow_degradation: whether requests pass when there is no answer
+    keepalive_pool: how many are kept per worker
+    ssl_verify: whether the certificate is checked, against the system's authorities or those of `SSL_CERT_FILE`
+    allow_degradation: whether requests pass when there is no answer; not when one of status 300 or above broke off
     status_on_error: the status of a request that is refused because there is none
     """
 

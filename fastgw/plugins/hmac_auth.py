@@ -31,9 +31,9 @@ class Conf(PluginConf, frozen=True, kw_only=True):
     validate_request_body: whether the body must be the one that the Digest header describes
     max_req_body_size: bytes that such a body may have, as it is held until it was verified
     prevent_replay: whether a signature is good for one request only
-    hide_credentials: whether the Authorization header is removed before the request goes upstream
-    realm: the realm of the WWW-Authenticate header
-    anonymous_consumer: who a request without a good signature is taken for, instead of refusing it
+    hide_credentials: whether `Authorization` is removed before the request goes upstream, whatever the outcome
+    realm: the realm of `WWW-Authenticate`
+    anonymous_consumer: username of the consumer that any other request is taken for, instead of refusing it
     """
 
     allowed_algorithms: Annotated[tuple[Algorithm, ...], Meta(min_length=1), unique] = ("hmac-sha1", "hmac-sha256", "hmac-sha512")
@@ -58,7 +58,7 @@ class ConsumerConf(PluginConf, frozen=True, kw_only=True):
     """hmac-auth on a consumer or credential: the secret that signs its requests.
 
     key_id: what a request names the secret by; unique among all credentials
-    secret_key: the secret
+    secret_key: the secret; may be `$env://NAME`
     """
 
     key_id: Annotated[str, Meta(min_length=1, max_length=256)]

@@ -25,7 +25,7 @@ class Conf(PluginConf, frozen=True, kw_only=True):
     """ip-restriction: which addresses, and what is said to the others.
 
     whitelist: addresses and ranges that are admitted, and no others
-    blacklist: addresses and ranges that are refused, and no others
+    blacklist: addresses and ranges that are refused, and no others. Exactly one of the two lists
     message: what is said to who is refused
     response_code: the status of a refused request
     """

@@ -39,19 +39,21 @@ ClaimPath = Annotated[
 class Conf(PluginConf, frozen=True, kw_only=True):
     """jwt-auth on a route or service: where the token lies and which claims it must have.
 
-    header: the header that carries it, alone or after "Bearer "
-    query: the query argument that carries it
-    cookie: the cookie that carries it
-    hide_credentials: whether it is removed before the request goes upstream
-    key_claim_name: the claim that names the key
-    store_in_ctx: whether later plugins may read the claims, as `request.jwt_claims`
-    claims_to_verify: claims that must be there; both are checked wherever they are
-    issuers: what the claim `iss` may be; any, and none at all, where it is left out
-    audiences: what the claim `aud` must be, or hold, one of; any, and none at all, where it is left out
-    max_token_age: seconds that may have passed since the claim `iat`
+    header: the header that carries the token, alone or after `Bearer ` or `bearer `
+    query: the query argument that carries it where the header is not there
+    cookie: the cookie that carries it where neither is there
+    hide_credentials: whether header, argument and cookie are removed before the request goes upstream, whatever the outcome
+    key_claim_name: the claim that names the credential's `key`
+    store_in_ctx: whether later Python plugins may read the claims, as `request.jwt_claims`
+    claims_to_verify: claims that must be there, and no other time is then checked; when left out both are checked where they
+        are there
+    issuers: what `iss` may be; a token without it, or in which it is no string, is refused; any when left out
+    audiences: `aud` must be one of them, or an array of strings that has one of them; any when left out
+    max_token_age: seconds that may have passed since `iat`, which must be there and not lie in the future; the credential's
+        `lifetime_grace_period` is added
     claims_to_headers: claims, by the way to them (`realm.roles`), and the header that carries each upstream
-    realm: the realm of the WWW-Authenticate header
-    anonymous_consumer: who a request without a good token is taken for, instead of refusing it
+    realm: the realm of `WWW-Authenticate`
+    anonymous_consumer: username of the consumer that any other request is taken for, instead of refusing it
     """
 
     header: HeaderName = "authorization"

@@ -83,13 +83,14 @@ class RingKey(Nested, frozen=True, kw_only=True):
 class ConsumerConf(PluginConf, frozen=True, kw_only=True):
     """jwt-auth on a consumer or credential: the key that signs its tokens, or several.
 
-    key: the value of the claim that names the key; unique among all credentials
+    key: what the key claim says; unique among all credentials
     secret: the shared secret of HS256, HS384 and HS512
     algorithm: the only algorithm accepted
     public_key: the public key, PEM, of all other algorithms
     keys: keys that a token chooses from by its kid, instead of the one or beside it
     jwks_uri: where the issuer's key set (RFC 7517) is fetched from, instead of keys that stand here
-    jwks_throttle: seconds between two fetches of it at least, whatever tokens come
+    jwks_throttle: seconds between two fetches of it at least, whatever tokens come; of several credentials that name one set
+        the longest counts
     jwks_allow_http: whether it may be fetched without TLS from another machine
     exp: seconds; kept for APISIX clients, without effect
     base64_secret: whether `secret` is the shared secret in base64

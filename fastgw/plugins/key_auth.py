@@ -14,11 +14,11 @@ __all__ = ["Conf", "ConsumerConf", "KeyAuth"]
 class Conf(PluginConf, frozen=True, kw_only=True):
     """key-auth on a route or service: where the key lies.
 
-    header: the header that carries it
-    query: the query argument that carries it where the header is not there
-    hide_credentials: whether it is removed before the request goes upstream
-    realm: the realm of the WWW-Authenticate header
-    anonymous_consumer: who a request without a good key is taken for, instead of refusing it
+    header: the header that carries it; `-` and `_` are the same
+    query: the query argument that carries it where the header is not there; percent-decoded
+    hide_credentials: whether header and argument are removed before the request goes upstream, whatever the outcome
+    realm: the realm of `WWW-Authenticate`
+    anonymous_consumer: username of the consumer that any other request is taken for, instead of refusing it
     """
 
     header: HeaderName = "apikey"
@@ -31,7 +31,7 @@ class Conf(PluginConf, frozen=True, kw_only=True):
 class ConsumerConf(PluginConf, frozen=True, kw_only=True):
     """key-auth on a consumer or credential: its API key.
 
-    key: the key; unique among all credentials
+    key: the key; unique among all credentials. May be `$env://NAME`
     """
 
     key: Secret

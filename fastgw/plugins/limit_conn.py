@@ -48,17 +48,18 @@ class Rule(Nested, frozen=True, kw_only=True):
 class Conf(RedisConf, frozen=True, kw_only=True):
     """limit-conn: how many requests at once, counted by what.
 
-    conn: how many requests run at once without waiting; a whole number, or text with $variables that gives one
+    conn: how many requests run at once without waiting; a whole number, or text with $variables that gives one. Required where
+        there are no `rules`, as are `burst` and `key`
     burst: how many more may run, after a delay; as `conn`. What comes beyond is refused
     default_conn_delay: seconds that a request is taken to last: the delay of those above `conn`
     only_use_default_delay: whether the delay stays as given, instead of following what requests are seen to last
     key_type: var: `key` names a variable; var_combination: text with $variables
-    key: what requests are counted by
+    key: what requests are counted by; the client's address where it has no value
     rules: several limits at once, instead of conn, burst and key; the first that is exceeded refuses
     policy: where counts are kept; local: in the shared memory of this gateway; others: in a Redis, for many gateways
     key_ttl: seconds after which slots are free that a gateway held which is not heard of any more, in a Redis
     rejected_code: the status of a refused request
-    rejected_msg: the message of a refused request
+    rejected_msg: the message of a refused request: `{"error_msg": …}`
     allow_degradation: whether requests pass when the limiter fails
     """
 

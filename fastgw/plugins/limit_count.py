@@ -48,16 +48,17 @@ class Rule(Nested, frozen=True, kw_only=True):
 class Conf(RedisCountConf, frozen=True, kw_only=True):
     """limit-count: how many requests, in how many seconds, counted by what.
 
-    count: how many requests are admitted in one window; a whole number, or text with $variables that gives one
+    count: how many requests are admitted in one window; a whole number, or text with $variables that gives one. Required where
+        there are no `rules`
     time_window: the length of a window in seconds; as `count`
     window_type: fixed: starts with its first request; sliding: moves on; token-bucket: refills evenly
     burst: how many requests a full bucket admits at once, for token-bucket; `count` when left out
     key_type: var: `key` names a variable; var_combination: text with $variables; constant: the key
-    key: what requests are counted by
+    key: what requests are counted by; the client's address where it has no value
     rules: several limits at once, instead of count, time_window and key; the first that is exceeded refuses
-    group: objects that share the value share one count
+    group: objects that share the value share one count; their configurations must be equal but for `_meta`. Not with `rules`
     rejected_code: the status of a refused request
-    rejected_msg: the message of a refused request
+    rejected_msg: the message of a refused request: `{"error_msg": …}`
     policy: where counts are kept; local: in the shared memory of this gateway; others: in a Redis, for many gateways
     allow_degradation: whether requests pass when the limiter fails
     show_limit_quota_header: whether answers carry X-RateLimit-Limit, -Remaining and -Reset

@@ -31,11 +31,11 @@ class Conf(RedisConf, frozen=True, kw_only=True):
     rate: requests per second that pass without waiting
     burst: how many requests may be ahead of that rate; they wait for their turn, and what comes beyond is refused
     key_type: var: `key` names a variable; var_combination: text with $variables
-    key: what requests are counted by
+    key: what requests are counted by; the client's address where it has no value
     policy: where counts are kept; local: in the shared memory of this gateway; others: in a Redis, for many gateways
     nodelay: whether requests within the burst pass at once
     rejected_code: the status of a refused request
-    rejected_msg: the message of a refused request
+    rejected_msg: the message of a refused request: `{"error_msg": …}`
     allow_degradation: whether requests pass when the limiter fails
     """
 

@@ -36,8 +36,8 @@ class RangeId(Nested, frozen=True, kw_only=True):
 class Conf(PluginConf, frozen=True, kw_only=True):
     """request-id: where the id goes and what it looks like.
 
-    header_name: the header that carries it, from the client, to the upstream and back
-    include_in_response: whether the client is told
+    header_name: the header that carries it, from the client, to the upstream and back; not one that the gateway sets itself
+    include_in_response: whether the answer carries it too, refusals included
     algorithm: how a new id is made
     range_id: what the algorithm range_id makes ids of
     """

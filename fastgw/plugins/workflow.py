@@ -49,7 +49,7 @@ class Rule(Nested, frozen=True, kw_only=True):
     """What is done in one case.
 
     case: an expression over the request; without one the rule holds always
-    actions: what is done, each as [name, configuration]; only the first one is
+    actions: what is done, each as `[name, configuration]`; only the first one is, as in APISIX, but all are checked
     """
 
     case: Annotated[list[Any], Meta(min_length=1)] | None = None

@@ -123,12 +123,19 @@ def struct_schema(struct: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def field_texts(struct: type) -> dict[str, str]:
-    """The `field: text` lines in the docstrings of a Struct and its bases."""
+    """The `field: text` lines in the docstrings of a Struct and its bases; lines that stand further in go on with the text."""
     texts: dict[str, str] = {}
     for base in reversed(struct.__mro__):
+        name, depth = "", 0
         for line in (base.__dict__.get("__doc__") or "").splitlines():
-            if match := _FIELD_LINE.fullmatch(line):
-                texts[match[1]] = match[2]
+            inward = len(line) - len(line.lstrip())
+            if name and line.strip() and inward > depth:
+                texts[name] += f" {line.strip()}"
+            elif match := _FIELD_LINE.fullmatch(line):
+                name, depth = match[1], inward
+                texts[name] = match[2]
+            else:
+                name = ""
     return texts
 
 
