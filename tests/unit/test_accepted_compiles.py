@@ -1,6 +1,7 @@
 """What is accepted must serve: an object without a fault by the judgement of the Admin API and of the file is one that the
 compiler of the workers takes. Objects are sound ones in which some members are replaced by anything their types allow."""
 
+import functools
 from typing import Any, Final
 
 import pytest
@@ -16,6 +17,7 @@ from fastgw.schema.kinds import KINDS
 from tests.unit.test_compile import Change
 
 Object = dict[str, Any]
+type_info: Final = functools.cache(mi.type_info)
 
 HEALTH: Final = _core.Health(_core.Region.create(64, slots=1))
 NODES: Final = {"192.0.2.10:80": 1}
@@ -146,7 +148,7 @@ def anything(info: mi.Type, extra: Object) -> st.SearchStrategy[Any]:
 @st.composite
 def varied(draw: st.DrawFn, struct: type, sound: Object, kind: str = "") -> Object:
     """The sound object with some members replaced, or changed within."""
-    info = mi.type_info(struct)
+    info = type_info(struct)
     assert isinstance(info, mi.StructType)
     fields = {field.encode_name: field for field in info.fields}
     needed = {name for name, field in fields.items() if field.required and name not in sound}
