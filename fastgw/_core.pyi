@@ -488,7 +488,7 @@ def _bench_route(snapshot: Snapshot, host: bytes, paths: list[bytes], rounds: in
 
 @final
 class Template:
-    def __init__(self, text: str, kind: Literal["var", "var_combination", "constant"] = "var") -> None: ...
+    def __init__(self, text: str, kind: Literal["var", "var_combination", "rewrite", "constant"] = "var") -> None: ...
     @property
     def varies(self) -> bool: ...
 
@@ -597,6 +597,37 @@ class BasicAuthStep(Step):
         realm: str = "basic",
         anonymous: Credential | None = None,
         fallback: bool = False,
+    ) -> None: ...
+
+@final
+class Regex:
+    def __init__(
+        self,
+        search: Callable[[bytes], Any],
+        groups: int,
+        parts: Sequence[tuple[bytes, tuple[bytes, int] | None]] | None = None,
+        whole: bool = False,
+    ) -> None: ...
+
+def _test_regex(regex: Regex, text: bytes) -> list[tuple[int, int]] | None: ...
+
+@final
+class Composed:
+    start: bytes
+    text: bytes | None
+    def __init__(self, text: str, groups: int = -1, raw: bool = False, url: bool = False, field: bool = False) -> None: ...
+
+@final
+class ProxyRewriteStep(Step):
+    def __init__(
+        self,
+        uri: Composed | None = None,
+        pairs: Iterable[tuple[Regex, Composed]] = (),
+        *,
+        raw: bool = False,
+        method: str = "",
+        host: bytes = b"",
+        fields: Sequence[tuple[str, str, str]] = (),
     ) -> None: ...
 
 @final

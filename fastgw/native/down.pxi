@@ -53,7 +53,7 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     x.tries = 0
     x.status = x.up_status = x.fail_status = 0
     x.t_up = x.t_up_head = 0
-    x.authority_len = x.authority_port = x.query_len = x.raw_path_len = 0
+    x.authority_len = x.authority_port = x.query_len = x.raw_path_len = x.up_host_len = 0
     x.refused = NULL
     x.shadow = NULL
     x.quotas = 0
@@ -109,6 +109,7 @@ cdef void exchange_begin(Exchange* x) noexcept nogil:
         target.host = x.host.p
         status = framing_request(&x.head, x.bytes.p, &target)
     if status == 0:
+        x.up_method = x.head.method
         x.body = x.head.body
         x.body_done = x.body == BODY_NONE
         x.body_left = x.head.content_length if x.body == BODY_LENGTH else 0

@@ -176,6 +176,9 @@ cdef struct Exchange:
     uint32_t authority          # offset of host[:port] in bytes: Host, or the absolute-form's
     uint32_t authority_len
     uint32_t authority_port     # 0 where none is given
+    uint32_t up_host_len        # 0: a step has not said who is asked
+    const char* up_host         # for the Host header, where the upstream's pass_host leaves it to the request
+    uint8_t up_method           # as the upstream is asked
     # chain
     uint8_t stage               # Stage
     uint8_t waiting             # a step suspended it

@@ -253,7 +253,7 @@ cdef void answer_head(Up* u, const char* p, size_t n) noexcept nogil:
             if answer_head_keep(u, h, base, n, &whole) < 0:
                 proxy_failed(u, 502, "upstream.bad_answer")
             break
-        if r != HEAD_DONE or framing_response(h, base, x.head.method) != 0:
+        if r != HEAD_DONE or framing_response(h, base, x.up_method) != 0:
             proxy_failed(u, 502, "upstream.bad_answer")
             break
         if h.status >= 200:
@@ -319,10 +319,20 @@ cdef inline void answer_came(Exchange* x, const Head* h) noexcept nogil:
     x.status = x.up_status = h.status
 
 
+cdef void answer_as_asked(Head* h, uint8_t method) noexcept nogil:
+    # The upstream was asked by another method than the client has used, whose rules the answer obeys (RFC 9110 section 9.3.2).
+    if method == METHOD_HEAD and h.body != BODY_NONE:
+        h.body, h.keep_alive = BODY_NONE, 0         # its body is not read, and its connection not used again
+    elif method != METHOD_HEAD and h.body == BODY_NONE and h.status != 204 and h.status != 304:
+        h.content_length = 0
+
+
 cdef void answer_begin(Up* u, Head* h, const char* base, size_t n) noexcept nogil:
     cdef Exchange* x = u.c.x
     cdef Down* d = x.down
     answer_came(x, h)
+    if x.up_method != x.head.method:
+        answer_as_asked(h, x.head.method)
     x.up_keep = h.keep_alive
     x.answer_body = h.body
     x.answer_left = h.content_length if h.body == BODY_LENGTH else 0

@@ -32,9 +32,11 @@ cdef void names_collect(Names* names, const Buf* lines) noexcept nogil:
         colon = <const char*>memchr(p, 58, end - p)
         if colon == NULL:
             return
-        names.at[names.n] = p
-        names.len[names.n] = <uint16_t>(colon - p)
-        names.n += 1
+        # A further line of one name: what a client sent of a field that a step adds to must not use up the room.
+        if names.n == 0 or names.len[names.n - 1] != colon - p or memcmp(names.at[names.n - 1], p, colon - p) != 0:
+            names.at[names.n] = p
+            names.len[names.n] = <uint16_t>(colon - p)
+            names.n += 1
         p = <const char*>memchr(colon, 10, end - colon)
         if p == NULL:
             return
@@ -206,6 +208,9 @@ cdef inline void request_host(const Exchange* x, Span* out) noexcept nogil:
     if u.pass_host == HOST_REWRITE:
         out.p = u.host
         out.n = u.host_len
+    elif x.up_host_len and u.pass_host == HOST_PASS:
+        out.p = x.up_host
+        out.n = x.up_host_len
     elif u.pass_host == HOST_NODE or x.authority_len == 0:
         out.p = x.node.host
         out.n = x.node.host_len
@@ -221,7 +226,7 @@ cdef void serialise_request(Exchange* x) noexcept nogil:
     cdef const char* base = x.bytes.p
     cdef Span host
     cdef Names names
-    cdef const char* method = method_name(h.method)
+    cdef const char* method = method_name(x.up_method)
     buf_reset(out)
     buf_str(out, method)
     buf_put(out, b" ", 1)

@@ -101,7 +101,7 @@ cdef void proxy_try(Exchange* x) noexcept nogil:
 
 cdef bint proxy_may_retry(Exchange* x, uint16_t status, const char* reason, bint reused, bint sent) noexcept nogil:
     # A try failed before any byte of an answer came.
-    cdef bint again = not sent or (x.replayable and x.head.method < 32 and IDEMPOTENT >> x.head.method & 1)
+    cdef bint again = not sent or (x.replayable and x.up_method < 32 and IDEMPOTENT >> x.up_method & 1)
     if again and reused and not x.fresh:
         x.fresh = 1             # the idle race, no fault of the node: the same try again, on a new connection
         return True

@@ -24,6 +24,7 @@ cdef enum VarId:
     VAR_HOSTNAME                # of this machine
     VAR_BALANCER_IP             # of the node that was chosen
     VAR_BALANCER_PORT
+    VAR_CAPTURE                 # what a group of an expression took; told by who has matched it
     VAR_UNKNOWN
     VAR_MADE                    # from here on: values that lie nowhere, but have to be made
     VAR_REQUEST_URI             # the path in its normal form, and the query

@@ -20,6 +20,7 @@ _NAMED_VARS = {"http_": VAR_HTTP, "arg_": VAR_ARG, "cookie_": VAR_COOKIE, "uri_p
                "post_arg_": VAR_POST_ARG, "post_arg.": VAR_POST_PATH}
 _GRAPHQL_VARS = {"graphql_operation", "graphql_name", "graphql_root_fields"}
 _VARIABLE = _re.compile(r"\\(\$)|\$(?:\{(\w+(?:[.:][\w.:*\[\]-]*)?)(?: *\?\? *([^}]*?) *)?\}|(\w+))")
+_OR_CAPTURE = _re.compile(_VARIABLE.pattern.replace(r"|(\w+)", r"|(\d+|\w+)"))
 
 
 cdef char HOSTNAME[256]         # of Linux, at most 64 bytes
@@ -53,7 +54,8 @@ def variable_names(bint early=False) -> tuple:
 
 cdef class Template:
     """Text with variables: `kind` "var" (one name without $), "var_combination" ("$remote_addr ${arg_x ?? none}", where
-    what stands behind `??` takes the place of a value that is not there, and `\\$` is a `$`) or "constant"."""
+    what stands behind `??` takes the place of a value that is not there, and `\\$` is a `$`), "rewrite" (also "$1", a capture) or
+    "constant"."""
 
     def __cinit__(self, str text not None, str kind="var"):
         global posted_variables
@@ -64,10 +66,16 @@ cdef class Template:
             pieces.append((*self.variable(text), None))
         else:
             at = 0
-            for m in _VARIABLE.finditer(text):
+            for m in (_OR_CAPTURE if kind == "rewrite" else _VARIABLE).finditer(text):
                 if m.start() > at:
                     pieces.append((VAR_LITERAL, text[at:m.start()], None))
-                pieces.append((VAR_LITERAL, "$", None) if m[1] else (*self.variable(m[2] or m[4]), m[3]))
+                name = m[2] or m[4]
+                if m[1]:
+                    pieces.append((VAR_LITERAL, "$", None))
+                elif kind == "rewrite" and name.isascii() and name.isdecimal():
+                    pieces.append((VAR_CAPTURE, name, m[3]))
+                else:
+                    pieces.append((*self.variable(name), m[3]))
                 at = m.end()
             if at < len(text):
                 pieces.append((VAR_LITERAL, text[at:], None))

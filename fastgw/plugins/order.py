@@ -21,6 +21,7 @@ from fastgw.plugins.limit_conn import LimitConn
 from fastgw.plugins.limit_count import LimitCount
 from fastgw.plugins.limit_req import LimitReq
 from fastgw.plugins.multi_auth import MultiAuth
+from fastgw.plugins.proxy_rewrite import ProxyRewrite
 from fastgw.plugins.request_id import RequestId
 from fastgw.plugins.workflow import Workflow
 
@@ -42,6 +43,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     ConsumerRestriction,  # 2400
     # Does somebody else let it in: 2002, in `access`.
     ForwardAuth,  # 2002
+    # What is the upstream asked: 1008, in `rewrite`, when the consumer is known.
+    ProxyRewrite,  # 1008
     # What is to be done with it: 1006. Before the plugins whose work it may do.
     Workflow,  # 1006
     # Is the upstream well enough: 1005, in `access` and `log`.

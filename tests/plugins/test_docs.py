@@ -18,6 +18,7 @@ ROOMS = {
     "basic-auth": "basic",
     "hmac-auth": "hmac",
     "ip-restriction": "ip-restriction",
+    "proxy-rewrite": "proxy-rewrite",
     "acl": "acl",
     "consumer-restriction": "consumer-restriction",
     "jwt-auth": "jwt",

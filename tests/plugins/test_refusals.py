@@ -43,7 +43,7 @@ NOT_A_PLUGINS = {
     "plugin",
     "tls",
 }  # tests/adversity, tests/tls and tests/unit meet these
-NOT_FROM_OUTSIDE = {"limit-req.failed", "basic.failed"}  # only without memory
+NOT_FROM_OUTSIDE = {"limit-req.failed", "basic.failed", "proxy-rewrite.failed"}  # only without memory
 ELSEWHERE = {
     "api-breaker.open",
     "basic.busy",
@@ -161,6 +161,8 @@ CASES: dict[str, bytes] = {
     "consumer-restriction.missing": get("nobody"),
     "consumer-restriction.refused": get("notroute"),
     "ip-restriction.refused": get("ip"),
+    "proxy-rewrite.unsafe": get("rewrite", query=b"?x=.."),
+    "proxy-rewrite.too_long": get("rewrite", query=b"?x=" + b"x" * 7000),
     "limit-count.exceeded": get("count"),
     "limit-count.failed": get("counts", b"X-Most: 0"),
     "limit-req.exceeded": get("req"),
@@ -191,6 +193,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "nobody": {"consumer-restriction": {"whitelist": ["kim"]}},
     "notroute": {"consumer-restriction": {"type": "route_id", "blacklist": ["notroute"], "rejected_code": CODE}},
     "ip": {"ip-restriction": {"blacklist": ["127.0.0.0/8"], "response_code": 404}},
+    "rewrite": {"proxy-rewrite": {"uri": "/$arg_x" * 10}},
     "count": {"limit-count": {"count": 1, "time_window": 3600, "rejected_code": CODE}},
     "counts": {"limit-count": {"count": "$http_x_most", "time_window": 3600, "rejected_code": CODE}},
     "req": {"limit-req": {"rate": 0.001, "burst": 0, "key": "remote_addr", "rejected_code": CODE}},

@@ -28,6 +28,7 @@ CONFS: Final[dict[str, Object]] = {
     "api-breaker": {"break_response_code": 502},
     "limit-req": {"rate": 1, "burst": 1, "key": "remote_addr"},
     "limit-conn": {"conn": 1, "burst": 1, "default_conn_delay": 1, "key": "remote_addr"},
+    "proxy-rewrite": {"uri": "/x"},
     "ip-restriction": {"whitelist": ["192.0.2.0/24"]},
     "acl": {"deny_labels": {"x": ["x"]}},
     "consumer-restriction": {"whitelist": ["x"]},

@@ -24,6 +24,7 @@ from tests.unit.test_compile import Change, consumer, route
 PLUGINS: dict[str, dict[str, Any]] = {
     "request-id": {},
     "ip-restriction": {"whitelist": ["192.0.2.0/24"]},
+    "proxy-rewrite": {"regex_uri": ["^/(.*)", "/x/$1"], "host": "up.test", "headers": {"add": {"X-A": "$uri"}}},
     "acl": {"allow_labels": {"team": ["a", "b"]}, "deny_labels": {"role": ["y"]}},
     "consumer-restriction": {"type": "route_id", "whitelist": ["r"]},
     "basic-auth": {"hide_credentials": True},
