@@ -634,6 +634,28 @@ class ProxyRewriteStep(Step):
 class IpRestrictionStep(Step):
     def __init__(self, networks: Sequence[str], *, admits: bool, body: bytes, status: int = 403) -> None: ...
 
+def header_block(pairs: Iterable[tuple[str, str]]) -> bytes: ...
+
+@final
+class Origins:
+    def __init__(self, names: Sequence[str], search: Callable[[bytes], object] | None = None) -> None: ...
+
+@final
+class PreflightStep(Step):
+    def __init__(self) -> None: ...
+
+@final
+class CorsStep(Step):
+    def __init__(
+        self,
+        origins: Origins,
+        headers: Iterable[tuple[str, str]],
+        *,
+        others: Origins | None = None,
+        timing: Origins | None = None,
+        echo_headers: bool = False,
+    ) -> None: ...
+
 def _ip_ranges(networks: Sequence[str]) -> list[tuple[bytes, bytes]]: ...
 
 @final

@@ -12,6 +12,7 @@ from fastgw.plugins.api_breaker import ApiBreaker
 from fastgw.plugins.basic_auth import BasicAuth
 from fastgw.plugins.consumer_restriction import ConsumerRestriction
 from fastgw.plugins.contract import Plugin
+from fastgw.plugins.cors import Cors
 from fastgw.plugins.forward_auth import ForwardAuth
 from fastgw.plugins.hmac_auth import HmacAuth
 from fastgw.plugins.ip_restriction import IpRestriction
@@ -30,6 +31,8 @@ __all__ = ["MOST", "SHIPPED", "add", "get", "group_fields", "key_fields", "names
 SHIPPED: Final[tuple[type[Plugin], ...]] = (
     # What everything later may name: 12015. Before all that may answer, so that a refusal has it too.
     RequestId,  # 12015
+    # Who may read the answer: 4000. Before all that may refuse, as browsers ask without credentials.
+    Cors,  # 4000
     # Where does it come from: 3000 to 2990, in `access`.
     IpRestriction,  # 3000
     # Who is it: 2600 to 2500. All in `rewrite`, so that everything later may depend on the consumer.

@@ -23,6 +23,7 @@ from tests.unit.test_compile import Change, consumer, route
 
 PLUGINS: dict[str, dict[str, Any]] = {
     "request-id": {},
+    "cors": {"allow_origins": "http://a.test,http://b.test", "timing_allow_origins": "http://a.test"},
     "ip-restriction": {"whitelist": ["192.0.2.0/24"]},
     "proxy-rewrite": {"regex_uri": ["^/(.*)", "/x/$1"], "host": "up.test", "headers": {"add": {"X-A": "$uri"}}},
     "acl": {"allow_labels": {"team": ["a", "b"]}, "deny_labels": {"role": ["y"]}},
@@ -102,7 +103,7 @@ def compiled(plugins: dict[str, dict[str, Any]]) -> _core.Snapshot:
 
 
 def request(token: bytes) -> bytes:
-    fields = [b"Authorization: Basic am9objpwdw==", b"X-Token: " + token, b"apikey: john-api-key", b"User-Agent: t"]
+    fields = [b"Authorization: Basic am9objpwdw==", b"X-Token: " + token, b"apikey: john-api-key", b"Origin: http://b.test"]
     return b"\r\n".join([b"GET /a?b=1 HTTP/1.1", b"Host: h", *fields, b"", b""])
 
 
