@@ -672,6 +672,18 @@ class ConsumerRestrictionStep(Step):
     ) -> None: ...
 
 @final
+class UaRestrictionStep(Step):
+    def __init__(self, search: Callable[[bytes], object], *, admits: bool, bypass_missing: bool, body: bytes) -> None: ...
+
+@final
+class RefererRestrictionStep(Step):
+    def __init__(self, hosts: Sequence[str], *, admits: bool, bypass_missing: bool, body: bytes) -> None: ...
+
+@final
+class UriBlockerStep(Step):
+    def __init__(self, search: Callable[[bytes], object], *, status: int = 403, body: bytes) -> None: ...
+
+@final
 class AclStep(Step):
     def __init__(
         self,
@@ -876,6 +888,7 @@ class PythonStep(Step):
     name: str
     call: Callable[..., Any]
     def __init__(self, name: str, phase: str, call: Callable[..., Any], conf: Any) -> None: ...
+
 
 # -- the reactor -----------------------------------------------------------------------------------
 

@@ -59,6 +59,16 @@ cdef void reply_message(Exchange* x, uint16_t status, const char* text, const ch
     x.refused = refused
 
 
+cdef int reply_made(Exchange* x, uint16_t status, const char* body, uint32_t n, const char* refused) noexcept nogil:
+    # A refusal of a step whose body, JSON, was made when the step was; its last word.
+    x.status = status
+    x.refused = refused
+    x.reply_type = NULL
+    buf_reset(&x.reply_body)
+    buf_put(&x.reply_body, body, n)
+    return STEP_REPLY
+
+
 cdef void reply_unrouted(Exchange* x) noexcept nogil:
     # No route: for lack of one, or since the gateway itself was asked, by OPTIONS * (RFC 9110 section 9.3.7) or by a Max-Forwards
     # that is used up.

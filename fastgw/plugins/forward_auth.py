@@ -7,7 +7,6 @@ a body is gathered (native/gather).
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
-from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
@@ -16,6 +15,7 @@ from fastgw import _core
 from fastgw.errors import Fault, Path
 from fastgw.http_client import Answer, Client, Fields, UnreachableError, split_url
 from fastgw.plugins.contract import Env, Plugin, PluginConf
+from fastgw.plugins.phrases import phrase
 from fastgw.schema.base import HeaderName, Text, secret
 from fastgw.schema.rules import broken
 
@@ -141,7 +141,7 @@ class _Asker:
             self._note(str(error))
             if conf.allow_degradation and error.status < 300:  # a refusal is one however the rest of it went
                 return None
-            return _core.Reply(conf.status_on_error, {"error_msg": _phrase(conf.status_on_error)}, reason="forward.unreachable")
+            return _core.Reply(conf.status_on_error, {"error_msg": phrase(conf.status_on_error)}, reason="forward.unreachable")
         self._note(None)
         if answer.status >= 300:
             return self._denied(answer)
@@ -191,10 +191,3 @@ class _Asker:
         elif failure is None and self._failing:
             log.info("%s: forward-auth: %s answers again", self._owner, self._client.origin)
         self._failing = failure is not None
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Unknown"

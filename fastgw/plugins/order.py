@@ -23,7 +23,10 @@ from fastgw.plugins.limit_count import LimitCount
 from fastgw.plugins.limit_req import LimitReq
 from fastgw.plugins.multi_auth import MultiAuth
 from fastgw.plugins.proxy_rewrite import ProxyRewrite
+from fastgw.plugins.referer_restriction import RefererRestriction
 from fastgw.plugins.request_id import RequestId
+from fastgw.plugins.ua_restriction import UaRestriction
+from fastgw.plugins.uri_blocker import UriBlocker
 from fastgw.plugins.workflow import Workflow
 
 __all__ = ["MOST", "SHIPPED", "add", "get", "group_fields", "key_fields", "names", "number", "shipped"]
@@ -35,6 +38,10 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     Cors,  # 4000
     # Where does it come from: 3000 to 2990, in `access`.
     IpRestriction,  # 3000
+    UaRestriction,  # 2999
+    RefererRestriction,  # 2990
+    # Does it look like an attack: 2900, in `rewrite`.
+    UriBlocker,  # 2900
     # Who is it: 2600 to 2500. All in `rewrite`, so that everything later may depend on the consumer.
     MultiAuth,  # 2600
     HmacAuth,  # 2530

@@ -8,12 +8,13 @@ import ipaddress
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import re2
 
 from fastgw.errors import ROOT, Fault, Path
+from fastgw.schema.regex import search_of
 
 __all__ = ["COMPARISONS", "LOGIC", "MOST_RULES", "Comparison", "Group", "expression_faults", "parsed", "variables"]
 
@@ -21,7 +22,6 @@ LOGIC = frozenset({"AND", "OR", "!AND", "!OR"})
 COMPARISONS = frozenset({"==", "~=", ">", ">=", "<", "<=", "~~", "~*", "in", "has", "ipmatch"})
 _MAX_DEPTH = 16
 MOST_RULES = 256
-_PATTERN_MEMORY = 1 << 20  # bytes that one regular expression may take in a worker
 _NUMBER = re.compile(r"[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*", re.ASCII)
 _MOST_DIGITS = 100
 _MOST = 10**_MOST_DIGITS
@@ -72,7 +72,7 @@ def _rule(rule: list[Any]) -> Comparison | Group:
     negated = rule[1] == "!"
     operator, value = rule[-2].lower(), rule[-1]
     if operator in ("~~", "~*"):
-        value = _search(value, operator == "~*")
+        value = search_of(value, fold=operator == "~*")
     elif operator == "ipmatch":
         value = tuple(value) if isinstance(value, list) else (value,)
     return Comparison(rule[0], operator, value, negated)
@@ -81,17 +81,6 @@ def _rule(rule: list[Any]) -> Comparison | Group:
 def _text(value: str | float) -> str:
     """As Lua writes a number where a text is wanted."""
     return value if isinstance(value, str) else format(value, ".14g")
-
-
-def _search(pattern: str, fold: bool) -> Callable[[bytes], Any]:
-    """The search for a pattern in bytes, as they came: a request need not be UTF-8."""
-    options: Final = re2.Options()
-    options.log_errors = False  # they are told to whoever wrote the pattern
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.case_sensitive = not fold
-    options.max_mem = _PATTERN_MEMORY
-    search: Callable[[bytes], Any] = re2.compile(pattern.encode(), options).search
-    return search
 
 
 def expression_faults(value: Any) -> list[Fault]:
@@ -175,7 +164,7 @@ def _short(value: Any, path: Path, faults: list[Fault]) -> None:
 def _operand(operator: str, value: Any, path: Path, faults: list[Fault]) -> None:
     if operator in ("~~", "~*"):
         try:
-            _search(value, operator == "~*")
+            search_of(value, fold=operator == "~*")
         except (re2.error, AttributeError, UnicodeEncodeError):
             message = "expected a regular expression (of RE2: no look-around, no back-references)"
             faults.append(_fault(path, message, "invalid expression"))

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from fastgw.schema.regex import flaw
+
 __all__ = ["FORMATS", "Endpoint", "Wrong", "parse_address", "parse_node"]
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
@@ -131,6 +133,11 @@ def _ip_range(text: str) -> Wrong | None:
     return Wrong("an IPv4 or IPv6 address, or a CIDR range of them")
 
 
+def _regex(text: str) -> Wrong | None:
+    wrong = flaw(text)
+    return None if wrong is None else Wrong(wrong.removeprefix("expected "))
+
+
 def _header_name(text: str) -> Wrong | None:
     return None if _TOKEN.fullmatch(text) else Wrong("a name of letters, digits and !#$%&'*+-.^_`|~")
 
@@ -154,5 +161,6 @@ FORMATS: dict[str, Callable[[str], Wrong | None]] = {
     "ip-range": _ip_range,
     "node": _node,
     "node-host": _node_host,
+    "re2": _regex,
     "request-target": _request_target,
 }

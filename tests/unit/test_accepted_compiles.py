@@ -30,6 +30,9 @@ CONFS: Final[dict[str, Object]] = {
     "limit-conn": {"conn": 1, "burst": 1, "default_conn_delay": 1, "key": "remote_addr"},
     "proxy-rewrite": {"uri": "/x"},
     "ip-restriction": {"whitelist": ["192.0.2.0/24"]},
+    "ua-restriction": {"denylist": ["x"]},
+    "referer-restriction": {"whitelist": ["x"]},
+    "uri-blocker": {"block_rules": ["x"]},
     "acl": {"deny_labels": {"x": ["x"]}},
     "consumer-restriction": {"whitelist": ["x"]},
     "hmac-auth": {"signed_headers": ["date"]},
@@ -107,6 +110,7 @@ FORMATS: Final[dict[str, tuple[str, ...]]] = {
         "transfer-encoding",
         "X-Consumer-Username",
     ),
+    "re2": ("a", "(", ".*", "a)|(b", "[a-z]{1000}", "(?i)x", "é", "\\d+$"),
     "ip-range": ("::/0", "0.0.0.0/0", "192.0.2.1", "::ffff:1.2.3.4", "fe80::1", "1.2.3.4/1", "::1/64"),
 }
 

@@ -26,6 +26,7 @@ PLUGINS: dict[str, dict[str, Any]] = {
     "cors": {"allow_origins": "http://a.test,http://b.test", "timing_allow_origins": "http://a.test"},
     "ip-restriction": {"whitelist": ["192.0.2.0/24"]},
     "proxy-rewrite": {"regex_uri": ["^/(.*)", "/x/$1"], "host": "up.test", "headers": {"add": {"X-A": "$uri"}}},
+    "referer-restriction": {"whitelist": ["*.test"], "bypass_missing": True},
     "acl": {"allow_labels": {"team": ["a", "b"]}, "deny_labels": {"role": ["y"]}},
     "consumer-restriction": {"type": "route_id", "whitelist": ["r"]},
     "basic-auth": {"hide_credentials": True},
