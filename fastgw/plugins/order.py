@@ -25,6 +25,7 @@ from fastgw.plugins.multi_auth import MultiAuth
 from fastgw.plugins.proxy_rewrite import ProxyRewrite
 from fastgw.plugins.referer_restriction import RefererRestriction
 from fastgw.plugins.request_id import RequestId
+from fastgw.plugins.request_validation import RequestValidation
 from fastgw.plugins.ua_restriction import UaRestriction
 from fastgw.plugins.uri_blocker import UriBlocker
 from fastgw.plugins.workflow import Workflow
@@ -42,6 +43,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     RefererRestriction,  # 2990
     # Does it look like an attack: 2900, in `rewrite`.
     UriBlocker,  # 2900
+    # Is it what the upstream takes: 2800, in `rewrite`.
+    RequestValidation,  # 2800
     # Who is it: 2600 to 2500. All in `rewrite`, so that everything later may depend on the consumer.
     MultiAuth,  # 2600
     HmacAuth,  # 2530

@@ -48,6 +48,7 @@ ELSEWHERE = {
     "api-breaker.open",
     "basic.busy",
     "jwt.busy",
+    "request-validation.busy",
     "hmac.replay_full",
 }  # in tests of their plugins: it takes many requests
 CONFIGURED = "as configured"
@@ -76,6 +77,10 @@ def in_docs() -> dict[str, str]:
 def get(route: str, *fields: bytes, query: bytes = b"") -> bytes:
     head = b"GET /%b%b HTTP/1.1\r\nHost: test\r\n" % (route.encode(), query)
     return head + b"".join(field + b"\r\n" for field in fields) + b"\r\n"
+
+
+def post(route: str, body: bytes, *fields: bytes) -> bytes:
+    return get(route, b"Content-Length: %d" % len(body), *fields).replace(b"GET", b"POST", 1) + body
 
 
 def bearer(token: bytes, route: str = "jwt") -> bytes:
@@ -166,6 +171,8 @@ CASES: dict[str, bytes] = {
     "ua-restriction.refused": get("agent"),
     "referer-restriction.refused": get("referer"),
     "uri-blocker.refused": get("blocked"),
+    "request-validation.refused": post("validated", b"1"),
+    "request-validation.too_large": post("validated", b"[123456]"),
     "limit-count.exceeded": get("count"),
     "limit-count.failed": get("counts", b"X-Most: 0"),
     "limit-req.exceeded": get("req"),
@@ -200,6 +207,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "agent": {"ua-restriction": {"allowlist": ["x"]}},
     "referer": {"referer-restriction": {"whitelist": ["x"]}},
     "blocked": {"uri-blocker": {"block_rules": ["blocked"], "rejected_code": CODE}},
+    "validated": {"request-validation": {"body_schema": {"type": "array"}, "rejected_code": CODE, "max_req_body_size": 7}},
     "count": {"limit-count": {"count": 1, "time_window": 3600, "rejected_code": CODE}},
     "counts": {"limit-count": {"count": "$http_x_most", "time_window": 3600, "rejected_code": CODE}},
     "req": {"limit-req": {"rate": 0.001, "burst": 0, "key": "remote_addr", "rejected_code": CODE}},
