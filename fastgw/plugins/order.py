@@ -13,6 +13,7 @@ from fastgw.plugins.basic_auth import BasicAuth
 from fastgw.plugins.consumer_restriction import ConsumerRestriction
 from fastgw.plugins.contract import Plugin
 from fastgw.plugins.cors import Cors
+from fastgw.plugins.csrf import Csrf
 from fastgw.plugins.forward_auth import ForwardAuth
 from fastgw.plugins.hmac_auth import HmacAuth
 from fastgw.plugins.ip_restriction import IpRestriction
@@ -41,6 +42,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     IpRestriction,  # 3000
     UaRestriction,  # 2999
     RefererRestriction,  # 2990
+    # Did another site's page send it: 2980, in `access`.
+    Csrf,  # 2980
     # Does it look like an attack: 2900, in `rewrite`.
     UriBlocker,  # 2900
     # Is it what the upstream takes: 2800, in `rewrite`.

@@ -33,6 +33,7 @@ CONFS: Final[dict[str, Object]] = {
     "ua-restriction": {"denylist": ["x"]},
     "referer-restriction": {"whitelist": ["x"]},
     "uri-blocker": {"block_rules": ["x"]},
+    "csrf": {"key": "x"},
     "request-validation": {"body_schema": {}},
     "acl": {"deny_labels": {"x": ["x"]}},
     "consumer-restriction": {"whitelist": ["x"]},
