@@ -25,6 +25,7 @@ from fastgw.admin.redact import without_secrets
 from fastgw.admin.schemas import kind_schemas
 from fastgw.admin.server import Request
 from fastgw.plugins import order
+from fastgw.plugins.server_info import facts
 from fastgw.store import Row, Store, StoreError, View
 
 __all__ = ["Control"]
@@ -98,6 +99,10 @@ def _plugins(view: View, rest: Sequence[str]) -> Reply:
     return envelope.plain(200, "done", versioned=False) if list(rest) == ["reload"] else error(404, "not found")
 
 
+def _server_info(view: View, rest: Sequence[str]) -> Reply:
+    return _json(facts())
+
+
 def _gc(view: View, rest: Sequence[str]) -> Reply:
     gc.collect()
     return Reply(200)
@@ -114,6 +119,7 @@ ANSWERS: Final[dict[tuple[str, str], Answer]] = {
     ("GET", "plugin_metadatas"): _metadata,
     ("GET", "plugin_metadata"): _metadata_of,
     ("GET", "healthcheck"): health,
+    ("GET", "server_info"): _server_info,
     ("PUT", "plugins"): _plugins,
     ("POST", "gc"): _gc,
 }

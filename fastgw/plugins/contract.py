@@ -136,6 +136,10 @@ class Plugin:
     counts: ClassVar[bool] = False
     """Whether its steps count by a key, in the shared memory: then the Admin API tells what is counted."""
 
+    endpoints: ClassVar[Mapping[str, str]] = {}
+    """What it answers itself where a route publishes it (public-api): "GET /path" to the name of a method, which is given the
+    request and gives a Reply."""
+
     member_refusal: ClassVar[str] = ""
     """What APISIX says of a fault (`why`) in a configuration among `members` (`name`)."""
 

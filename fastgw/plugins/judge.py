@@ -17,6 +17,7 @@ __all__ = ["faults_of_plugin"]
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NUMBER: Final = 2**31 - 1
+_ENDPOINT: Final = re.compile(r"[A-Z]+ /[!-~]*")
 _SUSPENDS: Final = ("rewrite", "access")
 _CLOSED: Final = ("consumer_conf", "key_field", "group_field", "member_refusal", "members", "conditions")
 _SIGNATURES: Final = dict.fromkeys(PHASES, ("conf", "request")) | {"body_filter": ("conf", "request", "piece", "last")}
@@ -38,6 +39,7 @@ def faults_of_plugin(plugin: type[Plugin]) -> Iterator[str]:
         yield f"kind, {', '.join(_CLOSED)}: not open to plugins of one's own"
     yield from _confs_of(plugin)
     yield from _phases_of(plugin)
+    yield from _endpoints_of(plugin)
 
 
 def _confs_of(plugin: type[Plugin]) -> Iterator[str]:
@@ -59,7 +61,7 @@ def _confs_of(plugin: type[Plugin]) -> Iterator[str]:
 
 def _phases_of(plugin: type[Plugin]) -> Iterator[str]:
     phases: Any = plugin.phases
-    if not isinstance(phases, tuple) or not phases:
+    if not isinstance(phases, tuple) or not (phases or plugin.endpoints):
         yield f'phases: expected a tuple such as ("access",), found {shown(phases)}'
         return
     for phase in phases:
@@ -75,6 +77,18 @@ def _phases_of(plugin: type[Plugin]) -> Iterator[str]:
             yield f"{phase}: {'missing, and in phases' if method is None else 'a method of a phase that is not in phases'}"
         elif method is not None:
             yield from _method(phase, method)
+
+
+def _endpoints_of(plugin: type[Plugin]) -> Iterator[str]:
+    endpoints: Any = plugin.endpoints
+    if not isinstance(endpoints, dict):
+        yield f"endpoints: expected a dict, found {type_name(endpoints)}"
+        return
+    for endpoint, name in endpoints.items():
+        if not isinstance(endpoint, str) or not _ENDPOINT.fullmatch(endpoint):
+            yield f'endpoints: expected a method and a path such as "GET /a", found {shown(endpoint)}'
+        if not isinstance(name, str) or not callable(getattr(plugin, name, None)):
+            yield f"endpoints: expected the name of a method, found {shown(name)}"
 
 
 def _method(phase: str, method: Any) -> Iterator[str]:

@@ -24,9 +24,11 @@ from fastgw.plugins.limit_count import LimitCount
 from fastgw.plugins.limit_req import LimitReq
 from fastgw.plugins.multi_auth import MultiAuth
 from fastgw.plugins.proxy_rewrite import ProxyRewrite
+from fastgw.plugins.public_api import PublicApi
 from fastgw.plugins.referer_restriction import RefererRestriction
 from fastgw.plugins.request_id import RequestId
 from fastgw.plugins.request_validation import RequestValidation
+from fastgw.plugins.server_info import ServerInfo
 from fastgw.plugins.ua_restriction import UaRestriction
 from fastgw.plugins.uri_blocker import UriBlocker
 from fastgw.plugins.workflow import Workflow
@@ -69,6 +71,9 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     LimitConn,  # 1003
     LimitCount,  # 1002
     LimitReq,  # 1001
+    # What plugins answer themselves: 990, which runs in no phase, and 501, in `access`.
+    ServerInfo,  # 990
+    PublicApi,  # 501
 )
 
 MOST: Final = 256  # numbers there are in a chain (native/plan)

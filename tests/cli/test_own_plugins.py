@@ -70,6 +70,13 @@ BAD: dict[str, tuple[str, list[str]]] = {
             "log: missing, and in phases",
         ],
     ),
+    "endpoints": (
+        own('name = "x"', "priority = 1", "conf = Conf", "phases = ()", 'endpoints = {"GET": "provision", "GET /a": "b"}'),
+        [
+            'endpoints: expected a method and a path such as "GET /a", found "GET"',
+            'endpoints: expected the name of a method, found "b"',
+        ],
+    ),
     "methods": (
         own(
             'name = "x"',
