@@ -4,7 +4,7 @@ Owns its grammar. Must not know what is looked for. No filters, slices or unions
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 __all__ = ["JsonPath"]
@@ -44,12 +44,15 @@ class JsonPath:
 
     def all(self, document: Any) -> list[Any]:
         """All members that the way leads to."""
-        found: Iterable[Any] = [document]
-        for segment in self._segments:
-            # By identity: what several ways lead to is gone through once, so that the work is bounded by the document.
-            nodes = _below(found) if segment.deep else found
-            found = {id(member): member for node in nodes for member in _step(node, segment)}.values()
-        return list(found)
+        return _led(document, self._segments)
+
+    def places(self, document: Any) -> list[tuple[Any, str | int]]:
+        """Where these members stand: an object or list, and a name or position in it; later positions of a list first."""
+        if not self._segments:
+            return []
+        *way, last = self._segments
+        found: Iterable[Any] = _led(document, way)
+        return [(node, key) for node in (_below(found) if last.deep else found) for key in _keys(node, last.key)]
 
 
 def _segments(text: str) -> Iterator[_Segment]:
@@ -67,6 +70,25 @@ def _segments(text: str) -> Iterator[_Segment]:
                 key = re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
         yield _Segment(part["deep"] is not None or part["dots"] == "..", key)
         at = match.end()
+
+
+def _led(document: Any, segments: list[_Segment]) -> list[Any]:
+    found: Iterable[Any] = [document]
+    for segment in segments:
+        # By identity: what several ways lead to is gone through once, so that the work is bounded by the document.
+        nodes = _below(found) if segment.deep else found
+        found = {id(member): member for node in nodes for member in _step(node, segment)}.values()
+    return list(found)
+
+
+def _keys(node: Any, key: str | int | None) -> Sequence[str | int]:
+    if isinstance(node, dict):
+        return list(node) if key is None else [key] if key in node else []
+    if not isinstance(node, list):
+        return []
+    if key is None:
+        return list(range(len(node)))[::-1]
+    return [key % len(node)] if isinstance(key, int) and -len(node) <= key < len(node) else []
 
 
 def _step(node: Any, segment: _Segment) -> Iterable[Any]:

@@ -14,6 +14,7 @@ from fastgw.plugins.consumer_restriction import ConsumerRestriction
 from fastgw.plugins.contract import Plugin
 from fastgw.plugins.cors import Cors
 from fastgw.plugins.csrf import Csrf
+from fastgw.plugins.data_mask import DataMask
 from fastgw.plugins.forward_auth import ForwardAuth
 from fastgw.plugins.hmac_auth import HmacAuth
 from fastgw.plugins.ip_restriction import IpRestriction
@@ -61,6 +62,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     ConsumerRestriction,  # 2400
     # Does somebody else let it in: 2002, in `access`.
     ForwardAuth,  # 2002
+    # What must no log tell of it: 1500, in `log`. Before all that logs.
+    DataMask,  # 1500
     # What is the upstream asked: 1008, in `rewrite`, when the consumer is known.
     ProxyRewrite,  # 1008
     # What is to be done with it: 1006. Before the plugins whose work it may do.

@@ -34,6 +34,7 @@ CONFS: Final[dict[str, Object]] = {
     "referer-restriction": {"whitelist": ["x"]},
     "uri-blocker": {"block_rules": ["x"]},
     "csrf": {"key": "x"},
+    "data-mask": {"request": [{"type": "query", "name": "x", "action": "remove"}]},
     "request-validation": {"body_schema": {}},
     "acl": {"deny_labels": {"x": ["x"]}},
     "consumer-restriction": {"whitelist": ["x"]},
