@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from fastgw import _core
+from fastgw import _core, logs
 from fastgw.compile import Compiler
 from fastgw.process import descriptors_left
 from fastgw.schema.settings import Settings
@@ -23,7 +23,8 @@ STDOUT: Final = 1
 # Per worker. There are as many workers as processors: more threads would only take turns with other workers' loops.
 VERIFY_THREADS: Final = 2
 
-log = logging.getLogger("fastgw.plugin")
+log = logging.getLogger("fastgw.worker")
+plugin_log = logging.getLogger("fastgw.plugin")
 
 
 class DataPlane:
@@ -74,10 +75,13 @@ class DataPlane:
         access = self._settings.access_log
         if not access.enabled:
             return
-        if access.path == "-":
-            fd = os.dup(STDOUT)
-        else:
-            fd = os.open(access.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        try:
+            fd = logs.sink(access.path, STDOUT)
+        except OSError as exc:
+            if self._log_fd < 0:
+                raise
+            log.error("%s: cannot be opened anew, the log goes on in the old file: %s", access.path, exc.strerror)
+            return
         self._reactor.access_log(fd)
         if self._log_fd >= 0:
             os.close(self._log_fd)
@@ -85,4 +89,4 @@ class DataPlane:
 
     @staticmethod
     def _on_plugin_error(plugin: str, phase: str, error: BaseException) -> None:
-        log.error("plugin %s failed in phase %s", plugin, phase, exc_info=error)
+        plugin_log.error("plugin %s failed in phase %s", plugin, phase, exc_info=error)

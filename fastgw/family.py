@@ -98,6 +98,11 @@ class Family:
         for each in self.listeners:
             each.resize(workers)
 
+    def reserve(self, workers: int) -> None:
+        """Before anything else is changed for that many. OSError: there is no room for their sockets."""
+        for each in self.listeners:
+            each.reserve(workers)
+
     def release(self, workers: int) -> None:
         for each in self.listeners:
             each.release(workers)

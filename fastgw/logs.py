@@ -10,17 +10,19 @@ no text from outside can forge a line or end one. Secrets are taken out here, th
 leave: values made known by `hide`, members whose name says they are secret, and the shapes of credentials.
 """
 
+import errno
 import json
 import logging
 import os
 import re
 import select
+import stat
 import sys
 import time
 import traceback
 from typing import Any, Final
 
-__all__ = ["configure", "hide", "redact", "reopen"]
+__all__ = ["configure", "hide", "redact", "reopen", "sink"]
 
 # A write of at most PIPE_BUF bytes to a pipe is whole, between those of other processes, and does not block
 # once poll says "writable" (pipe(7)).
@@ -45,6 +47,33 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 _secrets: set[str] = set()
+
+log = logging.getLogger("fastgw.logs")
+
+
+def sink(path: str, standard: int) -> int:
+    """A descriptor for lines, of the caller's own; "-" is the standard one of that number.
+
+    Who reads a pipe or a terminal, and takes his time, holds up nobody: it does not block. For that it is opened anew, since
+    the mode is shared by all who have inherited a descriptor. A socket cannot be: who writes to it says so each time.
+    """
+    if path == "-":
+        mode = os.fstat(standard).st_mode
+        if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+            return os.dup(standard)
+        try:
+            return os.open(f"/proc/self/fd/{standard}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError:  # another user's, or no /proc
+            opened = os.dup(standard)
+            os.set_blocking(opened, stat.S_ISCHR(mode))
+            return opened
+    flags = os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, os.O_WRONLY | flags, 0o640)
+    except OSError as exc:
+        if exc.errno != errno.ENXIO:  # a named pipe that nobody reads yet
+            raise
+        return os.open(path, os.O_RDWR | flags, 0o640)
 
 
 def hide(secret: str) -> None:
@@ -84,16 +113,23 @@ class LineHandler(logging.Handler):
         super().__init__()
         self._path = path
         self._dropped = 0
+        self._torn = False
         self._fd = self._open()
 
     def _open(self) -> int:
         if self._path == "-":
             return sys.__stderr__.fileno() if sys.__stderr__ is not None else 2
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        return sink(self._path, 2)
 
     def reopen(self) -> None:
-        if self._path != "-":
+        """A file that cannot be opened is no reason to end: what there is to say goes on into the old one."""
+        if self._path == "-":
+            return
+        try:
             old, self._fd = self._fd, self._open()
+        except OSError as exc:
+            log.error("%s: cannot be opened anew, the log goes on in the old file: %s", self._path, exc.strerror)
+        else:
             os.close(old)
 
     def close(self) -> None:
@@ -111,8 +147,11 @@ class LineHandler(logging.Handler):
             self._dropped += 1
             return
         if self._dropped:
-            self._write(f"{self._dropped} events dropped: the log was not read fast enough")
-            self._dropped = 0
+            dropped, self._dropped = self._dropped, 0
+            self._write(f"{dropped} events dropped: the log was not read fast enough, or there was no room for it")
+            if self._dropped:
+                self._dropped += dropped
+                return
         self._write(line)
 
     def _writable(self) -> bool:
@@ -125,10 +164,13 @@ class LineHandler(logging.Handler):
         if len(data) >= LINE_BYTES:  # the end of a traceback says more than its middle
             half = LINE_BYTES // 2 - 4
             data = data[:half] + b" ... " + data[-half:]
+        whole = (b"\n" if self._torn else b"") + data + b"\n"
         try:
-            os.write(self._fd, data + b"\n")
+            self._torn = os.write(self._fd, whole) < len(whole)  # the disk is full: what comes next is not to continue this line
         except OSError:
             self._dropped += 1
+        else:
+            self._dropped += self._torn
 
 
 def configure(process: str, path: str = "-", level: str = "info") -> None:

@@ -194,7 +194,10 @@ class Master:
             self._watch_at = now + (service_manager.watchdog_s() or NEVER)
             service_manager.tell("WATCHDOG=1")
         while self._lingering and self._lingering[0][0] <= now:
-            self._supervisor.retire(self._lingering.pop(0)[1])
+            if self._succeeded(roles := self._lingering.pop(0)[1]):
+                self._supervisor.retire(roles)
+            else:
+                self._lingering.append((now + LINGER_S, roles))
         if now >= self._deadline:
             self._deadline = NEVER
             log.warning("not stopped in time: killed", extra={"processes": len(self._supervisor.roles)})
@@ -219,9 +222,11 @@ class Master:
             self._upgrade.pass_on(number)
             if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
                 self._obey(number, "signal")
-            elif number == signal.SIGUSR2 and not self._stopping:
+            elif number in (signal.SIGUSR2, process.RESTART) and self._stopping:
+                log.warning("%s: not done: this master is ending", signal.Signals(number).name)
+            elif number == signal.SIGUSR2:
                 self._upgrade.begin()
-            elif number == process.RESTART and not self._stopping:
+            elif number == process.RESTART:
                 self._restart_workers()
         if signal.SIGCHLD in numbers:  # last: when the whole group was told to end, these deaths are no faults
             self._on_death()
@@ -297,6 +302,7 @@ class Master:
             loaded = config.load(self._path)
             keys = self._family.admin_keys(loaded.settings)
             _try_tls(loaded.settings.tls)
+            self._family.reserve(self._workers_of(loaded.settings))
             revision = self._publish(loaded)
         except ConfigError as exc:
             for fault in exc.faults:
@@ -376,6 +382,16 @@ class Master:
         if roles:
             self._lingering.append((time.monotonic() + LINGER_S, roles))
 
+    def _succeeded(self, roles: list[Role]) -> bool:
+        """Whether for each of them whose place is kept another one serves: who cannot be replaced serves on."""
+        wanted = {role.name for role in self._serving()}
+        others = {
+            each.name
+            for each in self._workers
+            if each not in roles and not each.told and each.pid and self._family.slots.serves(each.slot)
+        }
+        return all(role.name in others for role in roles if role.name in wanted)
+
     def _check_reload(self, revision: int, deadline: float) -> None:
         """Says "reloaded" only when it is true of every worker, and of the admin process."""
         late = self._family.slots.region.lagging(revision)
@@ -436,10 +452,10 @@ class Master:
     def _take_place(self) -> None:
         """The old master has no admin process any more, or is gone."""
         if self._stopping:
-            self._family.own(True)  # to take the names away
+            self._upgrade.take_names()  # to take them away
         else:
             self._start_others()
-            self._family.own(True)
+            self._upgrade.take_names()
             self._family.resize(self._count)
             log.info("upgraded")
             if self._ready:

@@ -15,13 +15,26 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["HANDLED", "RESTART", "descriptors_left", "fork", "raise_descriptor_limit", "runs", "set_title", "stand_back"]
+__all__ = [
+    "HANDLED",
+    "RESTART",
+    "TITLE",
+    "descriptors_left",
+    "fork",
+    "hear",
+    "raise_descriptor_limit",
+    "runs",
+    "set_title",
+    "stand_back",
+]
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_NAME: Final = 15
 STAND_BACK_NICE: Final = 10  # a tenth of a worker's share (sched(7)) when both want the same core
 STAND_BACK_SLICE_NS: Final = 100_000_000  # the longest that the kernel takes
 _SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}  # its number; libc has no function for it
+TITLE: Final = "fastgw: "
+"""How the titles of all processes of a gateway begin."""
 RESTART: Final = signal.SIGRTMIN
 """Replace the workers, one after the other. Not SIGWINCH: a terminal sends that when its window changes."""
 # What a process holds besides connections: the eventfds of all slots (256), listeners, logs, the store, Redis; and of larger
@@ -39,7 +52,7 @@ HANDLED: Final = (
     signal.SIGCHLD,
 )
 # These reach every process of a terminal or of a careless pkill, but only the master acts on them unasked.
-_FOR_MASTER: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, RESTART)
+_FOR_MASTER: Final = (signal.SIGHUP, signal.SIGUSR2, RESTART)
 
 log = logging.getLogger("fastgw.process")
 
@@ -69,8 +82,8 @@ def fork(title: str, main: Callable[[], int]) -> int:
     try:
         _begin(title, parent)
         # INT stays blocked, whatever handler comes later: the terminal sends it to the whole group, and the
-        # parent turns it into an orderly stop.
-        signal.pthread_sigmask(signal.SIG_SETMASK, before | {signal.SIGINT})
+        # parent turns it into an orderly stop. USR1 waits for whoever has logs to open (`hear`).
+        signal.pthread_sigmask(signal.SIG_SETMASK, before | {signal.SIGINT, signal.SIGUSR1})
         code = main()
     except BaseException:
         log.critical("ended by an exception", exc_info=True)
@@ -78,6 +91,11 @@ def fork(title: str, main: Callable[[], int]) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def hear(signum: int) -> None:
+    """In a child that has a handler for it now: also what came since the fork."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signum})
 
 
 def _begin(title: str, parent: int) -> None:
@@ -93,13 +111,16 @@ def _begin(title: str, parent: int) -> None:
     set_title(title)
 
 
-def runs(pid: int) -> bool:
-    """Whether there is such a process, of this user."""
+def runs(pid: int, title: str = "") -> bool:
+    """Whether there is such a process, of this user, and its title begins so, as far as the system tells: numbers come again."""
     try:
         os.kill(pid, 0)
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().startswith(title.encode())
     except (ProcessLookupError, PermissionError):
         return False
-    return True
+    except OSError:  # no /proc, or it has just gone, which the next look sees
+        return True
 
 
 def set_title(title: str) -> None:

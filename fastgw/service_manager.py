@@ -20,12 +20,12 @@ def tell(*states: str) -> None:
     if not place.startswith(("/", "@")):
         return
     address = "\0" + place[1:] if place[0] == "@" else place
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
-        to.setblocking(False)
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
+            to.setblocking(False)
             to.sendto("\n".join(states).encode(), address)
-        except OSError:
-            pass
+    except OSError:
+        pass
 
 
 def monotonic() -> str:

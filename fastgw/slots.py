@@ -9,11 +9,12 @@ steps of publishing. Must not know: the store, what a revision holds, how the re
     waits until none is behind      <----  1 to `ack`
 """
 
+import errno
 import os
 from enum import IntEnum
 
 from fastgw._core import Region
-from fastgw.process import runs
+from fastgw.process import TITLE, runs
 
 __all__ = ["Kind", "Slots", "State"]
 
@@ -71,13 +72,13 @@ class Slots:
                 _poke(wake)
 
     def take(self) -> int:
-        """A free slot for a process about to be forked."""
+        """A free slot for a process about to be forked. OSError: there is none, as too many of earlier settings still drain."""
         every = range(len(self.wakes))
         for index in reversed(every) if self.downward else every:
             if index not in self._taken and self.region.slot(index).state == State.FREE:
                 self._taken.add(index)
                 return index
-        raise RuntimeError(f"expected a free process slot, found all {len(every)} taken")
+        raise OSError(errno.EAGAIN, f"all {len(every)} process slots are taken, as long as others still drain")
 
     def free(self, index: int) -> None:
         """After its process died: nobody waits for it any longer."""
@@ -90,7 +91,7 @@ class Slots:
         running = 0
         for index in set(range(len(self.wakes))) - self._taken:
             pid = self.region.slot(index).pid
-            if pid and runs(pid):
+            if pid and runs(pid, TITLE):
                 running += 1
             elif pid:
                 self.free(index)

@@ -104,6 +104,17 @@ class Listener:
             while len(self._sockets) < slots:
                 self._sockets.append(_open_tcp(self._family, self._target))
 
+    def reserve(self, slots: int) -> None:
+        """Opens what the next `resize` will need, so that it cannot fail. OSError: that cannot be had, and nothing is changed."""
+        before = len(self._sockets)
+        if self.shared or before >= slots:
+            return
+        try:
+            self._prepare_to_grow(slots)
+        except OSError:
+            self.release(before)
+            raise
+
     def reclaim(self, slots: int) -> None:
         """As `resize`, after another process that held the sockets may have steered: that stays when its own have gone."""
         self._steered = True

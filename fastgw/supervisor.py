@@ -116,12 +116,13 @@ class Supervisor:
         return min((role.due for role in self._roles if not role.pid), default=None)
 
     def _fork(self, role: Role) -> None:
-        slot = self._slots.take()
-        now = self._clock()
+        now, slot = self._clock(), None
         try:
+            slot = self._slots.take()
             pid = process.fork(f"fastgw: {role.name}", partial(role.main, slot))
-        except OSError as exc:  # no memory or no process number left: may pass
-            self._slots.free(slot)
+        except OSError as exc:  # no memory, no process number, or no slot left: may pass
+            if slot is not None:
+                self._slots.free(slot)
             log.error("%s cannot be started: %s", role.name, exc.strerror, extra={"pause": role.end(now)})
         else:
             role.begin(now, slot, pid)

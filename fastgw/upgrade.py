@@ -48,6 +48,8 @@ class Upgrade:
         self._placed = True
         self._give_up_at = NEVER
         self._sweep_at = NEVER
+        self._names_at = NEVER
+        self._nameless = False
         self._ending = False
         self._left = False
         self.handed_over = False
@@ -55,7 +57,7 @@ class Upgrade:
 
     @property
     def due(self) -> float:
-        return min(self._give_up_at, self._sweep_at)
+        return min(self._give_up_at, self._sweep_at, self._names_at)
 
     def turn(self, now: float, workers: int | None) -> None:
         """workers: how many sockets of an address are to stay once nobody else serves them; None: they are closed."""
@@ -63,6 +65,8 @@ class Upgrade:
             log.error("upgrade: the new master's workers do not serve after %g s: killed", SERVE_S)
             self._give_up_at = NEVER
             self._successor.end()
+        if now >= self._names_at:
+            self.take_names()
         if now >= self._sweep_at:
             self._sweep_at = NEVER
             if workers is None:
@@ -150,9 +154,22 @@ class Upgrade:
             self._selector.unregister(self._successor.talk)
             self._successor = None
             if self._family.data_dir.names_us():
-                self._family.own(True)  # it never took the place: there is nobody else who takes the names away
+                self.take_names()  # it never took the place: there is nobody else who takes them away
         elif said is None:
             self._successor.end()
+
+    # ---- either ----
+
+    def take_names(self) -> None:
+        """Names of sockets and the pid file are this master's. Where the file cannot be written it is tried again."""
+        self._names_at = NEVER
+        try:
+            self._family.own(True)
+        except OSError as exc:
+            self._names_at = time.monotonic() + SWEEP_S
+            if not self._nameless:
+                log.error("the pid file cannot be written, which is tried again each second: %s", exc)
+            self._nameless = True
 
     # ---- the new master ----
 

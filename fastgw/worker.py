@@ -26,6 +26,7 @@ from fastgw.compile import Compiler
 from fastgw.dns_client import Client
 from fastgw.follow import Follower
 from fastgw.pools import Followed
+from fastgw.process import hear
 from fastgw.resolve import Resolver
 from fastgw.schema.settings import Settings
 from fastgw.slots import Kind, Slots
@@ -153,6 +154,7 @@ class _Worker:
         self._loop.add_signal_handler(DRAIN, self._drain)
         self._loop.add_signal_handler(signal.SIGTERM, self._on_term)
         self._loop.add_signal_handler(signal.SIGUSR1, self._on_reopen)
+        hear(signal.SIGUSR1)
         self._slots.enter(self._slot, Kind.WORKER)
         try:
             self._store = Store(self._setup.database)

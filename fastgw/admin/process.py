@@ -29,6 +29,7 @@ from fastgw.admin.limits import Limits as CountedLimits
 from fastgw.admin.live import Live
 from fastgw.admin.server import MAX_BODY, Server
 from fastgw.admin.status import Status
+from fastgw.process import hear
 from fastgw.schema.settings import Jwks, Limits, Router, WrongKeys
 from fastgw.store import Store
 
@@ -83,6 +84,7 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
     store.bounds = {revocations.KIND: region.revocations}
     audit = Audit(store, setup.audit, setup.audit_entries)
     loop.add_signal_handler(signal.SIGUSR1, _reopen, audit)
+    hear(signal.SIGUSR1)
     wrong = setup.wrong_keys
     gate = Gate(setup.keys, setup.allow, Failures(wrong.count, wrong.total, wrong.window))
     explain = Explain(setup.database, setup.limits, region, setup.router)

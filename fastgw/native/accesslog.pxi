@@ -1,5 +1,5 @@
-# accesslog: one JSON line per exchange into the worker's buffer, written in batches; a slow sink never holds up traffic. Also
-# the counters of the exchange, which live in shared memory.
+# accesslog: one JSON line per exchange into the worker's buffer, from which log_sink writes it. Also the counters of the exchange,
+# which live in shared memory.
 
 
 cdef inline void log_part(Buf* out, uint32_t thousandths) noexcept nogil:
@@ -113,19 +113,3 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
     buf_put(out, b"}\n", 2)
     if buf_left(out) >= LOG_BATCH:
         log_flush(loop)
-
-
-cdef void log_flush(Loop* loop) noexcept nogil:
-    # The descriptor is non-blocking where its kind allows; what it does not take waits.
-    cdef ssize_t n
-    while buf_left(&loop.log):
-        n = write(loop.log_fd, loop.log.p + loop.log.off, buf_left(&loop.log))
-        if n < 0:
-            if errno == EINTR:
-                continue
-            break
-        buf_eat(&loop.log, n)
-    if loop.log.off > LOG_MOST // 2:
-        memmove(loop.log.p, loop.log.p + loop.log.off, buf_left(&loop.log))
-        loop.log.len -= loop.log.off
-        loop.log.off = 0

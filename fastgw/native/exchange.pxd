@@ -371,6 +371,8 @@ cdef struct Loop:
     uint16_t status_shown_from  # answers of upstreams with this status or a higher one have it in a header
     uint8_t unheard             # there may be events which the batch under way does not have
     uint8_t log_on
+    uint8_t log_sink            # what kind of thing log_fd is
+    uint8_t log_torn            # it took less than it was given
     int log_fd
     Buf log
     uint64_t log_dropped        # lines

@@ -276,8 +276,13 @@ cdef class Reactor:
         with nogil:
             if self.core.log_on:
                 log_flush(&self.core)
+        if fd != self.core.log_fd:
+            self.core.log_torn = 0
         self.core.log_fd = fd
         self.core.log_on = fd >= 0
+        if fd >= 0:
+            mode = _os.fstat(fd).st_mode
+            self.core.log_sink = LOG_FILE if _stat.S_ISREG(mode) else LOG_SOCKET if _stat.S_ISSOCK(mode) else LOG_PIPE
 
     def set_limits(self, limits) -> None:
         """Applies the config's `limits` to what begins from now on."""

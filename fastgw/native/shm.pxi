@@ -65,6 +65,7 @@ cdef void check_head(bytes raw, size_t size, where) except *:
     if head.sections > SHM_SECTIONS_MAX:
         raise RegionError(f"{where}: expected at most {SHM_SECTIONS_MAX} sections, found {head.sections}")
     counts = {}
+    places = []
     for i in range(head.sections):
         kind, entry, offset, count = [int(x) for x in (head.section[i].kind, head.section[i].entry_size,
                                                        head.section[i].offset, head.section[i].count)]
@@ -73,7 +74,15 @@ cdef void check_head(bytes raw, size_t size, where) except *:
             raise RegionError(f"{where}: section {name}: expected entries of {expected} bytes, found {entry}")
         if offset < SHM_PAGE or offset % 64 or offset + entry * count > size:
             raise RegionError(f"{where}: section {name}: expected it inside the region, found {count} entries at {offset}")
+        if kind in counts:
+            raise RegionError(f"{where}: section {name}: expected one, found another")
         counts[kind] = count
+        if kind in _SECTIONS:   # what a later version adds is not looked at
+            places.append((offset, offset + entry * count, name))
+    places.sort()
+    for (_, end, before), (start, _, name) in zip(places, places[1:]):
+        if start < end:
+            raise RegionError(f"{where}: section {name}: expected it behind section {before}, found both at {start}")
     for kind, (name, _) in _SECTIONS.items():
         if kind not in counts:
             raise RegionError(f"{where}: section {name}: expected one, found none")

@@ -39,6 +39,12 @@ def _spoil(path: Path, offset: int, data: bytes) -> None:
         (SECTIONS + 4, struct.pack("<I", 128), "section slots: expected entries of 64 bytes, found 128"),
         (SECTIONS + 8, struct.pack("<Q", 1 << 40), "section slots: expected it inside the region"),
         (SECTIONS + 8, struct.pack("<Q", 4104), "section slots: expected it inside the region"),
+        (
+            SECTIONS + 24 + 8,
+            struct.pack("<Q", 4096),
+            "section (slots|metrics): expected it behind section (slots|metrics), found both",
+        ),
+        (SECTIONS + 24, struct.pack("<II", 1, 64), "section slots: expected one, found another"),
         (SECTIONS + 16, struct.pack("<Q", 1 << 58), "section slots: expected it inside the region"),  # 2**64 bytes
         (SECTIONS + 24 + 16, struct.pack("<Q", 3), "section metrics: expected 4 entries, found 3"),
         (SECTIONS + 48 + 16, struct.pack("<Q", 63), "section cells: expected a power of two from 16, found 63"),
