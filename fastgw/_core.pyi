@@ -656,6 +656,27 @@ class CorsStep(Step):
         echo_headers: bool = False,
     ) -> None: ...
 
+@final
+class AnswerHeaders:
+    def __init__(self, ops: Iterable[tuple[Literal["add", "set", "cut"], str, Template | None]]) -> None: ...
+
+@final
+class CollectStep(Step):
+    def __init__(self, make: Callable[[bytes, str], bytes], most: int) -> None: ...
+
+@final
+class ResponseRewriteStep(Step):
+    def __init__(
+        self,
+        headers: AnswerHeaders,
+        *,
+        status: int = 0,
+        body: bytes | None = None,
+        search: Callable[[bytes, str], bytes] | None = None,
+        reads_br: bool = False,
+        streams: bool = False,
+    ) -> None: ...
+
 def _ip_ranges(networks: Sequence[str]) -> list[tuple[bytes, bytes]]: ...
 
 @final

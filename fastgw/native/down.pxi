@@ -51,7 +51,7 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     x.body = x.answer_body = BODY_NONE
     x.body_left = x.body_bytes = x.answer_left = x.answer_bytes = 0
     x.tries = 0
-    x.status = x.up_status = x.fail_status = 0
+    x.status = x.up_status = x.reshaped = x.fail_status = 0
     x.t_up = x.t_up_head = 0
     x.authority_len = x.authority_port = x.query_len = x.raw_path_len = x.up_host_len = 0
     x.refused = NULL

@@ -152,6 +152,14 @@ cdef struct Verified:           # what an exchange was told: of exactly these by
 
 cdef struct ErrorBodyConf
 
+cdef enum:                      # Exchange.reshaped: what becomes of an answer's body
+    ANSWER_WHOLE = 1            # reply_body takes its place
+    ANSWER_UNMEASURED = 2       # of HEAD: its length is not known
+    ANSWER_PASSES = 4           # no CollectStep takes it
+    ANSWER_GZIPPED = 8          # a CollectStep gets it in this coding
+    ANSWER_BROTLIED = 16
+    ANSWER_BROKEN = 32          # it cannot be had: the client is cut off
+
 cdef struct Exchange:
     Loop* loop
     Exchange* next_free
@@ -221,6 +229,7 @@ cdef struct Exchange:
     uint8_t piece_last
     uint16_t status             # sent to the client
     uint16_t up_status
+    uint16_t reshaped           # ANSWER_…
     uint8_t quotas              # down_extra has quota lines of a limit
     Head* up_head               # the upstream's head, for header_filter steps only; NULL where the gateway answers itself
     const char* up_base         # what its offsets count from

@@ -30,8 +30,13 @@ cdef void filter_replace(Exchange* x, const char* p, size_t n) noexcept nogil:
 
 cdef void answer_emit(Exchange* x, Buf* out, const char* p, size_t n) noexcept nogil:
     # One piece of the answer's body, framed for the client.
-    if x.filtering:
-        filter_piece(x, &p, &n, False)
+    if x.filtering and not answer_filtered(x, &p, &n, False):
+        out.failed = 1
+        return
+    answer_frame(x, out, p, n)
+
+
+cdef void answer_frame(Exchange* x, Buf* out, const char* p, size_t n) noexcept nogil:
     if n == 0:
         return
     x.answer_bytes += n
@@ -48,9 +53,9 @@ cdef void answer_emit_end(Exchange* x, Buf* out) noexcept nogil:
     cdef const char* p = NULL
     cdef size_t n = 0
     if x.filtering:
-        filter_piece(x, &p, &n, True)
-        if n:
-            x.filtering = 0     # emitted as it is
-            answer_emit(x, out, p, n)
+        if not answer_filtered(x, &p, &n, True):
+            out.failed = 1
+            return
+        answer_frame(x, out, p, n)
     if x.answer_chunked:
         buf_put(out, b"0\r\n\r\n", 5)

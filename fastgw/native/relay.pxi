@@ -222,6 +222,9 @@ cdef void answer_on_end(Up* u) noexcept nogil:
         x.up_keep = 0
         buf_reset(&x.loop.wbuf)
         answer_emit_end(x, &x.loop.wbuf)
+        if x.loop.wbuf.failed:
+            exchange_abort(x)
+            return
         conn_send(&x.down.c, x.loop.wbuf.p, x.loop.wbuf.len, NULL, 0)
         exchange_finish(x)
         return
@@ -345,10 +348,14 @@ cdef void answer_begin(Up* u, Head* h, const char* base, size_t n) noexcept nogi
             d.close_after = 1   # an HTTP/1.0 client reads to the end of the connection
     if not x.head.keep_alive or not x.body_done or x.loop.draining:
         d.close_after = 1
-    x.up_head = h
-    x.up_base = base
-    chain_on_answer(x, PHASE_HEADER_FILTER)
-    x.up_head = NULL
+    if chain_has(x, PHASE_HEADER_FILTER):
+        x.up_head = h
+        x.up_base = base
+        chain_on_answer(x, PHASE_HEADER_FILTER)
+        if x.reshaped or x.status != h.status:
+            answer_reshaped(u, h, base, n)
+            return
+        x.up_head = NULL
     buf_reset(&x.loop.wbuf)
     serialise_answer(x, h, base, &x.loop.wbuf)
     x.answering = 1

@@ -100,20 +100,28 @@ cdef bint reply_skip_body(Exchange* x) noexcept nogil:
     return True
 
 
+cdef inline bint reply_filters(const Exchange* x) noexcept nogil:
+    return x.snapshot.globals.n[PHASE_HEADER_FILTER] or (x.plan != NULL and (x.plan.chain.n[PHASE_HEADER_FILTER] or (
+        x.consumer != NULL and x.consumer.chain.n[PHASE_HEADER_FILTER])))
+
+
 cdef void reply_send(Exchange* x) noexcept nogil:
     # Sends what x.status, x.reply_body and x.down_extra say, and ends the exchange.
     cdef Down* d = x.down
     cdef Buf* out = &x.loop.wbuf
+    cdef bint filtered = False
+    cdef Span own
     x.stage = STAGE_REPLY
     if x.status == 401:
         metric_add(x.loop, M_REFUSED_AUTH, 1)
     if not x.head.keep_alive or x.loop.draining or not reply_skip_body(x):
         d.close_after = 1
-    if x.snapshot != NULL:
-        chain_on_answer(x, PHASE_HEADER_FILTER)
+    if x.snapshot != NULL and reply_filters(x):
+        filtered = True
+        reply_reshaped(x)
     buf_reset(out)
     put_status_line(out, x.status)
-    if x.reply_body.len:
+    if x.reply_body.len and (x.reply_type == NULL or x.reply_type[0]):     # "": a step has set or taken out another
         buf_put(out, b"Content-Type: ", 14)
         if x.reply_type != NULL:
             buf_str(out, x.reply_type)
@@ -124,9 +132,10 @@ cdef void reply_send(Exchange* x) noexcept nogil:
         buf_put(out, b"Content-Length: ", 16)
         buf_int(out, x.reply_body.len)
         buf_put(out, b"\r\n", 2)
-    if x.loop.server_tokens:
+    if x.loop.server_tokens and not (filtered and extra_find(&x.down_extra, "Server", 6, &own)):
         buf_put(out, b"Server: fastgw\r\n", 16)
-    buf_put(out, x.loop.date, x.loop.date_len)
+    if not (filtered and extra_find(&x.down_extra, "Date", 4, &own)):
+        buf_put(out, x.loop.date, x.loop.date_len)
     buf_put(out, x.down_extra.p, x.down_extra.len)
     put_connection(x, out)
     buf_put(out, b"\r\n", 2)

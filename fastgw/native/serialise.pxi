@@ -306,9 +306,9 @@ cdef void serialise_answer(Exchange* x, Head* h, const char* base, Buf* out) noe
     put_status_line(out, x.status)
     names_collect(&names, &x.down_extra)
     copy_fields(out, h, base, &names)
-    if x.loop.server_tokens:
+    if x.loop.server_tokens and not (names.n and names_have(&names, "Server", 6)):
         buf_put(out, b"Server: fastgw\r\n", 16)
-    if not h.first[FIELD_DATE]:
+    if not h.first[FIELD_DATE] and not (names.n and names_have(&names, "Date", 4)):
         buf_put(out, x.loop.date, x.loop.date_len)
     buf_put(out, x.down_extra.p, x.down_extra.len)
     if x.up_status >= x.loop.status_shown_from:

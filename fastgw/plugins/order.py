@@ -29,6 +29,7 @@ from fastgw.plugins.public_api import PublicApi
 from fastgw.plugins.referer_restriction import RefererRestriction
 from fastgw.plugins.request_id import RequestId
 from fastgw.plugins.request_validation import RequestValidation
+from fastgw.plugins.response_rewrite import ResponseRewrite
 from fastgw.plugins.server_info import ServerInfo
 from fastgw.plugins.ua_restriction import UaRestriction
 from fastgw.plugins.uri_blocker import UriBlocker
@@ -76,6 +77,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     LimitReq,  # 1001
     # What plugins answer themselves: 990, which runs in no phase, and 501, in `access`.
     ServerInfo,  # 990
+    # What becomes of the answer: 899.
+    ResponseRewrite,  # 899
     PublicApi,  # 501
 )
 
