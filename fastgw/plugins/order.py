@@ -23,6 +23,7 @@ from fastgw.plugins.key_auth import KeyAuth
 from fastgw.plugins.limit_conn import LimitConn
 from fastgw.plugins.limit_count import LimitCount
 from fastgw.plugins.limit_req import LimitReq
+from fastgw.plugins.mocking import Mocking
 from fastgw.plugins.multi_auth import MultiAuth
 from fastgw.plugins.proxy_rewrite import ProxyRewrite
 from fastgw.plugins.public_api import PublicApi
@@ -40,6 +41,8 @@ __all__ = ["MOST", "SHIPPED", "add", "get", "group_fields", "key_fields", "names
 SHIPPED: Final[tuple[type[Plugin], ...]] = (
     # What everything later may name: 12015. Before all that may answer, so that a refusal has it too.
     RequestId,  # 12015
+    # What is done to try clients out: 10900.
+    Mocking,  # 10900
     # Who may read the answer: 4000. Before all that may refuse, as browsers ask without credentials.
     Cors,  # 4000
     # Where does it come from: 3000 to 2990, in `access`.

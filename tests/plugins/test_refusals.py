@@ -184,6 +184,7 @@ CASES: dict[str, bytes] = {
     "limit-count.failed": get("counts", b"X-Most: 0"),
     "limit-req.exceeded": get("req"),
     "workflow.rejected": get("workflow"),
+    "mocking.answered": get("mock"),
     "limit-conn.exceeded": get("conn", b"X-Most: 1"),
     "limit-conn.failed": get("conn", b"X-Most: many"),
 }
@@ -220,6 +221,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "count": {"limit-count": {"count": 1, "time_window": 3600, "rejected_code": CODE}},
     "counts": {"limit-count": {"count": "$http_x_most", "time_window": 3600, "rejected_code": CODE}},
     "req": {"limit-req": {"rate": 0.001, "burst": 0, "key": "remote_addr", "rejected_code": CODE}},
+    "mock": {"mocking": {"response_example": "x", "response_status": CODE}},
     "workflow": {"workflow": {"rules": [{"actions": [["return", {"code": CODE}]]}]}},
     "conn": {
         "limit-conn": {"conn": "$http_x_most", "burst": 0, "default_conn_delay": 0.1, "key": "remote_addr", "rejected_code": CODE}

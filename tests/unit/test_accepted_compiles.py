@@ -26,6 +26,7 @@ CONFS: Final[dict[str, Object]] = {
     "limit-count": {"count": 1, "time_window": 60},
     "workflow": {"rules": [{"actions": [["return", {"code": 403}]]}]},
     "api-breaker": {"break_response_code": 502},
+    "mocking": {"response_example": "x"},
     "limit-req": {"rate": 1, "burst": 1, "key": "remote_addr"},
     "limit-conn": {"conn": 1, "burst": 1, "default_conn_delay": 1, "key": "remote_addr"},
     "proxy-rewrite": {"uri": "/x"},
