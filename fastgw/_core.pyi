@@ -677,6 +677,21 @@ class ResponseRewriteStep(Step):
         streams: bool = False,
     ) -> None: ...
 
+@final
+class FaultDelayStep(Step):
+    def __init__(self, seconds: float, percentage: int = 100, condition: Expression | None = None) -> None: ...
+
+@final
+class FaultAbortStep(Step):
+    def __init__(
+        self,
+        status: int,
+        headers: AnswerHeaders,
+        body: Template | None = None,
+        percentage: int = 100,
+        condition: Expression | None = None,
+    ) -> None: ...
+
 def _ip_ranges(networks: Sequence[str]) -> list[tuple[bytes, bytes]]: ...
 
 @final

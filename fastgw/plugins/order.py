@@ -15,6 +15,7 @@ from fastgw.plugins.contract import Plugin
 from fastgw.plugins.cors import Cors
 from fastgw.plugins.csrf import Csrf
 from fastgw.plugins.data_mask import DataMask
+from fastgw.plugins.fault_injection import FaultInjection
 from fastgw.plugins.forward_auth import ForwardAuth
 from fastgw.plugins.hmac_auth import HmacAuth
 from fastgw.plugins.ip_restriction import IpRestriction
@@ -41,7 +42,8 @@ __all__ = ["MOST", "SHIPPED", "add", "get", "group_fields", "key_fields", "names
 SHIPPED: Final[tuple[type[Plugin], ...]] = (
     # What everything later may name: 12015. Before all that may answer, so that a refusal has it too.
     RequestId,  # 12015
-    # What is done to try clients out: 10900.
+    # What is done to try clients out: 11000 and 10900.
+    FaultInjection,  # 11000
     Mocking,  # 10900
     # Who may read the answer: 4000. Before all that may refuse, as browsers ask without credentials.
     Cors,  # 4000

@@ -184,6 +184,7 @@ CASES: dict[str, bytes] = {
     "limit-count.failed": get("counts", b"X-Most: 0"),
     "limit-req.exceeded": get("req"),
     "workflow.rejected": get("workflow"),
+    "fault-injection.aborted": get("fault"),
     "mocking.answered": get("mock"),
     "limit-conn.exceeded": get("conn", b"X-Most: 1"),
     "limit-conn.failed": get("conn", b"X-Most: many"),
@@ -221,6 +222,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "count": {"limit-count": {"count": 1, "time_window": 3600, "rejected_code": CODE}},
     "counts": {"limit-count": {"count": "$http_x_most", "time_window": 3600, "rejected_code": CODE}},
     "req": {"limit-req": {"rate": 0.001, "burst": 0, "key": "remote_addr", "rejected_code": CODE}},
+    "fault": {"fault-injection": {"abort": {"http_status": CODE}}},
     "mock": {"mocking": {"response_example": "x", "response_status": CODE}},
     "workflow": {"workflow": {"rules": [{"actions": [["return", {"code": CODE}]]}]}},
     "conn": {
