@@ -692,6 +692,21 @@ class FaultAbortStep(Step):
         condition: Expression | None = None,
     ) -> None: ...
 
+@final
+class EncodeStep(Step):
+    def __init__(
+        self,
+        coding: Literal["br", "gzip"],
+        make: Callable[[], Callable[[bytes, int], bytes]],
+        *,
+        types: Sequence[str] | None,
+        min_length: int,
+        minor: int,
+        vary: bool,
+        piece: int = 16384,
+    ) -> None: ...
+
+def _test_weight(parameters: bytes) -> int: ...
 def _ip_ranges(networks: Sequence[str]) -> list[tuple[bytes, bytes]]: ...
 
 @final

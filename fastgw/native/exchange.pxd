@@ -152,6 +152,8 @@ cdef struct Verified:           # what an exchange was told: of exactly these by
 
 cdef struct ErrorBodyConf
 
+cdef struct EncodeConf
+
 cdef enum:                      # Exchange.reshaped: what becomes of an answer's body
     ANSWER_WHOLE = 1            # reply_body takes its place
     ANSWER_UNMEASURED = 2       # of HEAD: its length is not known
@@ -159,6 +161,9 @@ cdef enum:                      # Exchange.reshaped: what becomes of an answer's
     ANSWER_GZIPPED = 8          # a CollectStep gets it in this coding
     ANSWER_BROTLIED = 16
     ANSWER_BROKEN = 32          # it cannot be had: the client is cut off
+    ANSWER_ENCODES = 64         # a coding is asked for, see encode.pxi
+    ANSWER_CODED = 128          # and given to it
+    ANSWER_UNSENT = 256         # the encoder may hold some of it back
 
 cdef struct Exchange:
     Loop* loop
@@ -277,6 +282,8 @@ cdef struct Exchange:
     const PlanC* trying         # the route whose conditions are looked at; NULL at any other time
     uint8_t ruled               # of the rules of a limit-count one has concerned the request
     uint8_t tunnel              # of a tunnel, see tunnel.pxi
+    const EncodeConf* encodes[2]    # by ENCODE_BR and ENCODE_GZIP, where reshaped has ANSWER_ENCODES
+    uint32_t encode_bytes       # of a coded answer that are read at once
     int64_t departed            # answer_bytes when a client that sent FIN was last seen to get some, see down_departs
     Hold holds[HOLDS_MAX]
 

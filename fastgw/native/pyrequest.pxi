@@ -43,6 +43,7 @@ cdef class Request:
     cdef bint holds_up          # a coroutine of a Python plugin does, which is what may await the body
     cdef object body_future     # of who awaits the body; None: nobody does
     cdef list replies           # whose texts the exchange points to
+    cdef object encoder         # of the answer, where it is given a coding (encode)
     cdef bytes claims_text      # what `claims` was read from
     cdef dict claims
 

@@ -156,6 +156,11 @@ cdef inline bint answer_splices(const Up* u) noexcept nogil:
             and not x.filtering and u.c.tls == NULL and x.down.c.tls == NULL)
 
 
+cdef inline ssize_t answer_room(const Exchange* x) noexcept nogil:
+    # What is read of a body at once: as much as one turn may work on.
+    return x.encode_bytes if x.reshaped & ANSWER_CODED else IO_BYTES
+
+
 cdef void answer_spliced(Exchange* x, size_t n) noexcept nogil:
     # n bytes of the body have moved on.
     x.answer_left -= n
@@ -189,10 +194,13 @@ cdef void answer_on_readable(Up* u) noexcept nogil:
             if n == -ENOSYS:
                 spliced = False
         if not spliced:
-            room = IO_BYTES if u.parser.done else FIRST_BYTES
+            room = answer_room(x) if u.parser.done else FIRST_BYTES
             n = conn_recv(&u.c, loop.rbuf, room)
         if n == -EAGAIN:
             u.c.readable = 0
+            if x.reshaped & ANSWER_UNSENT:
+                buf_reset(&loop.wbuf)
+                answer_body(u, NULL, 0)
             return
         if n <= 0:
             u.c.ended = 1
@@ -208,6 +216,8 @@ cdef void answer_on_readable(Up* u) noexcept nogil:
             answer_spliced(x, n)
         elif u.parser.done:
             buf_reset(&loop.wbuf)
+            if x.reshaped & ANSWER_CODED:
+                rounds = IO_ROUNDS      # others first
             answer_body(u, loop.rbuf, n)
         else:
             answer_head(u, loop.rbuf, n)
@@ -392,6 +402,8 @@ cdef void answer_body(Up* u, const char* p, size_t n) noexcept nogil:
                 k = 0
     if x.answer_done:
         answer_emit_end(x, out)
+    elif x.reshaped & ANSWER_UNSENT and not u.c.readable:
+        answer_flush(x, out)
     if out.failed or conn_send(&d.c, out.p, out.len, p, k) < 0:
         exchange_abort(x)
         return

@@ -10,6 +10,7 @@ from typing import Final
 from fastgw.plugins.acl import Acl
 from fastgw.plugins.api_breaker import ApiBreaker
 from fastgw.plugins.basic_auth import BasicAuth
+from fastgw.plugins.brotli import Brotli
 from fastgw.plugins.consumer_restriction import ConsumerRestriction
 from fastgw.plugins.contract import Plugin
 from fastgw.plugins.cors import Cors
@@ -17,6 +18,7 @@ from fastgw.plugins.csrf import Csrf
 from fastgw.plugins.data_mask import DataMask
 from fastgw.plugins.fault_injection import FaultInjection
 from fastgw.plugins.forward_auth import ForwardAuth
+from fastgw.plugins.gzip import Gzip
 from fastgw.plugins.hmac_auth import HmacAuth
 from fastgw.plugins.ip_restriction import IpRestriction
 from fastgw.plugins.jwt_auth import JwtAuth
@@ -80,9 +82,11 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     LimitConn,  # 1003
     LimitCount,  # 1002
     LimitReq,  # 1001
+    # What becomes of the answer: 996 to 899. Codings are only asked for here, and given behind all of it.
+    Brotli,  # 996
+    Gzip,  # 995
     # What plugins answer themselves: 990, which runs in no phase, and 501, in `access`.
     ServerInfo,  # 990
-    # What becomes of the answer: 899.
     ResponseRewrite,  # 899
     PublicApi,  # 501
 )
