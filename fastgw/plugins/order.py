@@ -16,6 +16,7 @@ from fastgw.plugins.contract import Plugin
 from fastgw.plugins.cors import Cors
 from fastgw.plugins.csrf import Csrf
 from fastgw.plugins.data_mask import DataMask
+from fastgw.plugins.echo import Echo
 from fastgw.plugins.fault_injection import FaultInjection
 from fastgw.plugins.forward_auth import ForwardAuth
 from fastgw.plugins.gzip import Gzip
@@ -82,13 +83,14 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     LimitConn,  # 1003
     LimitCount,  # 1002
     LimitReq,  # 1001
-    # What becomes of the answer: 996 to 899. Codings are only asked for here, and given behind all of it.
+    # What becomes of the answer: 996 to 412. Codings are only asked for here, and given behind all of it.
     Brotli,  # 996
     Gzip,  # 995
     # What plugins answer themselves: 990, which runs in no phase, and 501, in `access`.
     ServerInfo,  # 990
     ResponseRewrite,  # 899
     PublicApi,  # 501
+    Echo,  # 412
 )
 
 MOST: Final = 256  # numbers there are in a chain (native/plan)

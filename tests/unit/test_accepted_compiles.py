@@ -27,6 +27,7 @@ CONFS: Final[dict[str, Object]] = {
     "workflow": {"rules": [{"actions": [["return", {"code": 403}]]}]},
     "api-breaker": {"break_response_code": 502},
     "mocking": {"response_example": "x"},
+    "echo": {"body": "x"},
     "fault-injection": {"abort": {"http_status": 503}, "delay": {"duration": 1}},
     "limit-req": {"rate": 1, "burst": 1, "key": "remote_addr"},
     "limit-conn": {"conn": 1, "burst": 1, "default_conn_delay": 1, "key": "remote_addr"},
