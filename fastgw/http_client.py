@@ -83,9 +83,15 @@ class Client:
     async def ask(self, method: str, fields: Fields, body: bytes | None = None) -> Answer:
         """One request; the framing is ours. ValueError: a method or field that HTTP does not allow."""
         head = self._head(method, fields, body)
+        return await self.send(head if body is None else head + body)
+
+    async def send(self, request: bytes, *, head_only: bool = False) -> Answer:
+        """One request that was written elsewhere, byte for byte. head_only: nobody needs more of its answer than the head, as of
+        HEAD, whose answers have no more."""
         seen = _Seen()
+        seen.suffices = head_only
         try:
-            return await asyncio.wait_for(self._exchange(head if body is None else head + body, seen), self._timeout)
+            return await asyncio.wait_for(self._exchange(request, seen), self._timeout)
         except asyncio.TimeoutError:
             raise UnreachableError(f"no answer within {self._timeout:g} s", seen.status) from None
         except (OSError, UnicodeError) as error:  # the latter: a host that no name server takes
@@ -158,6 +164,7 @@ class _Seen:
     """What has come of an answer, for whoever gives up waiting for the rest."""
 
     status = 0  # of the final answer, when its head is here
+    suffices = False  # its head does
 
 
 class _Stale(Exception):  # noqa: N818 (a turn, no error)
@@ -265,6 +272,8 @@ class _Connection(asyncio.Protocol):
         self._in_body = True
         if (status := self._parser.get_status_code()) >= 200:
             self._told.status = status
+            if self._told.suffices and self._waiter is not None and not self._waiter.done():
+                self._finish()  # what follows, if anything, is read by nobody
 
     def on_body(self, piece: bytes) -> None:
         self._size += len(piece)

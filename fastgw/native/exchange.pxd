@@ -150,6 +150,15 @@ cdef struct Verified:           # what an exchange was told: of exactly these by
     size_t signature            # length, decoded
     bint good
 
+cdef struct CopyC:              # of a body that passes, see copies.pxi
+    Buf bytes
+    uint32_t most
+    uint8_t over                # it is longer than that, or memory is short: there will be no copy
+
+cdef enum:                      # why the pieces of an answer are looked at
+    FILTER_CHANGES = 1          # body_filter steps
+    FILTER_COPIES = 2           # somebody wants a copy
+
 cdef struct ErrorBodyConf
 
 cdef struct EncodeConf
@@ -210,6 +219,7 @@ cdef struct Exchange:
     uint8_t body_done
     uint8_t replayable          # request and piece are the whole request
     uint8_t gathering           # a step waits for the whole body; what comes of it goes to piece, unframed
+    uint8_t copying             # the body is copied as it passes; ends with `py`
     # node choice
     uint8_t fresh               # take no pooled connection: the last one turned out stale
     uint16_t fail_status        # what the client gets if no try succeeds; 503: none has failed yet
@@ -230,7 +240,7 @@ cdef struct Exchange:
     uint8_t answer_done
     uint8_t up_keep             # the upstream connection may be used again
     uint8_t informational       # 1xx relayed so far
-    uint8_t filtering           # body_filter steps see the answer's pieces
+    uint8_t filtering           # who sees the answer's pieces: FILTER_CHANGES, FILTER_COPIES
     uint8_t piece_last
     uint16_t status             # sent to the client
     uint16_t up_status
@@ -284,6 +294,8 @@ cdef struct Exchange:
     uint8_t tunnel              # of a tunnel, see tunnel.pxi
     const EncodeConf* encodes[2]    # by ENCODE_BR and ENCODE_GZIP, where reshaped has ANSWER_ENCODES
     uint32_t encode_bytes       # of a coded answer that are read at once
+    CopyC* body_copy            # while `copying`
+    CopyC* answer_copy          # while `filtering` says so
     int64_t departed            # answer_bytes when a client that sent FIN was last seen to get some, see down_departs
     Hold holds[HOLDS_MAX]
 

@@ -46,7 +46,7 @@ def ledger_answer(Request request not None) -> list:
             break
         name, _, value = line.partition(b": ")
         found.append((name.decode("latin-1"), value.decode("latin-1")))
-    if length >= 0 and not x.filtering:
+    if length >= 0 and x.filtering & FILTER_CHANGES == 0:
         found.append(("Content-Length", str(length)))
     return found
 

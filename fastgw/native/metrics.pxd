@@ -30,6 +30,9 @@ cdef enum:                      # indexes of counters; METRIC_NAMES in metrics.p
     M_SHADOWED                  # refusals that a limit in shadow would have made
     M_CONNECTIONS_REFUSED       # closed at once: their address holds as many as it may
     M_ACCEPT_PAUSES             # a listener stopped taking connections for a while
+    M_MIRROR_SENT               # copies that were answered
+    M_MIRROR_FAILED             # copies that were not
+    M_MIRROR_DROPPED            # copies for which there was no room
     M_COUNT
     METRICS_COUNTERS = 64
     METRICS_BUCKETS = 128       # of latency: exact below 16 µs, then four per power of two

@@ -46,9 +46,17 @@ cdef class Request:
     cdef object encoder         # of the answer, where it is given a coding (encode)
     cdef bytes claims_text      # what `claims` was read from
     cdef dict claims
+    cdef CopyC body_copy
+    cdef CopyC answer_copy
+    cdef object body_taken_by   # done(body) of who wants it; None: nobody asked
+    cdef object answer_taken_by
 
     def __init__(self):
         raise TypeError("Request is made by the gateway")
+
+    def __dealloc__(self):
+        copy_end(&self.body_copy)
+        copy_end(&self.answer_copy)
 
     cdef int keep(self, Reply reply) except -1:
         # The exchange points to texts of it, and lives as long as this or shorter.
@@ -302,6 +310,7 @@ cdef void pyrequest_no_body(Exchange* x) noexcept nogil:
 cdef void pyrequest_detach(Exchange* x) noexcept nogil:
     if x.gathering:
         pyrequest_no_body(x)
+    x.copying = 0
     with gil:
         (<Request>x.py).x = NULL
         Py_DECREF(<object>x.py)

@@ -35,6 +35,8 @@ cdef ssize_t request_frame(Exchange* x, const char* p, size_t n, Buf* out, size_
     if x.body == BODY_LENGTH:
         k = n if <int64_t>n < x.body_left else <size_t>x.body_left
         request_count(x, k)
+        if x.copying:
+            copies_body(x, p, k)
         if direct != NULL:
             direct[0] = k
         else:
@@ -48,6 +50,8 @@ cdef ssize_t request_frame(Exchange* x, const char* p, size_t n, Buf* out, size_
             return -1
         if r == CHUNK_DATA:
             x.body_bytes += data_len
+            if x.copying:
+                copies_body(x, data, data_len)
             if x.gathering:
                 buf_put(out, data, data_len)
                 continue
@@ -59,6 +63,8 @@ cdef ssize_t request_frame(Exchange* x, const char* p, size_t n, Buf* out, size_
             if not x.gathering:
                 buf_put(out, b"0\r\n\r\n", 5)
             x.body_done = 1
+            if x.copying:
+                copies_body(x, NULL, 0)
             break
         elif r == CHUNK_MORE:
             break
@@ -110,7 +116,8 @@ cdef void request_relay(Exchange* x) noexcept nogil:
             rounds += 1
             p = loop.rbuf
             n = -ENOSYS
-            if x.body == BODY_LENGTH and x.body_left >= loop.splice_least and d.c.tls == NULL and u.c.tls == NULL:
+            if (x.body == BODY_LENGTH and x.body_left >= loop.splice_least and d.c.tls == NULL and u.c.tls == NULL
+                    and not x.copying):
                 n = splice_move(&d.c, &u.c, x.body_left)
                 spliced = n > 0
             if n == -ENOSYS:
@@ -351,7 +358,7 @@ cdef void answer_begin(Up* u, Head* h, const char* base, size_t n) noexcept nogi
     x.answer_left = h.content_length if h.body == BODY_LENGTH else 0
     if h.body == BODY_CHUNKED:
         chunk_begin(&x.answer_chunks, CHUNK_EXT_MAX, x.loop.limits.head_bytes)
-    x.filtering = h.body != BODY_NONE and chain_has(x, PHASE_BODY_FILTER)
+    x.filtering = FILTER_CHANGES if h.body != BODY_NONE and chain_has(x, PHASE_BODY_FILTER) else 0
     if h.body == BODY_CHUNKED or h.body == BODY_UNTIL_CLOSE or x.filtering:
         x.answer_chunked = x.head.minor == 1
         if not x.answer_chunked:

@@ -315,7 +315,7 @@ cdef void serialise_answer(Exchange* x, Head* h, const char* base, Buf* out) noe
         put_upstream_status(x, out)
     if x.answer_chunked:
         buf_put(out, b"Transfer-Encoding: chunked\r\n", 28)
-    elif h.content_length >= 0 and x.status != 204 and not x.filtering:
+    elif h.content_length >= 0 and x.status != 204 and x.filtering & FILTER_CHANGES == 0:
         buf_put(out, b"Content-Length: ", 16)
         buf_int(out, h.content_length)
         buf_put(out, b"\r\n", 2)

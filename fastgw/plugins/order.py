@@ -29,6 +29,7 @@ from fastgw.plugins.limit_count import LimitCount
 from fastgw.plugins.limit_req import LimitReq
 from fastgw.plugins.mocking import Mocking
 from fastgw.plugins.multi_auth import MultiAuth
+from fastgw.plugins.proxy_mirror import ProxyMirror
 from fastgw.plugins.proxy_rewrite import ProxyRewrite
 from fastgw.plugins.public_api import PublicApi
 from fastgw.plugins.referer_restriction import RefererRestriction
@@ -71,6 +72,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     ConsumerRestriction,  # 2400
     # Does somebody else let it in: 2002, in `access`.
     ForwardAuth,  # 2002
+    # Who else is to see it: 1010, in `before_proxy`: what the upstream gets is known.
+    ProxyMirror,  # 1010
     # What must no log tell of it: 1500, in `log`. Before all that logs.
     DataMask,  # 1500
     # What is the upstream asked: 1008, in `rewrite`, when the consumer is known.
