@@ -77,7 +77,7 @@ cdef void answer_whole(Exchange* x) noexcept nogil:
             type.p = ""
             type.n = 0
         reshape_encode(x, &type)
-    x.filtering = 1             # it passes by answer_emit, and its length is not the client's
+    x.filtering |= FILTER_CHANGES   # it passes by answer_emit, and its length is not the client's
     x.answer_chunked = 0
     if x.status != 204 and x.status != 304:
         buf_put(&x.down_extra, b"Content-Length: ", 16)
@@ -92,13 +92,13 @@ cdef void answer_coded(Exchange* x, const Head* h) noexcept nogil:
     if not answer_find(x, "Content-Type", 12, &type):
         type.p = ""
         type.n = 0
-    c = encode_choose(x, &type, h.content_length if not x.filtering else -1)
+    c = encode_choose(x, &type, h.content_length if not x.filtering & FILTER_CHANGES else -1)
     if c == NULL or x.answer_body == BODY_NONE or not encode_make(x, c):
         return
     encode_head(x, c)
     x.reshaped |= ANSWER_CODED
     x.encode_bytes = c.piece
-    x.filtering = 1
+    x.filtering |= FILTER_CHANGES
     x.answer_chunked = x.head.minor == 1
     if not x.answer_chunked:
         x.down.close_after = 1
