@@ -5,6 +5,7 @@ stand once. Must not know stores or processes. Objects leave here as they were w
 environment unresolved, so that secrets of the environment are never stored.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from fastgw import objectset
+from fastgw.cache import zones
 from fastgw.errors import ROOT, ConfigError, Fault, Path
 from fastgw.objectset import Item
 from fastgw.plugins import order, own
@@ -26,7 +28,7 @@ from fastgw.schema.env import resolve_env, resolve_object
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.links import Entry, link_faults
 from fastgw.schema.parse import SUFFIXES, parse
-from fastgw.schema.settings import Settings
+from fastgw.schema.settings import ProxyCache, Settings
 
 __all__ = ["ADMIN_KEY", "Config", "json_schema", "load", "loads", "resolve_env", "resolve_object", "take_plugins_in"]
 
@@ -139,6 +141,8 @@ class _Reader:
         self._entries: list[Entry] = []
         self._environ = environ
         self.settings = self._settings(data)
+        with contextlib.suppress(msgspec.ValidationError):  # then it is a fault of the settings
+            zones.declare(msgspec.convert(self.settings.get("proxy_cache", {}), ProxyCache))
         for item in objectset.items(data, flat=False):
             if isinstance(item, Fault):
                 self.faults.append(item)

@@ -15,6 +15,7 @@ from fastgw import echo, logs, service_manager, worker
 from fastgw.admin import audit
 from fastgw.admin import process as admin_process
 from fastgw.admin.auth import Key, keys_of
+from fastgw.cache import zones
 from fastgw.compile import Compiler
 from fastgw.datadir import DataDir
 from fastgw.handover import Handed
@@ -74,6 +75,7 @@ class Family:
             self._keys = self.admin_keys(settings)
             self._memory = Memory(settings.shared_memory, (given.memory, given.memory_lock) if given else None)
             self.inherit_not(self._memory.let_go)
+            zones.make(self.data_dir.path / "proxy-cache")
             descriptors = (given.wakes, given.ack, given.asks) if given else None
             self.slots = Slots(self._memory.region, descriptors, given.downward if given else False)
         except BaseException:

@@ -27,7 +27,7 @@ LADDER = [
     {"store"},
     {"objectset"},
     {"_core"},
-    {"core"},
+    {"core", "cache"},
     {"plugins"},
     {"parts", "pools", "claims", "plugin", "revocations", "redis_client", "tls", "dns_message"},
     {"upstreams", "redis_limits", "dns_client", "inherited", "entries"},

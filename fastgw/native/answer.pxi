@@ -39,7 +39,7 @@ cdef void answer_cut(Exchange* x, const char* name, uint32_t n) noexcept nogil:
     # Takes out what the upstream, the gateway itself and earlier steps say under that name.
     if x.up_head != NULL:
         head_drop(x.up_head, x.up_base, name, n)
-    elif n == 12 and same_name(name, "content-type", 12):
+    elif n == 12 and x.reply_type != REPLY_STORED and same_name(name, "content-type", 12):
         x.reply_type = ""
     lines_cut(&x.down_extra, x.down_extra.len, name, n)
 
@@ -52,7 +52,7 @@ cdef int answer_set(Exchange* x, const char* name, uint32_t n, const char* value
         return -1
     if x.up_head != NULL:
         head_drop(x.up_head, x.up_base, name, n)
-    elif n == 12 and same_name(name, "content-type", 12):
+    elif n == 12 and x.reply_type != REPLY_STORED and same_name(name, "content-type", 12):
         x.reply_type = ""
     lines_cut(lines, before, name, n)
     return 0

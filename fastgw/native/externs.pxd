@@ -1,5 +1,6 @@
 # The outside world: libc, Linux sockets and epoll. No names of ours.
 
+from cpython.buffer cimport Py_buffer, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport (
     EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, EINPROGRESS, EINTR, EINVAL, EMFILE, ENFILE, ENETUNREACH, ENOENT,
     ENOMEM, ENOSYS, EPERM, EPIPE, errno,

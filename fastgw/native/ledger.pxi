@@ -39,7 +39,7 @@ def ledger_answer(Request request not None) -> list:
             if not f.flags & FIELD_DROP and not names_have(&names, x.up_base + f.name, f.name_len):
                 found.append(((x.up_base + f.name)[:f.name_len].decode("latin-1"),
                               (x.up_base + f.value)[:f.value_len].decode("latin-1")))
-    elif x.reply_body.len and (x.reply_type == NULL or x.reply_type[0]):    # "": a step's line says it
+    elif x.reply_body.len and x.reply_type != REPLY_STORED and (x.reply_type == NULL or x.reply_type[0]):    # "": a line says it
         found.append(("Content-Type", "application/json" if x.reply_type == NULL else x.reply_type.decode("latin-1")))
     for line in (x.down_extra.p[:x.down_extra.len] if x.down_extra.len else b"").split(b"\r\n"):
         if not line:

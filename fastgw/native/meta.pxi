@@ -78,7 +78,7 @@ cdef int step_filtered(Exchange* x, void* p) noexcept nogil:
 
 
 cdef void meta_error(Exchange* x, const ErrorBodyConf* c) noexcept nogil:
-    if x.status < 400:
+    if x.status < 400 or x.reply_type == REPLY_STORED:
         return
     buf_reset(&x.reply_body)
     buf_put(&x.reply_body, c.body, c.body_len)

@@ -30,6 +30,8 @@ cdef enum:                      # indexes of counters; METRIC_NAMES in metrics.p
     M_SHADOWED                  # refusals that a limit in shadow would have made
     M_CONNECTIONS_REFUSED       # closed at once: their address holds as many as it may
     M_ACCEPT_PAUSES             # a listener stopped taking connections for a while
+    M_CACHE_HITS                # answers out of a cache
+    M_CACHE_MISSES              # requests of a cache that went to the upstream
     M_MIRROR_SENT               # copies that were answered
     M_MIRROR_FAILED             # copies that were not
     M_MIRROR_DROPPED            # copies for which there was no room

@@ -5,7 +5,8 @@ METRIC_NAMES = ("requests", "responses_1xx", "responses_2xx", "responses_3xx", "
                 "refused_auth", "refused_limit", "refused_framing", "client_left", "log_lines_dropped",
                 "limit_evictions", "token_cache_hits", "token_cache_misses", "jwks_fetches",
                 "jwks_failures", "tls_handshakes", "tls_failures", "limit_failures", "shadowed_limit",
-                "connections_refused", "accept_pauses", "mirror_sent", "mirror_failed", "mirror_dropped")
+                "connections_refused", "accept_pauses", "cache_hits", "cache_misses", "mirror_sent", "mirror_failed",
+                "mirror_dropped")
 
 
 cdef inline void metric_count(MetricsBlock* m, int id, uint64_t n) noexcept nogil:

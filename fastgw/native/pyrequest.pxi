@@ -21,6 +21,7 @@ cdef class Reply:
     cdef readonly list headers
     cdef readonly bytes type_
     cdef readonly bytes reason_
+    cdef bytes lines            # see stored_reply
 
     def __init__(self, int status, body=b"", headers=(), *, str content_type="application/octet-stream", str reason=""):
         if not 200 <= status <= 599:
@@ -374,6 +375,9 @@ cdef int python_verdict(Exchange* x, PythonStep step, result) except -1:
         if name.lower() == "content-type":
             raise PluginError(f"plugin {step.name}: Content-Type follows from the body: bytes, str or JSON")
         put_python_line(&x.down_extra, name, value)
+    if reply.lines is not None:
+        buf_put(&x.down_extra, <const char*>reply.lines, len(reply.lines))
+        x.reply_type = REPLY_STORED
     return STEP_REPLY
 
 

@@ -31,6 +31,9 @@ cdef int reply_fill_reasons() except -1:
 reply_fill_reasons()
 
 
+cdef const char* REPLY_STORED = "stored"     # x.reply_type: down_extra has Content-Type and Date, as they once came
+
+
 cdef inline const char* reply_reason(uint16_t status) noexcept nogil:
     if status < 600 and reply_reasons[status] != NULL:
         return reply_reasons[status]
@@ -110,6 +113,7 @@ cdef void reply_send(Exchange* x) noexcept nogil:
     cdef Down* d = x.down
     cdef Buf* out = &x.loop.wbuf
     cdef bint filtered = False
+    cdef uint32_t apart = 0
     cdef Span own
     x.stage = STAGE_REPLY
     if x.status == 401:
@@ -121,7 +125,7 @@ cdef void reply_send(Exchange* x) noexcept nogil:
         reply_reshaped(x)
     buf_reset(out)
     put_status_line(out, x.status)
-    if x.reply_body.len and (x.reply_type == NULL or x.reply_type[0]):     # "": a step has set or taken out another
+    if x.reply_body.len and x.reply_type != REPLY_STORED and (x.reply_type == NULL or x.reply_type[0]):    # "": a line says it
         buf_put(out, b"Content-Type: ", 14)
         if x.reply_type != NULL:
             buf_str(out, x.reply_type)
@@ -134,15 +138,18 @@ cdef void reply_send(Exchange* x) noexcept nogil:
         buf_put(out, b"\r\n", 2)
     if x.loop.server_tokens and not (filtered and extra_find(&x.down_extra, "Server", 6, &own)):
         buf_put(out, b"Server: fastgw\r\n", 16)
-    if not (filtered and extra_find(&x.down_extra, "Date", 4, &own)):
+    if x.reply_type != REPLY_STORED and not (filtered and extra_find(&x.down_extra, "Date", 4, &own)):
         buf_put(out, x.loop.date, x.loop.date_len)
     buf_put(out, x.down_extra.p, x.down_extra.len)
     put_connection(x, out)
     buf_put(out, b"\r\n", 2)
     if x.head.method != METHOD_HEAD and x.status != 204 and x.status != 304:
-        buf_put(out, x.reply_body.p, x.reply_body.len)
+        if x.reply_body.len > JOIN_BYTES:
+            apart = x.reply_body.len    # two buffers cost the kernel less than another copy
+        else:
+            buf_put(out, x.reply_body.p, x.reply_body.len)
         x.answer_bytes = x.reply_body.len
     x.answering = 1
     x.answer_done = 1
-    conn_send(&d.c, out.p, out.len, NULL, 0)
+    conn_send(&d.c, out.p, out.len, x.reply_body.p, apart)
     exchange_finish(x)

@@ -29,6 +29,7 @@ from fastgw.plugins.limit_count import LimitCount
 from fastgw.plugins.limit_req import LimitReq
 from fastgw.plugins.mocking import Mocking
 from fastgw.plugins.multi_auth import MultiAuth
+from fastgw.plugins.proxy_cache import ProxyCache
 from fastgw.plugins.proxy_mirror import ProxyMirror
 from fastgw.plugins.proxy_rewrite import ProxyRewrite
 from fastgw.plugins.public_api import PublicApi
@@ -72,6 +73,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     ConsumerRestriction,  # 2400
     # Does somebody else let it in: 2002, in `access`.
     ForwardAuth,  # 2002
+    # Is the answer known already: 1085. After every check of who may have it.
+    ProxyCache,  # 1085
     # Who else is to see it: 1010, in `before_proxy`: what the upstream gets is known.
     ProxyMirror,  # 1010
     # What must no log tell of it: 1500, in `log`. Before all that logs.

@@ -17,9 +17,11 @@ __all__ = [
     "Admin",
     "AdminKey",
     "Audit",
+    "CacheZone",
     "ErrorLog",
     "Jwks",
     "Limits",
+    "ProxyCache",
     "Router",
     "Settings",
     "SharedMemory",
@@ -34,6 +36,9 @@ ApiKey = Annotated[
 ]
 KeyName = Annotated[
     str, Meta(min_length=1, max_length=64, pattern=whole(r"^[a-zA-Z0-9-_.@]+$"), title="letters, digits, '-', '_', '.' or '@'")
+]
+ZoneName = Annotated[
+    str, Meta(min_length=1, max_length=100, pattern=whole(r"^[a-zA-Z0-9_-]+$"), title="letters, digits, '-' or '_'")
 ]
 FileMode = Annotated[str, Meta(pattern=whole(r"^0?[0-7]{3}$"), title="an octal file mode such as 0600")]
 
@@ -169,6 +174,50 @@ class SharedMemory(Strict, frozen=True, kw_only=True):
     path: Text | None = None
 
 
+class CacheZone(Strict, frozen=True, kw_only=True):
+    """A place where proxy-cache keeps answers.
+
+    name: what configurations of the plugin call it
+    memory_size: bytes of memory that all workers share; the oldest answers give way when it is full
+    disk_size: bytes that its files take at most, by which it is one for cache_strategy disk; no files when left out
+    disk_path: the directory of its files; proxy-cache/<name> in data_dir when left out
+    """
+
+    name: ZoneName
+    memory_size: Annotated[int, Meta(ge=2**20, le=2**34)] = 52428800
+    disk_size: Annotated[int, Meta(ge=2**20, le=2**44)] | None = None
+    disk_path: Text | None = None
+
+    @classmethod
+    def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
+        """A directory is for files."""
+        if "disk_path" in present and "disk_size" not in present:
+            yield Fault(Path(("disk_path",)), "expected only with disk_size", "rule")
+
+
+class ProxyCache(Strict, frozen=True, kw_only=True):
+    """What the plugin proxy-cache keeps answers in.
+
+    cache_ttl: seconds for which an answer is fresh that does not say, with cache_strategy disk
+    zones: where answers are kept
+    """
+
+    cache_ttl: Annotated[float, Meta(ge=1, le=31536000)] = 10
+    zones: Annotated[tuple[CacheZone, ...], Meta(min_length=1, max_length=64)] = (
+        CacheZone(name="disk_cache_one", disk_size=2**30),
+        CacheZone(name="memory_cache"),
+    )
+
+    @classmethod
+    def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
+        """A name stands for one zone."""
+        seen = set[str]()
+        for index, zone in enumerate(good.get("zones", ())):
+            if zone["name"] in seen:
+                yield Fault(Path(("zones", index, "name")), "the same name as another zone's; expected another", "rule")
+            seen.add(zone["name"])
+
+
 class Limits(Strict, frozen=True, kw_only=True):
     """Bounds on what clients may send and hold. Times are in seconds, sizes in bytes.
 
@@ -259,6 +308,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     tls: TLS towards clients
     router: how requests find their route
     shared_memory: memory that all processes share
+    proxy_cache: what the plugin proxy-cache keeps answers in
     limits: bounds on what clients may send and hold
     jwks: how key sets of issuers are fetched
     access_log: one line per request
@@ -283,6 +333,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     tls: Tls = Tls()
     router: Router = Router()
     shared_memory: SharedMemory = SharedMemory()
+    proxy_cache: ProxyCache = ProxyCache()
     limits: Limits = Limits()
     jwks: Jwks = Jwks()
     access_log: AccessLog = AccessLog()
