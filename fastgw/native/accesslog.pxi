@@ -1,5 +1,5 @@
-# accesslog: one JSON line per exchange into the worker's buffer, from which log_sink writes it. Also the counters of the exchange,
-# which live in shared memory.
+# accesslog: one JSON line per exchange into the worker's buffer, from which log_sink writes it. Also the counters of the
+# exchange, which live in shared memory.
 
 
 cdef inline void log_part(Buf* out, uint32_t thousandths) noexcept nogil:
