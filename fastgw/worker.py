@@ -25,6 +25,7 @@ from fastgw._core import Region
 from fastgw.compile import Compiler
 from fastgw.dns_client import Client
 from fastgw.follow import Follower
+from fastgw.plugins import batches, log_files
 from fastgw.pools import Followed
 from fastgw.process import hear
 from fastgw.resolve import Resolver
@@ -44,6 +45,7 @@ DNS_PATIENCE_S: Final = 2.0  # a new name may delay a change this long, less tha
 # A client that is busy on a kept connection sends again within this, and is answered `Connection: close`;
 # to close at once would cut requests on their way (RFC 9112 section 9.5).
 IDLE_GRACE_S: Final = 1.0
+LOGS_S: Final = 2.0  # that what loggers still have may take at the end
 RETRY_S: Final = 1.0  # to read the store again after it failed
 
 log = logging.getLogger("fastgw.worker")
@@ -174,6 +176,8 @@ class _Worker:
         self._resolver.stop()
         self._loop.remove_reader(self._reactor.fileno())
         self._reactor.close()
+        await batches.flush_all(LOGS_S)
+        log_files.writer.close(LOGS_S)
         if follower.done():
             follower.result()
         follower.cancel()

@@ -23,6 +23,17 @@ def ledger_account(Request request not None) -> dict:
     }
 
 
+def ledger_target(Request request not None) -> str:
+    """The request's target as the access log has it: without the values of arguments that carry credentials."""
+    cdef Exchange* x = request.alive()
+    cdef Buf out
+    memset(&out, 0, sizeof(Buf))
+    log_url(&out, b'"', 1, x.bytes.p + x.head.target, x.head.target_len)
+    text = out.p[:out.len] if out.len else b'""'
+    buf_free(&out)
+    return _json_loads(text)
+
+
 def ledger_answer(Request request not None) -> list:
     """The header fields of the answer, as far as they are known in `header_filter`."""
     cdef Exchange* x = request.alive()

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from fastgw import _core
 from fastgw.errors import Fault, Path
+from fastgw.plugins.concealed import conceal
 from fastgw.plugins.contract import Env, Key, Plugin, PluginConf
 from fastgw.plugins.jwt_credential import Algorithm, ConsumerConf, key_of
 from fastgw.schema.base import HeaderName, Realm, Text, unique, whole
@@ -100,6 +101,7 @@ class JwtAuth(Plugin):
     def provision(self, conf: Conf, env: Env) -> list[_core.Step]:
         """One native step."""
         name = conf.anonymous_consumer
+        conceal(conf.header)
         step = _core.JwtAuthStep(
             header=conf.header,
             query=conf.query,

@@ -5,6 +5,7 @@ up (native/key_auth).
 """
 
 from fastgw import _core
+from fastgw.plugins.concealed import conceal
 from fastgw.plugins.contract import Env, Key, Plugin, PluginConf
 from fastgw.schema.base import HeaderName, Realm, Secret, Text
 
@@ -52,6 +53,7 @@ class KeyAuth(Plugin):
     def provision(self, conf: Conf, env: Env) -> list[_core.Step]:
         """One native step."""
         name = conf.anonymous_consumer
+        conceal(conf.header)
         step = _core.KeyAuthStep(
             header=conf.header,
             query=conf.query,

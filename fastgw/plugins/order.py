@@ -18,9 +18,11 @@ from fastgw.plugins.csrf import Csrf
 from fastgw.plugins.data_mask import DataMask
 from fastgw.plugins.echo import Echo
 from fastgw.plugins.fault_injection import FaultInjection
+from fastgw.plugins.file_logger import FileLogger
 from fastgw.plugins.forward_auth import ForwardAuth
 from fastgw.plugins.gzip import Gzip
 from fastgw.plugins.hmac_auth import HmacAuth
+from fastgw.plugins.http_logger import HttpLogger
 from fastgw.plugins.ip_restriction import IpRestriction
 from fastgw.plugins.jwt_auth import JwtAuth
 from fastgw.plugins.key_auth import KeyAuth
@@ -97,6 +99,9 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     ResponseRewrite,  # 899
     PublicApi,  # 501
     Echo,  # 412
+    # Who is told of it: 410 and 399. Last in `access`, so that nobody's body is kept who is refused; `log`.
+    HttpLogger,  # 410
+    FileLogger,  # 399
 )
 
 MOST: Final = 256  # numbers there are in a chain (native/plan)

@@ -37,6 +37,7 @@ CONFS: Final[dict[str, Object]] = {
     "referer-restriction": {"whitelist": ["x"]},
     "uri-blocker": {"block_rules": ["x"]},
     "csrf": {"key": "x"},
+    "http-logger": {"uri": "http://127.0.0.1/"},
     "data-mask": {"request": [{"type": "query", "name": "x", "action": "remove"}]},
     "request-validation": {"body_schema": {}},
     "acl": {"deny_labels": {"x": ["x"]}},

@@ -54,6 +54,18 @@ def test_the_account_of_a_refusal() -> None:
     assert (told[0]["upstream"], told[0]["asked"], told[0]["refused"], told[0]["sent"]) == (None, 0, "my.reason", 2)
 
 
+def test_the_target_has_no_credentials() -> None:
+    _core.KeyAuthStep(query="the-secret-arg")
+    told: list[str] = []
+    for target in ("/a?b=1&the-secret-arg=x&c='", "/a", "/?%74he-secret-arg=x"):
+        line = talk(
+            lambda request: told.append(_core.ledger_target(request)),
+            f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode("latin-1"),
+        )
+        assert told[-1] == line["uri"]
+        assert "=x" not in told[-1]
+
+
 def test_the_headers_of_an_answer() -> None:
     told: list[list[tuple[str, str]]] = []
 
