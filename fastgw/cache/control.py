@@ -15,7 +15,8 @@ Fields = list[tuple[str, str]]
 Directives = dict[str, str | None]
 
 MOST_SECONDS: Final = 2**31  # what a larger number counts as (RFC 9111 section 1.2.2)
-_DIRECTIVE: Final = re.compile(r'[\s,]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)))?')
+# Each byte is looked at once: a header of 32 KiB must not hold up a worker.
+_DIRECTIVE: Final = re.compile(r'([!#$%&\'*+.^_`|~0-9A-Za-z-]++)(?:="((?:[^"\\]|\\.)*+)("?)|=([^\s,"]*+))?')
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NEVER_KEPT: Final = frozenset({"no-store", "private", "no-cache"})  # with field names too: a cache need not tell them apart
 _ALLOW_AUTHORIZED: Final = frozenset({"public", "must-revalidate", "s-maxage"})  # section 3.5
@@ -45,13 +46,21 @@ def directives(lines: Iterable[str]) -> Directives:
     taken to be fresher than somebody said."""
     found: Directives = {}
     for line in lines:
-        for name, quoted, plain in _DIRECTIVE.findall(line):
-            value = quoted or plain or None
-            key = name.lower()
+        for key, value in _told(line):
             if key in found and found[key] is not None and (value is None or seconds(found[key]) <= seconds(value)):
                 continue
             found[key] = value
     return found
+
+
+def _told(line: str) -> list[tuple[str, str | None]]:
+    told: list[tuple[str, str | None]] = []
+    for match in _DIRECTIVE.finditer(line):
+        if match[2] is not None and not match[3]:  # a quote that does not end must hide nothing
+            parts = (part.partition("=") for part in line.replace('"', "").split(","))
+            return [(name.strip().lower(), value.strip() or None) for name, _, value in parts]
+        told.append((match[1].lower(), match[2] or match[4] or None))
+    return told
 
 
 def seconds(value: str | None) -> int:

@@ -34,6 +34,7 @@ _STRICT: Final = 1  # in its flags: not to be used once stale
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY"})  # RFC 9110 section 9.2.1
 _MOST_POSTED: Final = 1048576  # bytes of a POST's body by which its answer is found; longer ones pass by
 _MOST_BODY: Final = 2**30
+_MOST_KNOWN: Final = 4096  # bytes of all names that were ever in Vary
 # Not of the answer but of its way, or told anew each time; those of one connection are gone already (RFC 9111 section 3.1).
 _NOT_KEPT: Final = frozenset(
     {"age", "apisix-cache-status", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization", "trailer"}
@@ -296,21 +297,12 @@ class _Cache:
             fields = [*fields, ("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now)))]
         head = _STORED.pack(int(now), how.age, how.lifetime, request.status, _STRICT if how.strict else 0, 0) + _lines(fields)
         variant = self._step.variant(request, asked.resource, merged, asked.extra)
-        things = [(asked.resource, merged, b"")] if found is None or merged != known else []
-        expires = now + how.lifetime - how.age
-        return partial(self._put, asked, things, variant, head, expires)
+        # What is known of the resource is written anew each time, so that it is not older than what is found by it.
+        return partial(self._put, asked, merged, variant, head, now + how.lifetime - how.age)
 
-    def _put(
-        self,
-        asked: _Asked,
-        things: list[tuple[bytes, bytes, bytes]],
-        variant: bytes,
-        head: bytes,
-        expires: float,
-        body: bytes | None,
-    ) -> None:
-        if body is not None:
-            self._zone.put(asked.resource, [*things, (variant, head, body)], asked.turn, expires)
+    def _put(self, asked: _Asked, known: bytes, variant: bytes, head: bytes, expires: float, body: bytes | None) -> None:
+        if body is not None and len(known) <= _MOST_KNOWN:
+            self._zone.put(asked.resource, ((asked.resource, known, b""), (variant, head, body)), asked.turn, expires)
 
 
 def _any(request: _core.Request, templates: list[_core.Template]) -> bool:
