@@ -116,18 +116,43 @@ class Sample(NamedTuple):
     fp: int
     cut: bool
 
+class SeriesView(NamedTuple):
+    slot: int
+    other: bool
+    route: str
+    matched_uri: str
+    matched_host: str
+    service: str
+    consumer: str
+    node: str
+    codes: list[tuple[int, int]]
+    latency: tuple[list[int], list[int], list[int]]
+    request_us: int
+    upstream_us: int
+    bytes_in: int
+    bytes_out: int
+
+GAUGE_NAMES: tuple[str, ...]
+SERIES_MS: tuple[int, ...]
+
 @final
 class Region:
     fd: int
     size: int
     @staticmethod
     def create(
-        counters: int = 262144, path: str | PathLike[str] | None = None, slots: int = 256, revocations: int = 65536
+        counters: int = 262144,
+        path: str | PathLike[str] | None = None,
+        slots: int = 256,
+        revocations: int = 65536,
+        series: int = 16384,
     ) -> Region: ...
     @staticmethod
     def attach(where: str | PathLike[str] | int) -> Region: ...
     @staticmethod
-    def open(path: str | PathLike[str], counters: int = 262144, slots: int = 256, revocations: int = 65536) -> Region: ...
+    def open(
+        path: str | PathLike[str], counters: int = 262144, slots: int = 256, revocations: int = 65536, series: int = 16384
+    ) -> Region: ...
     @property
     def slot_count(self) -> int: ...
     @property
@@ -147,6 +172,12 @@ class Region:
     def count(self, slot: int, name: str, n: int) -> None: ...
     def counters(self, i: int) -> dict[str, int]: ...
     def samples(self, since: int = 0) -> list[Sample]: ...
+    def gauges(self, i: int) -> dict[str, int]: ...
+    def series(self) -> list[SeriesView]: ...
+    @property
+    def series_rows(self) -> tuple[int, int]: ...
+    def refusals(self) -> dict[str, int]: ...
+    def live_cells(self, now_ms: int) -> int: ...
     def metrics(self) -> dict[str, Any]: ...
 
 def bucket_bound(i: int) -> int: ...
@@ -435,6 +466,8 @@ class Plan:
         upgrades: bool = False,
         name: bytes = b"",
         service_name: bytes = b"",
+        matched_uri: bytes = b"",
+        matched_host: bytes = b"",
     ) -> None: ...
     pattern: Pattern | None
 

@@ -16,7 +16,7 @@ import msgspec
 
 from fastgw import _core
 from fastgw.claims import Claims
-from fastgw.entries import Entry, entries_of, first_edit
+from fastgw.entries import Entry, first_edit, told_entries
 from fastgw.errors import Fault
 from fastgw.inherited import places_of, upgrades_of, upstream_source
 from fastgw.parts import Key, Parts, Withdrawn
@@ -460,7 +460,7 @@ class Compiler:
             name=(route.name or "").encode(),
             service_name=((service and service.name) or "").encode(),
         )
-        return list(entries_of(lambda pattern: plan(pattern=pattern), places_of(route, service), self._router))
+        return list(told_entries(plan, places_of(route, service), self._router))
 
     def _upstream_of(self, id_: str, route: Route, service: Service | None) -> _core.Upstream | None:
         source = upstream_source(id_, route, service)

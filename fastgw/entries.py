@@ -4,13 +4,17 @@ Owns: which of a route's paths need a plan of their own, because they have wildc
 index. Must not know: where a route's hosts and paths come from, what its plan does.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Final
 
 from fastgw import _core
 from fastgw.plugins.check import pattern_of
 from fastgw.schema.settings import Router
 
-__all__ = ["Entry", "entries_of", "first_edit", "path_forms"]
+__all__ = ["Entry", "entries_of", "first_edit", "path_forms", "told_entries"]
+
+TOLD_APART: Final = 16  # places of a route that take a plan each, so that metrics can tell by which one a request came
 
 Entry = tuple[_core.Plan, bytes, bytes]
 """A plan, and a host and a path pattern that it takes."""
@@ -44,6 +48,16 @@ def entries_of(
                 own = common = common or plan(None)
             made[uri] = own, text
         yield made[uri][0], host.lower().encode(), made[uri][1]
+
+
+def told_entries(plan: Callable[..., _core.Plan], places: Sequence[tuple[str, str]], router: Router) -> Iterator[Entry]:
+    """The same, of plans that know by which host and path they take requests; `plan` makes one by members of Plan."""
+    if len(places) > TOLD_APART:
+        yield from entries_of(lambda pattern: plan(pattern=pattern), places, router)
+        return
+    for host, uri in places:
+        own = partial(plan, matched_host=host.encode(), matched_uri=uri.encode())
+        yield from entries_of(lambda pattern, own=own: own(pattern=pattern), [(host, uri)], router)  # type: ignore[misc]
 
 
 def within(text: bytes, params: bool) -> bool:

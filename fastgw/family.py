@@ -4,6 +4,7 @@ Owns: the listening sockets, the process slots, the settings in force, and the f
 the fork and its own main function. Must not know: when a child is started or ended.
 """
 
+import errno
 import logging
 import os
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from fastgw.datadir import DataDir
 from fastgw.handover import Handed
 from fastgw.memory import Memory
 from fastgw.process import stand_back
-from fastgw.schema.settings import Admin, ErrorLog, Settings
+from fastgw.schema.settings import Admin, ErrorLog, Prometheus, Settings
 from fastgw.slots import Kind, Slots
 from fastgw.sockets import Listener
 from fastgw.supervisor import Role
@@ -71,6 +72,7 @@ class Family:
             self._echo = [] if settings.echo is None else [self._open("echo", settings.echo, 1)]
             self._control = None if settings.control is None else self._open("control", settings.control, 1)
             self._status = None if settings.status is None else self._open("status", settings.status, 1)
+            self._metrics = self._open_metrics(settings)
             self._check_sockets()
             self._keys = self.admin_keys(settings)
             self._memory = Memory(settings.shared_memory, (given.memory, given.memory_lock) if given else None)
@@ -182,7 +184,7 @@ class Family:
         return worker.run(setup)
 
     def _run_admin(self, slot: int) -> int:
-        beside = [each for each in (self._control, self._status) if each is not None]
+        beside = [each for each in (self._control, self._status, self._metrics) if each is not None]
         self._begin("admin", dict.fromkeys([self.admin_listener, *beside], 0))
         stand_back()  # a write may take a little longer, traffic may not
         self.slots.enter(slot, Kind.ADMIN)
@@ -202,6 +204,8 @@ class Family:
             router=self.settings.router,
             control=self._control.socket(0) if self._control else None,
             status=self._status.socket(0) if self._status else None,
+            prometheus=self.settings.prometheus,
+            metrics=self._metrics.socket(0) if self._metrics else None,
             workers=self._workers,
             slot=slot,
             wake=self.slots.wakes[slot],
@@ -232,6 +236,19 @@ class Family:
         opened = Listener(address, slots, mode, self._sockets_of(name, address), lent=name in self._lent)
         self._opened[name] = opened
         return opened
+
+    def _open_metrics(self, settings: Settings) -> Listener | None:
+        """The default address gives way to whoever has it: one gateway must not keep another on its machine from starting."""
+        address = settings.prometheus.listen
+        if not settings.prometheus.enabled:
+            return None
+        try:
+            return self._open("metrics", address, 1)
+        except OSError as exc:
+            if exc.errno != errno.EADDRINUSE or address != Prometheus().listen:
+                raise
+            log.warning("prometheus.listen: %s is in use: metrics are on the Admin listener only", address)
+            return None
 
     def _sockets_of(self, name: str, address: str) -> list[int]:
         """What there is already for a listener: from the master before, or from the service manager."""

@@ -63,8 +63,8 @@ BY_NEW_WORKERS: Final = (
     "router",
     "token_cache",
 )
-BY_NEW_ADMIN: Final = ("admin", "limits", "router", "server_tokens", "jwks", "tls")
-OF_ADMIN_AT_START: Final = ("listen", "socket_mode")
+BY_NEW_ADMIN: Final = ("admin", "limits", "router", "server_tokens", "jwks", "tls", "prometheus")
+AT_START: Final = {"admin": ("listen", "socket_mode"), "tls": ("listen",), "prometheus": ("enabled", "listen")}
 
 log = logging.getLogger("fastgw.master")
 
@@ -345,18 +345,18 @@ class Master:
     def _take_over(self, new: Settings) -> None:
         """Puts the settings in force that can change while running."""
         old = self._family.settings
-        for name in OF_ADMIN_AT_START:
-            if getattr(old.admin, name) != getattr(new.admin, name):
-                log.warning("%s: admin.%s: changed, takes effect at the next start", self._path, name)
-        admin = msgspec.structs.replace(new.admin, **{name: getattr(old.admin, name) for name in OF_ADMIN_AT_START})
-        if old.tls.listen != new.tls.listen:
-            log.warning("%s: tls.listen: changed, takes effect at the next start", self._path)
-        new = msgspec.structs.replace(new, admin=admin, tls=msgspec.structs.replace(new.tls, listen=old.tls.listen))
+        for group, names in AT_START.items():
+            was, wanted = getattr(old, group), getattr(new, group)
+            for name in names:
+                if getattr(was, name) != getattr(wanted, name):
+                    log.warning("%s: %s.%s: changed, takes effect at the next start", self._path, group, name)
+            kept = msgspec.structs.replace(wanted, **{name: getattr(was, name) for name in names})
+            new = msgspec.structs.replace(new, **{group: kept})
         changed = {name for name in Settings.__struct_fields__ if getattr(old, name) != getattr(new, name)}
         by_new_workers = changed.intersection(BY_NEW_WORKERS)
         for name in sorted(changed.difference(BY_NEW_WORKERS, BY_NEW_ADMIN, ("workers",))):
             log.warning("%s: %s: changed, takes effect at the next start", self._path, name)
-        taken = {name: getattr(new, name) for name in (*by_new_workers, "admin", "jwks", "workers")}
+        taken = {name: getattr(new, name) for name in (*by_new_workers, "admin", "jwks", "prometheus", "workers")}
         self._family.settings = msgspec.structs.replace(old, **taken)
         outdated = self._serving() if by_new_workers else []
         self._count = self._workers_of(new)

@@ -30,7 +30,7 @@ class Memory:
             self.region, self.lock = _handed_over(given[0]), given[1]
             return
         if settings.path is None:
-            self.region = Region.create(settings.counters, revocations=settings.revocations)
+            self.region = Region.create(settings.counters, revocations=settings.revocations, series=settings.series)
             return
         self.region = _region(settings.path, settings)
         self.lock = os.open(settings.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -63,7 +63,7 @@ def _handed_over(memory: int) -> Region:
 
 def _region(path: str, settings: SharedMemory) -> Region:
     try:
-        region = Region.open(path, settings.counters, revocations=settings.revocations)
+        region = Region.open(path, settings.counters, revocations=settings.revocations, series=settings.series)
     except RegionError as exc:
         raise ValueError(f"{exc}: {MEND}") from None
     except OSError as exc:

@@ -145,6 +145,10 @@ class View:
     def versions(self) -> Versions:
         return versions.read(self._db, self.revision())
 
+    def modified(self) -> dict[str, int]:
+        """Of each kind the revision of its last change."""
+        return dict(self._db.execute("SELECT kind, MAX(revision) FROM feed GROUP BY kind"))
+
     def find(self, kind: str, field: Field, value: str) -> Rows:
         """Objects whose field, as text, equals value; `Store.index` makes it fast."""
         self._key()  # digests under one that this process has not met yet would be missed

@@ -9,7 +9,7 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -46,6 +46,7 @@ EXPLAIN: Final = BASE + "/explain"
 AUDIT: Final = BASE + "/audit"
 LIMITS: Final = BASE + "/limits"
 STATS: Final = BASE + "/stats"
+METRICS: Final = "/apisix/prometheus/metrics"
 READING: Final = frozenset({EXPLAIN})  # calls that change nothing, whatever their method
 EXPIRY: Final = Actor(None, None, None, "EXPIRE", "")  # nobody; the time of an object to go
 AUDIT_PAGE: Final = 100
@@ -77,8 +78,9 @@ class Api:
         explain: Explain,
         limits: Limits,
         region: Region,
+        scrape: Callable[[], Awaitable[Reply]],
     ) -> None:
-        """source: the config file's name, for those who would delete what only it declares."""
+        """source: the config file's name, for those who would delete what only it declares. scrape: all metrics."""
         self._store = store
         self._gate = gate
         self._live = live
@@ -87,6 +89,7 @@ class Api:
         self._explain = explain
         self._limits = limits
         self._region = region
+        self._scrape = scrape
         self._revoked = Revocations(region)
         self._thread = ThreadPoolExecutor(1, "store")  # SQLite waits for the disk; the loop must not
         self._sets = configs.Configs(store, self._in_thread)
@@ -117,7 +120,7 @@ class Api:
         path = head.target.partition("?")[0]
         refused = self._gate.refuse_address(head.peer)
         if refused is None:
-            if path != BASE and not path.startswith(BASE + "/"):
+            if path not in (BASE, METRICS) and not path.startswith(BASE + "/"):
                 return error(404, "not found")
             if head.method == "HEAD" and path == BASE:
                 return Reply(200)  # a probe, which APISIX answers without a key
@@ -139,6 +142,8 @@ class Api:
             return await self._explain.answer(request)
         if path == STATS and request.method == "GET":
             return stats(self._region)
+        if path == METRICS:
+            return await self._scrape() if request.method == "GET" else error(404, "not found")
         if path == AUDIT and request.method == "GET":
             return await self._entries(key, dict(parse_qsl(query, keep_blank_values=True)))
         if path == LIMITS and request.method in ("GET", "DELETE"):

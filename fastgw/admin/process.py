@@ -27,10 +27,11 @@ from fastgw.admin.health import HealthChecks
 from fastgw.admin.key_sets import KeySets
 from fastgw.admin.limits import Limits as CountedLimits
 from fastgw.admin.live import Live
+from fastgw.admin.prometheus import Exporter
 from fastgw.admin.server import MAX_BODY, Server
 from fastgw.admin.status import Status
 from fastgw.process import hear
-from fastgw.schema.settings import Jwks, Limits, Router, WrongKeys
+from fastgw.schema.settings import Jwks, Limits, Prometheus, Router, WrongKeys
 from fastgw.store import Store
 
 __all__ = ["SPOKEN", "Setup", "run"]
@@ -43,9 +44,10 @@ log = logging.getLogger("fastgw.admin")
 @dataclass(frozen=True)
 class Setup:
     """What the master decides. keys come from `auth.keys_of`; source names the config file; audit is the audit log's file, of
-    which the store keeps so many entries; limits and router are the data plane's; control and status are where these APIs
-    listen, if they do; workers is how many there are to be. slot is this process's own, wake its eventfd, asks where workers say
-    which key sets they miss keys of. trusted_certificate: whose signatures on certificates of upstreams are trusted."""
+    which the store keeps so many entries; limits and router are the data plane's; metrics, control and status are where
+    these listen, if they do; workers is how many there are to be. slot is this process's own, wake its eventfd, asks where
+    workers say which key sets they miss keys of. trusted_certificate: whose signatures on certificates of upstreams are
+    trusted."""
 
     database: Path
     slot: int
@@ -61,6 +63,8 @@ class Setup:
     limits: Limits
     server_tokens: bool = True
     body_bytes: int = MAX_BODY
+    prometheus: Prometheus = field(default_factory=Prometheus)
+    metrics: socket.socket | None = None
     control: socket.socket | None = None
     status: socket.socket | None = None
     workers: int = 1
@@ -89,14 +93,15 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
     gate = Gate(setup.keys, setup.allow, Failures(wrong.count, wrong.total, wrong.window))
     explain = Explain(setup.database, setup.limits, region, setup.router)
     limits = CountedLimits(setup.database, region)
-    api = Api(store, gate, live, setup.source, audit, explain, limits, region)
+    health = HealthChecks(setup.database, region, setup.trusted_certificate, setup.dns_resolver, setup.dns_resolver_valid)
+    exporter = Exporter(setup.database, region, health.nodes, setup.prometheus)
+    api = Api(store, gate, live, setup.source, audit, explain, limits, region, exporter.scrape)
     software = f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX"
     server = Server(api, software, setup.body_bytes, api.admit)
-    health = HealthChecks(setup.database, region, setup.trusted_certificate, setup.dns_resolver, setup.dns_resolver_valid)
     control = None if setup.control is None else Control(setup.database, health.nodes)
     beside = [
         (sock, Server(handler, software, setup.body_bytes))
-        for sock, handler in ((setup.control, control), (setup.status, Status(region, setup.workers)))
+        for sock, handler in ((setup.control, control), (setup.status, Status(region, setup.workers)), (setup.metrics, exporter))
         if sock is not None and handler is not None
     ]
     live.start()
@@ -116,6 +121,7 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
         await each.stop()
     if control is not None:
         control.close()
+    exporter.close()
     await key_sets.stop()
     await health.stop()
     await api.stop()

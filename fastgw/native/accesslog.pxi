@@ -43,7 +43,9 @@ cdef inline void exchange_note(Exchange* x, uint64_t answered, uint64_t now) noe
         chain_on_answer(x, PHASE_LOG)
     if x.n_holds:
         limit_conn_leave(x)
-    metrics_exchange(x, answered)
+    series_count(x, metrics_exchange(x, answered), answered)
+    if x.refused != NULL:
+        reason_count(loop.series, x.refused)
     if loop.log_on:
         log_line(x, now)
 

@@ -1,6 +1,7 @@
 # The table of limiter cells in shared memory. See cells.h for a cell's bits and cells.pxi for the protocol.
 
 cdef extern from "cells.h" nogil:
+    uint64_t LIM_BITS40
     uint64_t LIM_COUNT_MAX "LIM_BITS40"     # what a cell can count to
     uint64_t LIM_NEVER
     uint64_t LIM_HORIZON_MS

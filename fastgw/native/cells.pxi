@@ -33,6 +33,15 @@ cdef void lim_key(const LimTable* t, const uint8_t* identity, size_t n, const ui
     out.home = <uint32_t>hi & t.mask
 
 
+cdef uint64_t lim_live(const LimTable* t, uint64_t first, uint64_t last, uint64_t now_ms) noexcept nogil:
+    # Of the cells from first to last, how many count something now. Read without care for what changes meanwhile.
+    cdef uint64_t n = 0
+    cdef uint64_t i
+    for i in range(first, last):
+        n += (at_load_relaxed(&t.cells[i].state.hi) & LIM_BITS40) > now_ms
+    return n
+
+
 cdef LimKey lim_variant(const LimTable* t, const LimKey* k, uint64_t salt) noexcept nogil:
     # Another key made of this one and a number (SplitMix64's finaliser), for cells that mean something else.
     cdef LimKey out

@@ -413,6 +413,7 @@ cdef struct Loop:
     Cidrs trusted               # peers whose X-Forwarded-* are believed
     Head answer_head            # the upstream's head being handled (scratch)
     MetricsBlock* metrics
+    Series* series              # what this process counts by route, consumer and node
     LimTable* table             # limiter cells, shared by all processes
     const RevTable* revoked     # what is, shared too
     HoldLedger holds            # what this process holds of concurrency counts

@@ -35,12 +35,21 @@ cdef enum:                      # indexes of counters; METRIC_NAMES in metrics.p
     M_MIRROR_SENT               # copies that were answered
     M_MIRROR_FAILED             # copies that were not
     M_MIRROR_DROPPED            # copies for which there was no room
+    M_SERIES_OTHER              # requests for which there was no row of their own labels
     M_COUNT
     METRICS_COUNTERS = 64
     METRICS_BUCKETS = 128       # of latency: exact below 16 µs, then four per power of two
+
+cdef enum:                      # indexes of gauges, GAUGE_NAMES likewise: how many there are now, written ten times a second
+    G_CONNECTIONS = 0           # of clients
+    G_REQUESTS                  # under way
+    G_UP_CONNECTIONS            # of upstreams, busy and idle
+    G_COUNT
+    METRICS_GAUGES = 8
 
 cdef struct MetricsBlock:
     uint64_t counters[METRICS_COUNTERS]
     uint64_t latency[METRICS_BUCKETS]
     uint64_t latency_sum        # µs
-    uint64_t reserved[63]
+    uint64_t gauges[METRICS_GAUGES]
+    uint64_t reserved[55]

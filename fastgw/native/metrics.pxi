@@ -6,7 +6,8 @@ METRIC_NAMES = ("requests", "responses_1xx", "responses_2xx", "responses_3xx", "
                 "limit_evictions", "token_cache_hits", "token_cache_misses", "jwks_fetches",
                 "jwks_failures", "tls_handshakes", "tls_failures", "limit_failures", "shadowed_limit",
                 "connections_refused", "accept_pauses", "cache_hits", "cache_misses", "mirror_sent", "mirror_failed",
-                "mirror_dropped")
+                "mirror_dropped", "series_other")
+GAUGE_NAMES = ("connections", "requests", "upstream_connections")
 
 
 cdef inline void metric_count(MetricsBlock* m, int id, uint64_t n) noexcept nogil:
@@ -34,8 +35,8 @@ cdef inline int latency_bucket(uint64_t us) noexcept nogil:
     return i if i < METRICS_BUCKETS else METRICS_BUCKETS - 1
 
 
-cdef void metrics_exchange(Exchange* x, uint64_t now) noexcept nogil:
-    # At the end of every exchange.
+cdef inline uint64_t metrics_exchange(Exchange* x, uint64_t now) noexcept nogil:
+    # At the end of every exchange. What it took, in µs.
     cdef Loop* loop = x.loop
     cdef MetricsBlock* m = loop.metrics
     cdef uint64_t us = (now - x.t_start) // 1000
@@ -47,6 +48,13 @@ cdef void metrics_exchange(Exchange* x, uint64_t now) noexcept nogil:
     metric_add(loop, M_BYTES_OUT, x.answer_bytes)
     at_store_relaxed(&m.latency[i], at_load_relaxed(&m.latency[i]) + 1)
     at_store_relaxed(&m.latency_sum, at_load_relaxed(&m.latency_sum) + us)
+    return us
+
+
+cdef void metrics_gauge(Loop* loop) noexcept nogil:
+    at_store_relaxed(&loop.metrics.gauges[G_CONNECTIONS], loop.n_down)
+    at_store_relaxed(&loop.metrics.gauges[G_REQUESTS], loop.n_exchanges)
+    at_store_relaxed(&loop.metrics.gauges[G_UP_CONNECTIONS], loop.n_up)
 
 
 cdef metrics_sum(Region region):
@@ -77,3 +85,24 @@ def bucket_bound(int i) -> int:
         return i
     top, part = 4 + (i - 16) // 4, (i - 16) % 4
     return (1 << top) + ((part + 1) << (top - 2)) - 1
+
+
+cdef cells_live(Region region, uint64_t now_ms):
+    # Of a cell in a hole of the file nothing was ever written, and to look at it would give it memory.
+    cdef uint64_t first, last
+    cdef uint64_t found = 0
+    start = <char*>region.table.cells - region.base
+    stop = start + region.cell_count * sizeof(LimCell)
+    at = start
+    while at < stop:
+        try:
+            at = _os.lseek(region.fd, at, _os.SEEK_DATA)
+        except OSError:
+            break                   # holes alone follow
+        hole = min(_os.lseek(region.fd, at, _os.SEEK_HOLE), stop) if at < stop else at
+        first, last = (at - start) // sizeof(LimCell), (hole - start) // sizeof(LimCell)
+        if at < stop:
+            with nogil:
+                found += lim_live(&region.table, first, last, now_ms)
+        at = hole
+    return found

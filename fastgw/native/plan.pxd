@@ -56,6 +56,9 @@ cdef struct PoolC:              # one address: its idle connections, most recent
     const char* logged          # its member of the access log's line
     uint32_t logged_len
     uint8_t resolved
+    uint32_t ip_len
+    const char* ip              # or name, without the port
+    uint64_t series             # what it adds to the key of what is counted, see series.pxi
     uint32_t number             # no two pools in a process's life have the same
     TlsPeerC* tls               # NULL: TLS is not spoken there
     uint32_t n_members          # a name's addresses; 0: this is an address itself
@@ -144,6 +147,7 @@ cdef struct ConsumerC:
     Chain chain
     const char* name
     uint32_t name_len
+    uint64_t series             # as a pool's
     const char* group
     uint32_t group_len
     uint32_t labels_len
@@ -204,6 +208,7 @@ cdef struct PlanC:              # a route with everything merged into it but the
     uint32_t id_len
     const char* logged          # its member of the access log's line
     uint32_t logged_len
+    uint64_t series             # as a pool's
     uint64_t methods            # bit per Method; 0 = any
     int32_t priority
     uint64_t order              # among equal priorities the lower comes first
@@ -215,6 +220,10 @@ cdef struct PlanC:              # a route with everything merged into it but the
     uint32_t name_len
     uint32_t service_name_len
     const char* service_name
+    const char* matched_uri     # the path and the host by which it takes requests, as they were written; empty: of several
+    const char* matched_host
+    uint32_t matched_uri_len
+    uint32_t matched_host_len
     const ExprC* condition      # what else must hold of a request; NULL: nothing
     const PatternC* pattern     # of the path, where it has wildcards that bear names or have to be compared
     uint32_t connect_ms, send_ms, read_ms   # 0: the upstream's
@@ -297,6 +306,7 @@ cdef class Pool:
     cdef bytes logged
     cdef readonly str address
     cdef bytes name_bytes
+    cdef bytes ip
     cdef TlsPeerC peer
     cdef TlsClient client
     cdef object __weakref__     # compile.py shares pools by address as long as anybody uses them
@@ -353,5 +363,7 @@ cdef class Plan:
     cdef bytes service
     cdef bytes name
     cdef bytes service_name
+    cdef bytes matched_uri
+    cdef bytes matched_host
     cdef Steps steps
     cdef Upstream upstream

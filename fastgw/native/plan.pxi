@@ -84,6 +84,11 @@ cdef class Pool:
         self.c.logged = self.logged
         self.c.logged_len = len(self.logged)
         self.members = self.former = []
+        host = address if address.startswith("unix:") else address.rpartition(":")[0]
+        self.ip = host.removeprefix("[").removesuffix("]").encode()
+        self.c.ip = self.ip
+        self.c.ip_len = <uint32_t>len(self.ip)
+        self.c.series = series_hash(b"node\0" + self.ip)
 
     def spread(self, pools):
         """From now on connections go to these pools, which have an address each, by turns."""
@@ -254,6 +259,7 @@ cdef class Consumer:
         self.steps = steps
         self.c.name = self.name
         self.c.name_len = len(name)
+        self.c.series = series_hash(b"consumer\0" + name)
         self.c.group = self.group
         self.c.group_len = len(group)
         named = [label_name(label, value) for label, value in labels]
@@ -319,7 +325,7 @@ cdef class Plan:
     """A route with everything but the consumer merged into it. `methods`: names, `remote_addrs`: CIDRs; empty means any.
     `service`: the id of its service, where it has one. `name`, `service_name`: what people call them.
     `condition`: an Expression, what else must hold of a request. `pattern`: its path, where that has wildcards within.
-    `upgrades`: whether connections may be.
+    `upgrades`: whether connections may be. `matched_uri`, `matched_host`: by what it takes requests, as people wrote it.
 
     Of plans that could take the same request the one of higher `priority` does, then that of the longer pattern, then the one of
     lower `order`.
@@ -328,7 +334,8 @@ cdef class Plan:
     def __cinit__(self, bytes id not None, Steps steps not None, Upstream upstream=None, methods=(), int priority=0,
                   double connect=0, double send=0, double read=0, remote_addrs=(), unsigned long long order=0,
                   bytes service not None=b"", condition=None, Pattern pattern=None, bint upgrades=False,
-                  bytes name not None=b"", bytes service_name not None=b""):
+                  bytes name not None=b"", bytes service_name not None=b"", bytes matched_uri not None=b"",
+                  bytes matched_host not None=b""):
         self.id = id
         self.service = service
         self.c.service = self.service
@@ -338,6 +345,12 @@ cdef class Plan:
         self.c.name_len = <uint32_t>len(name)
         self.c.service_name = self.service_name
         self.c.service_name_len = <uint32_t>len(service_name)
+        self.matched_uri, self.matched_host = matched_uri, matched_host
+        self.c.matched_uri = self.matched_uri
+        self.c.matched_uri_len = <uint32_t>len(matched_uri)
+        self.c.matched_host = self.matched_host
+        self.c.matched_host_len = <uint32_t>len(matched_host)
+        self.c.series = series_hash(b"\0".join((b"route", id, matched_uri, matched_host, service)))
         self.steps = steps
         self.upstream = upstream
         self.c.id = self.id

@@ -93,6 +93,7 @@ cdef class Reactor:
         loop_limits(&core.limits, limits or {})
         cidrs_set(&core.trusted, trusted)
         loop_clock(core)
+        core.series = region.open_series(slot, core.now_ms)
         core.tick = core.now_ms // TIMER_TICK_MS
 
     def fileno(self) -> int:
@@ -153,6 +154,7 @@ cdef class Reactor:
             timer_advance(&self.core)
             delay_run(&self.core)
             listeners_resume(&self.core)
+            metrics_gauge(&self.core)
             if self.core.log_on:
                 log_flush(&self.core)
         self.resumed()
@@ -373,6 +375,7 @@ cdef class Reactor:
             close(self.core.epfd)
         free(self.core.rbuf)
         free(self.core.jwt)
+        free(self.core.series)
         token_cache_free(&self.core.tokens)
         free(self.core.trusted.list)
         buf_free(&self.core.wbuf)

@@ -1,7 +1,7 @@
 # Shared memory: one region, mapped by every process. Drawn in docs/shared-memory.md; what changes here changes SHM_VERSION.
 
 cdef enum:
-    SHM_VERSION = 6
+    SHM_VERSION = 7
     SHM_PAGE = 4096             # the header
     SHM_SLOTS = 256             # processes: workers, old ones that drain, the admin process. 8 bits in holds.h
     SHM_SECTIONS_MAX = 32
@@ -18,6 +18,8 @@ cdef enum:                      # section kinds
     SECTION_HOT = 8
     SECTION_ADDRESSES = 9
     SECTION_HEALTH = 10
+    SECTION_SERIES = 11         # rows; then refusals by reason
+    SECTION_REASONS = 12
 
 cdef enum:                      # SlotState
     SLOT_FREE = 0
@@ -70,6 +72,7 @@ cdef class Region:
     cdef HotEntry* hot_first
     cdef AddressBooks books
     cdef HealthTable health
+    cdef SeriesTable rows
     cdef uint64_t slots_n
     cdef int map(self, int fd) except -1
     cdef int lay_out(self, list layout, uint64_t revocations) except -1
@@ -82,5 +85,6 @@ cdef class Region:
     cdef int open_ledger(self, int slot, HoldLedger* ledger) except -1
     cdef int open_book(self, int slot, AddressBook* book) except -1
     cdef MetricsBlock* metrics_block(self, int slot) except NULL
+    cdef Series* open_series(self, int slot, uint64_t now_ms) except NULL
     cdef ShmSlot* slot_at(self, int i) except NULL
     cdef look(self, ShmSlot* s)

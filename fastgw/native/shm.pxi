@@ -29,6 +29,8 @@ _SECTIONS = {
     SECTION_HOT: ("hot", sizeof(HotEntry)),
     SECTION_ADDRESSES: ("addresses", sizeof(AddressLine)),
     SECTION_HEALTH: ("health", sizeof(HealthPlace)),
+    SECTION_SERIES: ("series", sizeof(SeriesRow)),
+    SECTION_REASONS: ("reasons", sizeof(Reason)),
 }
 
 
@@ -104,6 +106,10 @@ cdef void check_head(bytes raw, size_t size, where) except *:
                           f"found {counts[SECTION_ADDRESSES]}")
     if counts[SECTION_HEALTH] != HEALTH_PLACES:
         raise RegionError(f"{where}: section health: expected {HEALTH_PLACES} entries, found {counts[SECTION_HEALTH]}")
+    if not 1 <= counts[SECTION_SERIES] <= SERIES_ROWS_MOST:
+        raise RegionError(f"{where}: section series: expected 1 to {SERIES_ROWS_MOST} entries, found {counts[SECTION_SERIES]}")
+    if counts[SECTION_REASONS] != slots * REASONS_MOST:
+        raise RegionError(f"{where}: section reasons: expected {slots * REASONS_MOST} entries, found {counts[SECTION_REASONS]}")
     if counts[SECTION_REVOKED] != 1:
         raise RegionError(f"{where}: section revoked: expected 1 entry, found {counts[SECTION_REVOKED]}")
     most, places = int(head.revocations), counts[SECTION_MARKS]
@@ -149,8 +155,9 @@ cdef class Region:
         raise TypeError("Region: use Region.create, Region.attach or Region.open")
 
     @staticmethod
-    def create(int counters=262144, path=None, int slots=SHM_SLOTS, int revocations=65536) -> Region:
-        """A new region with room for `counters` limiter cells (made a power of two), `slots` processes, `revocations`.
+    def create(int counters=262144, path=None, int slots=SHM_SLOTS, int revocations=65536, int series=SERIES_ROWS) -> Region:
+        """A new region with room for `counters` limiter cells (made a power of two), `slots` processes, `revocations`, and
+        `series` of what is counted by route, consumer and node.
 
         Without `path` it lives in anonymous memory; with one, in that file (mode 0600), which must not exist and appears
         whole or not at all.
@@ -163,13 +170,15 @@ cdef class Region:
             raise ValueError(f"slots: expected 1 to {SHM_SLOTS}, found {slots}")
         if not 1 <= revocations <= REV_MOST:
             raise ValueError(f"revocations: expected 1 to {REV_MOST}, found {revocations}")
+        if not 1 <= series <= SERIES_ROWS_MOST:
+            raise ValueError(f"series: expected 1 to {SERIES_ROWS_MOST}, found {series}")
         while cells < counters:
             cells *= 2
         layout = [(SECTION_SLOTS, slots), (SECTION_METRICS, slots), (SECTION_CELLS, cells),
                   (SECTION_HOLDS, slots * hold_lines(cells)), (SECTION_REVOKED, 1),
                   (SECTION_MARKS, rev_places(revocations)), (SECTION_REVOCATIONS, rev_places(revocations)),
                   (SECTION_HOT, slots * HOT_ENTRIES), (SECTION_ADDRESSES, slots * ADDRESS_LINES),
-                  (SECTION_HEALTH, HEALTH_PLACES)]
+                  (SECTION_HEALTH, HEALTH_PLACES), (SECTION_SERIES, series), (SECTION_REASONS, slots * REASONS_MOST)]
         size = SHM_PAGE + sum(_SECTIONS[kind][1] * count for kind, count in layout)
         if path is None:
             fd = _os.memfd_create("fastgw", _os.MFD_CLOEXEC | _os.MFD_ALLOW_SEALING)
@@ -223,7 +232,7 @@ cdef class Region:
         return self
 
     @staticmethod
-    def open(path, int counters=262144, int slots=SHM_SLOTS, int revocations=65536) -> Region:
+    def open(path, int counters=262144, int slots=SHM_SLOTS, int revocations=65536, int series=SERIES_ROWS) -> Region:
         """Attaches the file, or creates it where there is none; processes that do so at once end up with the same one."""
         while True:
             try:
@@ -231,7 +240,7 @@ cdef class Region:
             except FileNotFoundError:
                 pass
             try:
-                return Region.create(counters, path, slots, revocations)
+                return Region.create(counters, path, slots, revocations, series)
             except FileExistsError:
                 pass
 
@@ -293,6 +302,10 @@ cdef class Region:
         self.hot_first = <HotEntry*>(self.base + self.find(SECTION_HOT).offset)
         self.health.places = <HealthPlace*>(self.base + self.find(SECTION_HEALTH).offset)
         memcpy(self.health.seed, self.header.seed, 16)
+        s = self.find(SECTION_SERIES)
+        self.rows.rows = <SeriesRow*>(self.base + s.offset)
+        self.rows.n = s.count
+        self.rows.reasons = <Reason*>(self.base + self.find(SECTION_REASONS).offset)
         self.revoked.head = <RevHead*>(self.base + self.find(SECTION_REVOKED).offset)
         s = self.find(SECTION_MARKS)
         self.revoked.marks = <uint64_t*>(self.base + s.offset)
@@ -349,6 +362,10 @@ cdef class Region:
     cdef MetricsBlock* metrics_block(self, int slot) except NULL:
         self.slot_at(slot)
         return &self.metrics_first[slot]
+
+    cdef Series* open_series(self, int slot, uint64_t now_ms) except NULL:
+        self.slot_at(slot)
+        return series_open(&self.rows, slot, now_ms)
 
     cdef ShmSlot* slot_at(self, int i) except NULL:
         if i < 0 or <uint64_t>i >= self.slots_n:
@@ -411,6 +428,7 @@ cdef class Region:
         with nogil:
             hold_give_all(&self.ledgers, i)
             address_clear(&self.books, i)
+        memset(self.metrics_first[i].gauges, 0, sizeof(self.metrics_first[i].gauges))
         at_add(&s.generation, 1)
         at_store(&s.applied, 0)
         at_store(&s.pid, pid)
@@ -448,6 +466,28 @@ cdef class Region:
         """What the processes of one slot have counted, by name."""
         self.slot_at(i)
         return {name: at_load_relaxed(&self.metrics_first[i].counters[id]) for id, name in enumerate(METRIC_NAMES)}
+
+    def gauges(self, int i) -> dict[str, int]:
+        """What the process of one slot has now, by name: as it stood a tenth of a second ago or later."""
+        self.slot_at(i)
+        return {name: at_load_relaxed(&self.metrics_first[i].gauges[id]) for id, name in enumerate(GAUGE_NAMES)}
+
+    def series(self) -> list[SeriesView]:
+        """What is counted by route, consumer and node: the rows of all processes."""
+        return series_all(&self.rows)
+
+    @property
+    def series_rows(self) -> tuple[int, int]:
+        """How many rows have an owner, and how many there are."""
+        return series_used(&self.rows), self.rows.n
+
+    def refusals(self) -> dict[str, int]:
+        """How often requests were refused, or answers cut off, by the reason that the access log has."""
+        return reasons_all(self)
+
+    def live_cells(self, unsigned long long now_ms) -> int:
+        """How many limiter cells hold a count at that time of CLOCK_MONOTONIC. Memory that nobody wrote is not looked at."""
+        return cells_live(self, now_ms)
 
     def samples(self, unsigned long long since=0) -> list[Sample]:
         """Hits on limits that were written down, no older than that many ms of CLOCK_MONOTONIC."""

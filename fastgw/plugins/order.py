@@ -33,6 +33,7 @@ from fastgw.plugins.mocking import Mocking
 from fastgw.plugins.multi_auth import MultiAuth
 from fastgw.plugins.proxy_cache import ProxyCache
 from fastgw.plugins.proxy_mirror import ProxyMirror
+from fastgw.plugins.prometheus import Prometheus
 from fastgw.plugins.proxy_rewrite import ProxyRewrite
 from fastgw.plugins.public_api import PublicApi
 from fastgw.plugins.referer_restriction import RefererRestriction
@@ -102,6 +103,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     # Who is told of it: 410 and 399. Last in `access`, so that nobody's body is kept who is refused; `log`.
     HttpLogger,  # 410
     FileLogger,  # 399
+    # What is told of it: 500.
+    Prometheus,  # 500
 )
 
 MOST: Final = 256  # numbers there are in a chain (native/plan)

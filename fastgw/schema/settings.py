@@ -21,6 +21,7 @@ __all__ = [
     "ErrorLog",
     "Jwks",
     "Limits",
+    "Prometheus",
     "ProxyCache",
     "Router",
     "Settings",
@@ -166,11 +167,13 @@ class SharedMemory(Strict, frozen=True, kw_only=True):
 
     counters: how many counts of rate limits it holds; the oldest give way when it is full
     revocations: how many revocations there can be; more are refused
+    series: how many rows of metrics by route, consumer and node there are, for all workers
     path: a file to map, so that other programs can draw on the same counts; anonymous when left out
     """
 
     counters: Annotated[int, Meta(ge=1024, le=2**26)] = 262144
     revocations: Annotated[int, Meta(ge=1, le=2**24)] = 65536
+    series: Annotated[int, Meta(ge=16, le=2**20)] = 16384
     path: Text | None = None
 
 
@@ -284,6 +287,25 @@ class AccessLog(Strict, frozen=True, kw_only=True):
     format: Literal["json"] = "json"
 
 
+class Prometheus(Strict, frozen=True, kw_only=True):
+    """Metrics in the form that Prometheus reads.
+
+    enabled: whether there is a listener for them; the Admin API has them in any case
+    listen: where it listens; it asks for no key. Where another program has the default address, the gateway starts without
+    path: the path that answers
+    prefix: what the names begin with that are APISIX's
+    """
+
+    enabled: bool = True
+    listen: Address = "127.0.0.1:9091"
+    path: Annotated[str, Meta(max_length=256, pattern=whole(r"^/[\x21-\x22\x24-\x3E\x40-\x7E]*$"), title="a path")] = (
+        "/apisix/prometheus/metrics"
+    )
+    prefix: Annotated[
+        str, Meta(max_length=64, pattern=whole(r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"), title="the beginning of a metric's name")
+    ] = "apisix_"
+
+
 class ErrorLog(Strict, frozen=True, kw_only=True):
     """What the gateway says about itself.
 
@@ -313,6 +335,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     jwks: how key sets of issuers are fetched
     access_log: one line per request
     error_log: what the gateway says about itself
+    prometheus: metrics in the form that Prometheus reads
     trusted_addresses: peers whose X-Forwarded headers are believed
     server_tokens: whether answers of the data plane carry the Server header
     show_upstream_status_in_response_header: whether every answer says what the upstream answered, not only 5xx do
@@ -338,6 +361,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     jwks: Jwks = Jwks()
     access_log: AccessLog = AccessLog()
     error_log: ErrorLog = ErrorLog()
+    prometheus: Prometheus = Prometheus()
     trusted_addresses: Annotated[tuple[IpRange, ...], unique] = ()
     server_tokens: bool = True
     show_upstream_status_in_response_header: bool = False

@@ -59,6 +59,7 @@ class Gateway:
         filled["admin"] = {"listen": "127.0.0.1:0", **filled.get("admin", {})}
         filled.setdefault("data_dir", str(self.directory / "data"))
         filled.setdefault("workers", 1)
+        filled.setdefault("prometheus", {"enabled": False})
         if filled.get("echo") is True:
             filled["echo"] = str(self.echo)
         self.config = filled

@@ -32,7 +32,7 @@ def _spoil(path: Path, offset: int, data: bytes) -> None:
     ("offset", "data", "message"),
     [
         (0, b"NOTOURS!", "expected a fastgw region, found other content"),
-        (8, struct.pack("<I", 99), "expected layout version 6, found 99"),
+        (8, struct.pack("<I", 99), "expected layout version 7, found 99"),
         (12, struct.pack("<I", 1000), "expected at most 32 sections, found 1000"),
         (12, struct.pack("<I", 2), "section cells: expected one, found none"),
         (16, struct.pack("<Q", 12345), "expected 12345 bytes, found"),
@@ -50,6 +50,8 @@ def _spoil(path: Path, offset: int, data: bytes) -> None:
         (SECTIONS + 48 + 16, struct.pack("<Q", 63), "section cells: expected a power of two from 16, found 63"),
         (SECTIONS + 72 + 16, struct.pack("<Q", 31), "section holds: expected 32 entries, found 31"),
         (SECTIONS + 9 * 24 + 16, struct.pack("<Q", 16383), "section health: expected 16384 entries, found 16383"),
+        (SECTIONS + 10 * 24 + 16, struct.pack("<Q", 0), "section series: expected 1 to 1048576 entries, found 0"),
+        (SECTIONS + 11 * 24 + 16, struct.pack("<Q", 511), "section reasons: expected 512 entries, found 511"),
     ],
 )
 def test_a_strange_region_is_refused(path: Path, offset: int, data: bytes, message: str) -> None:
@@ -66,8 +68,8 @@ def test_a_region_cut_short_is_refused(path: Path, size: int) -> None:
 
 
 def test_a_section_of_a_later_version_is_passed_over(path: Path) -> None:
-    _spoil(path, SECTIONS + 10 * 24, struct.pack("<IIQQ", 77, 32, 4096, 1))
-    _spoil(path, 12, struct.pack("<I", 11))
+    _spoil(path, SECTIONS + 12 * 24, struct.pack("<IIQQ", 77, 32, 4096, 1))
+    _spoil(path, 12, struct.pack("<I", 13))
     assert _core.Region.attach(path).slot_count == 4
 
 
