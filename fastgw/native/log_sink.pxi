@@ -4,7 +4,7 @@
 # Other workers write to the same place. A regular file takes a write whole, behind what is there (O_APPEND), until the disk is
 # full: then the beginning of a line may stand in it, behind which anybody's next one would go on. So whoever could not write
 # begins anew with an empty line, and repeats the line. What is read by somebody else (pipe, socket, terminal) never blocks: the
-# descriptor is opened so, a socket is told so. To a pipe the kernel takes up to PIPE_BUF bytes whole or not at all (pipe(7)).
+# descriptor is opened so, a socket is told so. A pipe takes up to PIPE_BUF bytes whole or not at all (pipe(7)).
 
 cdef extern from "<string.h>" nogil:
     void* memrchr(const void* s, int c, size_t n)
