@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from fastgw import objectset
+from fastgw._core import LogFormat
 from fastgw.cache import zones
 from fastgw.errors import ROOT, ConfigError, Fault, Path
 from fastgw.objectset import Item
@@ -115,6 +116,18 @@ def _of_environment(fault: Fault) -> Fault:
     return fault._replace(message=f"{fault.message} (of {ADMIN_KEY}, which stands for it)")
 
 
+def _log_format_faults(access_log: Any) -> list[Fault]:
+    """Which variables there are the core knows."""
+    text = access_log.get("format", "json") if isinstance(access_log, dict) else "json"
+    try:
+        if isinstance(text, str) and text != "json":
+            LogFormat(str(text))
+    except ValueError as error:
+        why = "" if isinstance(text, FromEnv) else f": {error}"
+        return [Fault(Path(("access_log", "format")), f"expected variables that can be logged{why}", "rule")]
+    return []
+
+
 def _position(data: Any, path: Path) -> tuple[int, ...]:
     """Where in the document a path lies, to sort by; what is missing comes last in its object."""
     places: list[int] = []
@@ -168,6 +181,7 @@ class _Reader:
         found = faults_of(resolved | lists, Document)[1]
         if key:
             found = [_of_environment(fault) if fault.path == ("admin", "key") else fault for fault in found]
+        found += _log_format_faults(resolved.get("access_log"))
         self.faults += [*unresolved, *(fault for fault in found if fault.path not in at_fault)]
         resolved.pop("$schema", None)
         return resolved

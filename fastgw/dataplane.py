@@ -13,6 +13,7 @@ import msgspec
 
 from fastgw import _core, logs
 from fastgw.compile import Compiler
+from fastgw.plugins import opentelemetry
 from fastgw.process import descriptors_left
 from fastgw.schema.settings import Settings
 from fastgw.unaccepted import Unaccepted
@@ -34,6 +35,7 @@ class DataPlane:
         self._settings = settings
         self._compiler = compiler
         self._log_fd = -1
+        self._region, self._slot = region, slot
         compiler.use(settings.tls, settings.router)
         compiler.health = _core.Health(region)
         self._reactor = _core.Reactor(
@@ -58,13 +60,24 @@ class DataPlane:
         self.close_idle = self._reactor.close_idle
         self.active = self._reactor.active
         self.install = self._reactor.install
-        self.close = self._reactor.close
+        self._reactor.trust_ids(settings.request_ids_from == "trusted")
+        if settings.access_log.format != "json":
+            self._reactor.log_as(_core.LogFormat(settings.access_log.format, settings.access_log.escape == "json"))
         self.reopen_logs()
 
     def tick(self) -> None:
         """To be called every 100 ms."""
         self._reactor.tick()
         self._unaccepted.tell(*self._reactor.unaccepted())
+        spans = opentelemetry.take_counts()
+        if any(spans):
+            self._region.count(self._slot, "spans_exported", spans.exported)
+            self._region.count(self._slot, "spans_dropped", spans.dropped)
+
+    def close(self) -> None:
+        """As Reactor.close; the last spans go out."""
+        self._reactor.close()
+        opentelemetry.close()
 
     def listen_tls(self, fd: int) -> None:
         """Accepts connections on which TLS is spoken."""

@@ -33,7 +33,7 @@ log = logging.getLogger("fastgw.master")
 
 
 def configure_log(process: str, settings: ErrorLog) -> None:
-    logs.configure(process, settings.path, settings.level)
+    logs.configure(process, settings.path, settings.level, settings.format)
 
 
 class Family:

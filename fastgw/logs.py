@@ -106,6 +106,27 @@ class LineFormatter(logging.Formatter):
         return head + _CONTROL.sub(_escape, " ".join(parts))
 
 
+class ObjectFormatter(LineFormatter):
+    """One JSON object per line, cut so that it fits one write and stays one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        told: dict[str, Any] = {
+            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "process": self._process,
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+        }
+        for name, value in vars(record).items():
+            if name not in _STANDARD:
+                plain = isinstance(value, bool | int | float) or value is None
+                told[name] = HIDDEN if _SECRET_NAME.fullmatch(name) else value if plain else redact(str(value))
+        if record.exc_info and record.exc_info[0] is not None:
+            told["traceback"] = redact("".join(traceback.format_exception(*record.exc_info)))
+        return _fitting(told)
+
+
 class LineHandler(logging.Handler):
     """Writes each event with one call; drops and counts it if the reader at the other end is slow."""
 
@@ -173,10 +194,10 @@ class LineHandler(logging.Handler):
             self._dropped += self._torn
 
 
-def configure(process: str, path: str = "-", level: str = "info") -> None:
-    """Sends everything this process logs to one place; again after a fork, under the child's own name."""
+def configure(process: str, path: str = "-", level: str = "info", form: str = "text") -> None:
+    """Sends everything this process logs to one place; again after a fork, under the child's own name. form: text or json."""
     handler = LineHandler(path)
-    handler.setFormatter(LineFormatter(process))
+    handler.setFormatter(ObjectFormatter(process) if form == "json" else LineFormatter(process))
     root = logging.getLogger()
     for each in root.handlers[:]:
         root.removeHandler(each)
@@ -190,6 +211,15 @@ def reopen() -> None:
     for each in logging.getLogger().handlers:
         if isinstance(each, LineHandler):
             each.reopen()
+
+
+def _fitting(told: dict[str, Any]) -> str:
+    """The end of a text says more than its middle: the longest gives way, by halves, until all fits."""
+    while len(text := json.dumps(told)) >= LINE_BYTES:
+        name = max(told, key=lambda each: len(str(told[each])))
+        keep = len(str(told[name])) // 3
+        told[name] = f"{str(told[name])[:keep]} ... {str(told[name])[-keep:]}"
+    return text
 
 
 def _member(name: str, value: Any) -> str:

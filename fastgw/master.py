@@ -57,6 +57,7 @@ BY_NEW_WORKERS: Final = (
     "limits",
     "access_log",
     "trusted_addresses",
+    "request_ids_from",
     "server_tokens",
     "show_upstream_status_in_response_header",
     "tls",

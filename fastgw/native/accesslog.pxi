@@ -1,5 +1,5 @@
-# accesslog: one JSON line per exchange into the worker's buffer, from which log_sink writes it. Also the counters of the
-# exchange, which live in shared memory.
+# accesslog: one line per exchange, JSON or text, into the worker's buffer, from which log_sink writes it. Also the counters of
+# the exchange, which live in shared memory.
 
 
 cdef inline void log_part(Buf* out, uint32_t thousandths) noexcept nogil:
@@ -52,15 +52,26 @@ cdef inline void exchange_note(Exchange* x, uint64_t answered, uint64_t now) noe
 
 cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
     cdef Loop* loop = x.loop
+    if buf_left(&loop.log) > LOG_MOST:
+        loop.log_dropped += 1
+        metric_add(loop, M_LOG_DROPPED, 1)
+        return
+    if loop.log_parts != NULL:
+        log_formatted(x, loop.log_parts, loop.log_parts_n, loop.log_json, now)
+    else:
+        log_object(x, now)
+    if buf_left(&loop.log) >= LOG_BATCH:
+        log_flush(loop)
+
+
+cdef inline void log_object(Exchange* x, uint64_t now) noexcept nogil:
+    cdef Loop* loop = x.loop
     cdef Buf* out = &loop.log
     cdef const Field* f
     cdef const PoolC* pool
     cdef uint32_t ms = <uint32_t>(loop.wall_ns // 1000000 % 1000)
+    cdef Span parent
     cdef uint8_t i
-    if buf_left(out) > LOG_MOST:
-        loop.log_dropped += 1
-        metric_add(loop, M_LOG_DROPPED, 1)
-        return
     buf_put(out, b'{"time":"', 9)
     buf_put(out, loop.stamp, 19)
     log_part(out, ms)
@@ -95,6 +106,9 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
             log_ms(out, x.t_up_head - x.t_up)
     if x.request_id_len:
         log_member(out, b',"request_id":"', 15, x.up_extra.p + x.request_id, x.request_id_len)
+    if (x.head.first[FIELD_TRACEPARENT] or x.py != NULL) and trace_told(x, &parent):
+        log_member(out, b',"trace_id":"', 13, parent.p + TRACE_ID_AT, TRACE_ID)
+        log_member(out, b',"span_id":"', 12, parent.p + TRACE_SPAN_AT, TRACE_SPAN)
     if x.head.first[FIELD_REFERER]:
         f = &x.head.fields[x.head.first[FIELD_REFERER] - 1]
         log_url(out, b',"referer":"', 12, x.bytes.p + f.value, f.value_len)
@@ -113,5 +127,3 @@ cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
             log_text(out, x.member_refused[i], strlen(x.member_refused[i]))
         buf_put(out, b'"]', 2)
     buf_put(out, b"}\n", 2)
-    if buf_left(out) >= LOG_BATCH:
-        log_flush(loop)

@@ -117,6 +117,8 @@ cdef void exchange_begin(Exchange* x) noexcept nogil:
             x.body_done = 1
         if x.body == BODY_CHUNKED:
             chunk_begin(&x.chunks, CHUNK_EXT_MAX, loop.limits.head_bytes)
+        if x.head.first[FIELD_TRACEPARENT] | x.head.first[FIELD_TRACESTATE]:
+            trace_check(x)
         status = request_target(x, &target)
     if status == 0 and x.body_left > loop.limits.body_bytes:
         status = 413

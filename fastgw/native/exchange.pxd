@@ -403,6 +403,10 @@ cdef struct Loop:
     uint8_t log_torn            # it took less than it was given
     int log_fd
     Buf log
+    const VarPart* log_parts    # of a line that is text; NULL: it is JSON
+    uint32_t log_parts_n
+    uint8_t log_json            # values in it are escaped as in JSON
+    uint8_t trusted_ids         # only peers in `trusted` may say what a request's id is
     uint64_t log_dropped        # lines
     JwtScratch* jwt             # one token at a time
     RandomPool random

@@ -125,6 +125,7 @@ cdef int field_fill_tables() except -1:
         b"x-credential-identifier": FIELD_X_CREDENTIAL_IDENTIFIER,
         b"x-consumer-custom-id": FIELD_X_CONSUMER_CUSTOM_ID, b"x-request-id": FIELD_X_REQUEST_ID,
         b"max-forwards": FIELD_MAX_FORWARDS, b"x-apisix-upstream-status": FIELD_X_APISIX_UPSTREAM_STATUS,
+        b"traceparent": FIELD_TRACEPARENT, b"tracestate": FIELD_TRACESTATE,
     }
     for c in b"!#$%&'*+.^_`|~":
         FIELD_TCHAR[c] = c"-" | FIELD_TCHAR_FOLDED

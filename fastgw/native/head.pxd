@@ -41,6 +41,8 @@ cdef enum:                      # FieldId: names the gateway itself has somethin
     FIELD_X_REQUEST_ID
     FIELD_MAX_FORWARDS
     FIELD_X_APISIX_UPSTREAM_STATUS
+    FIELD_TRACEPARENT
+    FIELD_TRACESTATE
     FIELD_X_FORWARDED_OTHER     # any further name that starts with X-Forwarded-
     FIELD_X_CONSUMER_OTHER      # any further name that starts with X-Consumer-
     FIELD_COUNT

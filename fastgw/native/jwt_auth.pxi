@@ -51,6 +51,7 @@ cdef class JwtAuthStep(Step):
         self.conf.query = <bytes>raw[1]
         self.conf.query_len = len(raw[1])
         log_hide_arg(raw[1])
+        log_hide_header(raw[0])
         self.conf.cookie = <bytes>raw[2]
         self.conf.cookie_len = len(raw[2])
         self.conf.key_claim = <bytes>raw[3]

@@ -33,6 +33,7 @@ cdef class KeyAuthStep(Step):
         self.conf.query = query_name
         self.conf.query_len = <uint32_t>len(query_name)
         log_hide_arg(query_name)
+        log_hide_header(header_name)
         self.conf.hide = hide_credentials
         self.bind(step_key_auth, &self.conf, "rewrite")
 

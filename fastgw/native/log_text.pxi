@@ -44,3 +44,12 @@ cdef bytes log_rendered(const char* name, bytes value):
     rendered = out.p[:out.len] if out.len else b""
     buf_free(&out)
     return rendered
+
+
+cdef inline void log_part(Buf* out, uint32_t thousandths) noexcept nogil:
+    # A point and three digits.
+    cdef char text[4]
+    text[0] = 46
+    text[1] = <char>(48 + thousandths // 100)
+    memcpy(text + 2, DIGIT_PAIRS + 2 * (thousandths % 100), 2)
+    buf_put(out, text, 4)

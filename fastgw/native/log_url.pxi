@@ -29,6 +29,49 @@ cdef int log_hide_arg(bytes name) except -1:
     return 0
 
 
+cdef set secret_headers = set()                     # folded names of headers that carry credentials, held
+cdef SecretArg[SECRET_ARGS_MAX] secret_header
+cdef uint32_t secret_headers_n = 0
+
+
+cdef int log_hide_header(bytes name) except -1:
+    """Headers of this name carry credentials."""
+    global secret_headers_n
+    if name in secret_headers:
+        return 0
+    secret_headers.add(name)
+    if secret_headers_n < SECRET_ARGS_MAX:
+        secret_header[secret_headers_n].name = name
+        secret_header[secret_headers_n].n = <uint32_t>len(name)
+    secret_headers_n += 1
+    return 0
+
+
+cdef bint log_is_secret_header(const char* p, uint32_t n) noexcept nogil:
+    cdef uint32_t i, k
+    if secret_headers_n > SECRET_ARGS_MAX:
+        return True
+    for i in range(secret_headers_n):
+        k = 0
+        if secret_header[i].n == n:
+            while k < n and (FIELD_TCHAR[<uint8_t>p[k]] ^ FIELD_TCHAR[<uint8_t>secret_header[i].name[k]]) & 0x7F == 0:
+                k += 1
+            if k == n:
+                return True
+    return False
+
+
+cdef bint log_is_secret_arg(const char* p, uint32_t n) noexcept nogil:
+    # By its name alone.
+    cdef uint32_t i
+    if secret_args_n > SECRET_ARGS_MAX:
+        return True
+    for i in range(secret_args_n):
+        if secret_args[i].n == n and memcmp(secret_args[i].name, p, n) == 0:
+            return True
+    return False
+
+
 cdef bint log_is_secret(const char* p, const char* stop) noexcept nogil:
     # Whether the argument p..stop is one of those, in any spelling that an application reads as its name.
     cdef uint32_t i

@@ -36,6 +36,8 @@ cdef enum:                      # indexes of counters; METRIC_NAMES in metrics.p
     M_MIRROR_FAILED             # copies that were not
     M_MIRROR_DROPPED            # copies for which there was no room
     M_SERIES_OTHER              # requests for which there was no row of their own labels
+    M_SPANS                     # of traces, exported
+    M_SPANS_DROPPED             # and not: the queue was full, or the collector did not take them
     M_COUNT
     METRICS_COUNTERS = 64
     METRICS_BUCKETS = 128       # of latency: exact below 16 µs, then four per power of two

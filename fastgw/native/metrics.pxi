@@ -6,7 +6,7 @@ METRIC_NAMES = ("requests", "responses_1xx", "responses_2xx", "responses_3xx", "
                 "limit_evictions", "token_cache_hits", "token_cache_misses", "jwks_fetches",
                 "jwks_failures", "tls_handshakes", "tls_failures", "limit_failures", "shadowed_limit",
                 "connections_refused", "accept_pauses", "cache_hits", "cache_misses", "mirror_sent", "mirror_failed",
-                "mirror_dropped", "series_other")
+                "mirror_dropped", "series_other", "spans_exported", "spans_dropped")
 GAUGE_NAMES = ("connections", "requests", "upstream_connections")
 
 

@@ -33,6 +33,7 @@ cdef class Reactor:
     cdef object error_sink
     cdef bint scheduled
     cdef list tls_listeners
+    cdef LogFormat log_format
     cdef object settled         # told after exchanges may have gone on, where the core is embedded
 
     def __cinit__(self, *, loop, Region region not None, int slot, limits=None, trusted=(), bint server_tokens=True,
@@ -285,6 +286,17 @@ cdef class Reactor:
         if fd >= 0:
             mode = _os.fstat(fd).st_mode
             self.core.log_sink = LOG_FILE if _stat.S_ISREG(mode) else LOG_SOCKET if _stat.S_ISSOCK(mode) else LOG_PIPE
+
+    def log_as(self, LogFormat format) -> None:
+        """Lines of the access log are texts of this form; None: JSON."""
+        self.log_format = format
+        self.core.log_parts = NULL if format is None else format.parts
+        self.core.log_parts_n = 0 if format is None else format.n
+        self.core.log_json = 0 if format is None else format.json
+
+    def trust_ids(self, bint trusted_only) -> None:
+        """Whether only peers in trusted_addresses may say what the id of a request is."""
+        self.core.trusted_ids = trusted_only
 
     def set_limits(self, limits) -> None:
         """Applies the config's `limits` to what begins from now on."""

@@ -155,7 +155,7 @@ cdef int step_request_id(Exchange* x, void* p) noexcept nogil:
     buf_put(out, c.name, c.name_len)
     buf_put(out, b": ", 2)
     x.request_id = out.len
-    if count == 1 and id_lawful(x.bytes.p + f.value, f.value_len):
+    if count == 1 and (x.down.trusted or not x.loop.trusted_ids) and id_lawful(x.bytes.p + f.value, f.value_len):
         buf_put(out, x.bytes.p + f.value, f.value_len)
     else:                       # of several no one can tell which the upstream would take
         id_make(out, c, x.loop)

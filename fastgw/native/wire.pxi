@@ -212,6 +212,14 @@ cdef class Wire:
         """As Reactor.access_log."""
         self.reactor.access_log(fd)
 
+    def log_as(self, LogFormat format):
+        """As Reactor.log_as."""
+        self.reactor.log_as(format)
+
+    def trust_ids(self, bint trusted_only):
+        """As Reactor.trust_ids."""
+        self.reactor.trust_ids(trusted_only)
+
     def stop_listening(self):
         """As Reactor.stop_listening: from now on every answer closes its connection."""
         self.reactor.core.draining = 1

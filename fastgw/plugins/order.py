@@ -33,6 +33,7 @@ from fastgw.plugins.mocking import Mocking
 from fastgw.plugins.multi_auth import MultiAuth
 from fastgw.plugins.proxy_cache import ProxyCache
 from fastgw.plugins.proxy_mirror import ProxyMirror
+from fastgw.plugins.opentelemetry import OpenTelemetry
 from fastgw.plugins.prometheus import Prometheus
 from fastgw.plugins.proxy_rewrite import ProxyRewrite
 from fastgw.plugins.public_api import PublicApi
@@ -53,6 +54,7 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     # What is done to try clients out: 11000 and 10900.
     FaultInjection,  # 11000
     Mocking,  # 10900
+    OpenTelemetry,  # 12009
     # Who may read the answer: 4000. Before all that may refuse, as browsers ask without credentials.
     Cors,  # 4000
     # Where does it come from: 3000 to 2990, in `access`.

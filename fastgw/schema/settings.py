@@ -279,12 +279,23 @@ class AccessLog(Strict, frozen=True, kw_only=True):
 
     enabled: whether lines are written
     path: the file; "-" is standard output
-    format: json: one object per line
+    format: json: one object per line; or a text with variables ($remote_addr) that each line is made of
+    escape: how values stand in such a text: default, as nginx has it, or json
     """
 
     enabled: bool = True
     path: Text = "-"
-    format: Literal["json"] = "json"
+    format: Annotated[str, Meta(min_length=1, max_length=8192)] = "json"
+    escape: Literal["default", "json"] = "default"
+
+    @classmethod
+    def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
+        """A text has a variable, or every line would be the same, and stays on its line."""
+        text = good.get("format", "json")
+        if text != "json" and "$" not in text:
+            yield Fault(Path(("format",)), 'expected "json", or a text with variables', "rule")
+        elif any(ord(each) < 32 or ord(each) == 127 for each in text):
+            yield Fault(Path(("format",)), "expected a text without control characters", "rule")
 
 
 class Prometheus(Strict, frozen=True, kw_only=True):
@@ -311,10 +322,12 @@ class ErrorLog(Strict, frozen=True, kw_only=True):
 
     path: the file; "-" is standard error
     level: the least grave line that is written
+    format: text: a line for people, with key=value; json: one object per line
     """
 
     path: Text = "-"
     level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
 
 
 class Settings(Strict, frozen=True, kw_only=True):
@@ -337,6 +350,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     error_log: what the gateway says about itself
     prometheus: metrics in the form that Prometheus reads
     trusted_addresses: peers whose X-Forwarded headers are believed
+    request_ids_from: whose word for the id of a request is kept (request-id): anyone's, or only that of trusted_addresses
     server_tokens: whether answers of the data plane carry the Server header
     show_upstream_status_in_response_header: whether every answer says what the upstream answered, not only 5xx do
     token_cache: how many verified tokens each worker remembers; 0: none
@@ -363,6 +377,7 @@ class Settings(Strict, frozen=True, kw_only=True):
     error_log: ErrorLog = ErrorLog()
     prometheus: Prometheus = Prometheus()
     trusted_addresses: Annotated[tuple[IpRange, ...], unique] = ()
+    request_ids_from: Literal["anyone", "trusted"] = "anyone"
     server_tokens: bool = True
     show_upstream_status_in_response_header: bool = False
     # About 2 KiB each in every worker, taken as they are needed.

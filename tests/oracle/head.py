@@ -23,7 +23,8 @@ HOP_BY_HOP = frozenset(
 )
 GATEWAYS = frozenset(b"host expect forwarded x-real-ip x-consumer-username x-credential-identifier x-consumer-custom-id".split())
 END_TO_END = frozenset(
-    b"authorization cookie content-type user-agent referer server date x-request-id max-forwards x-apisix-upstream-status".split()
+    b"authorization cookie content-type user-agent referer server date x-request-id max-forwards x-apisix-upstream-status"
+    b" traceparent tracestate".split()
 )
 FORWARDED = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port".split())
 KNOWN = HOP_BY_HOP | GATEWAYS | END_TO_END

@@ -10,6 +10,7 @@ import pytest
 from tests.plugins.mirror import ask, mirror
 from tests.support.gateway import Gateway
 from tests.support.upstreams import Answering
+from tests.support.waiting import until
 from tests.support.wire import Address
 
 FORMS = {
@@ -112,3 +113,14 @@ def test_confs_that_are_refused(conf: dict[str, Any]) -> None:
     from fastgw.plugins.check import check_plugin
 
     assert check_plugin("routes", "request-id", conf)[0]
+
+
+def test_only_trusted_peers_say_what_an_id_is_where_that_is_asked_for(directory: Path) -> None:
+    said = "X-Request-Id: said-by-the-client"
+    with mirror() as upstream:
+        settings = {"request_ids_from": "trusted"}
+        with Gateway(directory, config(upstream.address, **settings)) as gateway:
+            assert re.fullmatch(FORMS["uuid"], sent_id(ask(gateway, "/plain", said).sent))
+            trusted = config(upstream.address, **settings, trusted_addresses=["127.0.0.0/8"])
+            gateway.reload(trusted)
+            until(lambda: sent_id(ask(gateway, "/plain", said).sent) == "said-by-the-client", "the reload is in force")

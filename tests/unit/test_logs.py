@@ -1,5 +1,6 @@
 """The error log: one event one line, no forged lines, no secrets."""
 
+import json
 import logging
 import os
 import re
@@ -136,3 +137,26 @@ def test_a_reader_that_sleeps_blocks_nobody_and_losses_are_told(written: Path) -
     assert lost > 0
     assert tail.startswith(f"{lost} events dropped")
     assert tail.endswith("after\n")
+
+
+def test_objects(written: Path) -> None:
+    logs.configure("worker 3", str(written), form="json")
+    try:
+        raise ValueError("boom")
+    except ValueError:
+        log.exception("failed with %s", TOKEN, extra={"pid": 12, "why": 'a "b"\nc', "api_key": "value-of-it"})
+    told = json.loads(written.read_text())
+    assert told["message"] == "failed with ***"
+    assert (told["level"], told["process"], told["logger"]) == ("error", "worker 3", "fastgw.test")
+    assert (told["pid"], told["why"], told["api_key"]) == (12, 'a "b"\nc', "***")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told["time"])
+    assert told["traceback"].endswith("ValueError: boom\n")
+
+
+def test_an_object_is_cut_to_one_write_and_stays_one(written: Path) -> None:
+    logs.configure("worker 3", str(written), form="json")
+    log.error("begin %s end", '"x\n' * 3000)
+    line = written.read_text()
+    assert len(line) <= 4096
+    assert json.loads(line)["message"].startswith('begin "x')
+    assert json.loads(line)["message"].endswith(" end")
