@@ -27,6 +27,8 @@ TOTALS: Final = (
 )
 LIMIT_HEAD: Final = ("HITS/s", "REFUSED/s", "LIMIT", "USED", "LEFT", "RESET", "OF", "KEY")
 LIMIT_FORM: Final = "{:>9} {:>9} {:>8} {:>8} {:>8} {:>8}  {:<34} {}"
+SHARE_FORM: Final = "{:<34} {:>10} {:>8} {:>8} {:>9}  {}"
+ROWS: Final = 5  # of consumers, nodes and reasons
 WORKER_FORM: Final = "{:<8} {:>8} {:<9} {:>10} {:>8} {:>8} {:>10}"
 
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # the terminal's other screen, without a cursor
@@ -52,6 +54,8 @@ def frame(before: Seen, now: Seen, title: str, width: int = 120, height: int | N
     lines += [*_processes(before.stats, now.stats, seconds), ""]
     lines.append(LIMIT_FORM.format(*LIMIT_HEAD))
     lines += [_limit(each) for each in now.hot] or ["no limit was asked in the last ten seconds"]
+    lines += ["", *_nodes(before.stats, now.stats, seconds)]
+    lines += ["", *_consumers(before.stats, now.stats, seconds), "", *_refusals(before.stats, now.stats, seconds)]
     return [line[:width].rstrip() for line in lines[:height]]
 
 
@@ -62,7 +66,22 @@ def plain(text: str) -> str:
 
 def _totals(before: Object, now: Object, seconds: float) -> str:
     per = [f"{name} {now['totals'][member]} ({_rate(before, now, member, seconds)}/s)" for name, member in TOTALS]
+    for share in (0.5, 0.99):
+        found = quantile(before["latency_us"], now["latency_us"], share)
+        per.append(f"p{share * 100:.0f} {'-' if found is None else f'{_number(found)} ms'}")
     return "  ".join(per)
+
+
+def quantile(before: Sequence[Sequence[int]], now: Sequence[Sequence[int]], share: float) -> float | None:
+    """Of what came between, in ms: the bound of the bucket in which it lies. Both are pairs of a bound in us and a count."""
+    known = {each[0]: each[1] for each in before}
+    came = [(bound, count - known.get(bound, 0)) for bound, count in now]
+    wanted, seen = share * sum(count for _, count in came), 0
+    for bound, count in came:
+        seen += count
+        if count and seen >= wanted:
+            return bound / 1000
+    return None
 
 
 def _rate(before: Object, now: Object, member: str, seconds: float) -> str:
@@ -76,6 +95,45 @@ def _processes(before: Object, now: Object, seconds: float) -> Iterator[str]:
         was = known.get(each["pid"], each)  # one that has just come: its slot's counts are another's
         rates = [_number((each[name] - was[name]) / seconds) for name in ("requests", "responses_4xx", "responses_5xx")]
         yield WORKER_FORM.format(each["role"], each["pid"], each["state"], *rates, each["revision"])
+
+
+def _shares(before: Object, now: Object, kind: str, member: str, seconds: float) -> Iterator[tuple[str, list[str]]]:
+    """Name and rates of those of a kind that were asked most: requests, 4xx, 5xx, ms of the upstream or in all."""
+    known = {each[member]: each for each in before[kind]}
+    time_of = "upstream_us" if kind == "nodes" else "request_us"
+    found = []
+    for each in now[kind]:
+        was = known.get(each[member], dict.fromkeys(each, 0))
+        asked = each["requests"] - was["requests"]
+        rates = [(each[name] - was[name]) / seconds for name in ("requests", "responses_4xx", "responses_5xx")]
+        found.append((each[member], rates, (each[time_of] - was[time_of]) / asked / 1000 if asked else None))
+    found.sort(key=lambda each: -each[1][0])
+    for name, rates, mean in found[:ROWS]:
+        yield name, [*map(_number, rates), "-" if mean is None else _number(mean)]
+
+
+def _nodes(before: Object, now: Object, seconds: float) -> Iterator[str]:
+    yield SHARE_FORM.format("NODE", "REQUESTS/s", "4xx/s", "5xx/s", "MEAN ms", "HEALTH")
+    states: dict[str, set[str]] = {}
+    for each in now["upstreams"]:
+        states.setdefault(each["ip"], set()).add(f"{each['port']} {each['state'].replace('_', ' ')}")
+    told = dict(_shares(before, now, "nodes", "node", seconds))
+    for name in [*told, *(each for each in states if each not in told)]:
+        rates = told.get(name, ["0.0"] * 3 + ["-"])
+        yield SHARE_FORM.format(plain(name), *rates, ", ".join(sorted(states.get(name, ["-"]))))
+
+
+def _consumers(before: Object, now: Object, seconds: float) -> Iterator[str]:
+    yield SHARE_FORM.format("CONSUMER", "REQUESTS/s", "4xx/s", "5xx/s", "MEAN ms", "")
+    for name, rates in _shares(before, now, "consumers", "consumer", seconds):
+        yield SHARE_FORM.format(plain(name), *rates, "")
+
+
+def _refusals(before: Object, now: Object, seconds: float) -> Iterator[str]:
+    yield "{:<34} {:>10} {:>8}".format("REFUSED", "PER s", "SO FAR")
+    told = [(reason, (n - before["refused"].get(reason, 0)) / seconds, n) for reason, n in now["refused"].items()]
+    for reason, rate, n in sorted(told, key=lambda each: (-each[1], -each[2]))[:ROWS]:
+        yield f"{plain(reason):<34} {_number(rate):>10} {n:>8}"
 
 
 def _limit(each: Object) -> str:

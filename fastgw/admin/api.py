@@ -23,10 +23,13 @@ from fastgw.admin.auth import Gate, Key
 from fastgw.admin.conditions import Conditions
 from fastgw.admin.envelope import Failure, Reply, error, refusal
 from fastgw.admin.explain import Explain
+from fastgw.admin.health import Checked
+from fastgw.admin.history import History
 from fastgw.admin.kinds import INDEXES, RESOURCES
 from fastgw.admin.limits import Limits
 from fastgw.admin.live import Live
 from fastgw.admin.openapi import OpenApi
+from fastgw.admin.pages import PATHS, page
 from fastgw.admin.plugins import Plugins
 from fastgw.admin.resource import MISSING, Call
 from fastgw.admin.schemas import Schemas
@@ -46,6 +49,7 @@ EXPLAIN: Final = BASE + "/explain"
 AUDIT: Final = BASE + "/audit"
 LIMITS: Final = BASE + "/limits"
 STATS: Final = BASE + "/stats"
+HISTORY: Final = STATS + "/history"
 METRICS: Final = "/apisix/prometheus/metrics"
 READING: Final = frozenset({EXPLAIN})  # calls that change nothing, whatever their method
 EXPIRY: Final = Actor(None, None, None, "EXPIRE", "")  # nobody; the time of an object to go
@@ -79,8 +83,10 @@ class Api:
         limits: Limits,
         region: Region,
         scrape: Callable[[], Awaitable[Reply]],
+        checked: Callable[[], list[tuple[str, str, Checked]]],
     ) -> None:
-        """source: the config file's name, for those who would delete what only it declares. scrape: all metrics."""
+        """source: the config file's name, for those who would delete what only it declares. scrape: all metrics. checked: nodes
+        with health checks."""
         self._store = store
         self._gate = gate
         self._live = live
@@ -90,6 +96,8 @@ class Api:
         self._limits = limits
         self._region = region
         self._scrape = scrape
+        self._checked = checked
+        self._history = History(region)
         self._revoked = Revocations(region)
         self._thread = ThreadPoolExecutor(1, "store")  # SQLite waits for the disk; the loop must not
         self._sets = configs.Configs(store, self._in_thread)
@@ -101,6 +109,7 @@ class Api:
         await self._in_thread(self._audit.start)
         await self._publish(await self._in_thread(self._store.revision))  # a process that died may have left it at the commit
         await self._schedule_expiry()
+        self._history.start()
 
     async def stop(self) -> None:
         if self._expiry is not None:
@@ -108,6 +117,7 @@ class Api:
         if self._expiring is not None:
             await self._expiring
         self._sets.stop()
+        self._history.stop()
         self._thread.shutdown()
         self._explain.close()
         self._limits.close()
@@ -120,6 +130,8 @@ class Api:
         path = head.target.partition("?")[0]
         refused = self._gate.refuse_address(head.peer)
         if refused is None:
+            if path in PATHS:
+                return Admission()  # the same for everyone
             if path not in (BASE, METRICS) and not path.startswith(BASE + "/"):
                 return error(404, "not found")
             if head.method == "HEAD" and path == BASE:
@@ -136,12 +148,16 @@ class Api:
     async def __call__(self, request: Request) -> Reply:
         """Of what was admitted; who asks was found out then."""
         path, _, query = request.target.partition("?")
+        if path in PATHS:
+            return page(request.method, path)
         key: Key = request.admitted
         actor = _actor(request, key)
         if path == EXPLAIN and request.method == "POST":
             return await self._explain.answer(request)
         if path == STATS and request.method == "GET":
-            return stats(self._region)
+            return stats(self._region, self._checked())
+        if path == HISTORY and request.method == "GET":
+            return self._history.answer()
         if path == METRICS:
             return await self._scrape() if request.method == "GET" else error(404, "not found")
         if path == AUDIT and request.method == "GET":

@@ -114,6 +114,10 @@ class HealthChecks:
         found = self._objects.get((kind, id))
         return [] if found is None else [Checked(each, self._health.look(each.who)) for each in found.checker.targets]
 
+    def all(self) -> list[tuple[str, str, Checked]]:
+        """How all nodes stand, each with kind and id of its object. From the event loop's thread."""
+        return [(kind, id, each) for kind, id in sorted(self._objects) for each in self.nodes(kind, id)]
+
     # -- which nodes are checked ----------------------------------------------------------------------
 
     async def _follow(self) -> None:

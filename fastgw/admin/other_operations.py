@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fastgw.admin.configs import MAX_DIGEST
 from fastgw.admin.counting import ALGORITHMS, COUNTING
+from fastgw.admin.history import RATES
 from fastgw.admin.limits import MOST
 from fastgw.admin.operations import (
     COUNT,
@@ -325,14 +326,38 @@ def _limits() -> list[Operation]:
             "Get the processes of the gateway and what they have counted",
             {200: answer("Their counts so far.", json_of(_stats()))},
         ),
+        Operation(
+            "get",
+            "/stats/history",
+            "getStatsHistory",
+            "stats",
+            "Get what the gateway did in the last hour",
+            {200: answer("Rates and latencies, in steps.", json_of(_history()))},
+        ),
     ]
 
 
 def _stats() -> Json:
     members = {"slot": COUNT, "pid": COUNT, "role": TEXT, "state": TEXT, "revision": COUNT}
-    process = record({**members, **dict.fromkeys(COUNTERS, COUNT)})
+    process = record({**members, "connections": COUNT, **dict.fromkeys(COUNTERS, COUNT)})
     totals = {"type": "object", "additionalProperties": COUNT}
-    return record({"time": {"type": "number"}, "revision": COUNT, "processes": list_of(process), "totals": totals})
+    counts = dict.fromkeys(("requests", "responses_4xx", "responses_5xx", "upstream_us", "request_us"), COUNT)
+    traffic = {f"{kind}s": list_of(record({kind: TEXT, **counts})) for kind in ("route", "consumer", "node")}
+    latency = list_of({"type": "array", "items": COUNT, "minItems": 2, "maxItems": 2})
+    upstream = record({"name": TEXT, "ip": TEXT, "port": COUNT, "state": TEXT})
+    told = {"processes": list_of(process), "totals": totals, "latency_us": latency, "refused": totals, **traffic}
+    return record({"time": {"type": "number"}, "revision": COUNT, **told, "upstreams": list_of(upstream)})
+
+
+def _history() -> Json:
+    number: Json = {"type": "number"}
+    times = {name: _maybe(number) for name in ("p50_ms", "p99_ms")}
+    return record(
+        {
+            "step": number,
+            "points": list_of(record({"time": number, **dict.fromkeys(RATES, number), **times, "connections": COUNT})),
+        }
+    )
 
 
 def _maybe(schema: Json) -> Json:

@@ -95,7 +95,7 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
     limits = CountedLimits(setup.database, region)
     health = HealthChecks(setup.database, region, setup.trusted_certificate, setup.dns_resolver, setup.dns_resolver_valid)
     exporter = Exporter(setup.database, region, health.nodes, setup.prometheus)
-    api = Api(store, gate, live, setup.source, audit, explain, limits, region, exporter.scrape)
+    api = Api(store, gate, live, setup.source, audit, explain, limits, region, exporter.scrape, health.all)
     software = f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX"
     server = Server(api, software, setup.body_bytes, api.admit)
     control = None if setup.control is None else Control(setup.database, health.nodes)

@@ -4,10 +4,13 @@ Owns: the answer. Must not know: what a counter means. Rates are for those who a
 """
 
 import time
+from collections.abc import Iterable
 from typing import Any, Final
 
 from fastgw._core import Region
-from fastgw.admin.envelope import Reply, document
+from fastgw.admin.envelope import Reply, document, key_of
+from fastgw.admin.health import Checked
+from fastgw.admin.traffic import traffic
 from fastgw.slots import Kind, State
 
 __all__ = ["COUNTERS", "stats"]
@@ -16,11 +19,23 @@ COUNTERS: Final = ("requests", "responses_2xx", "responses_4xx", "responses_5xx"
 _DISTRIBUTIONS: Final = frozenset({"latency_us"})  # not one number each
 
 
-def stats(region: Region) -> Reply:
-    totals = {name: value for name, value in region.metrics().items() if name not in _DISTRIBUTIONS}
+def stats(region: Region, checked: Iterable[tuple[str, str, Checked]]) -> Reply:
+    """checked: addresses of nodes with health checks, each with kind and id of its object."""
+    counted = region.metrics()
     processes = [told for slot in range(region.slot_count) if (told := _process(region, slot)) is not None]
     # Seconds of a clock that only goes forward: by two of them a rate is exact, whatever became of the answers.
-    return document({"time": time.monotonic(), "revision": region.target(), "processes": processes, "totals": totals})
+    return document(
+        {
+            "time": time.monotonic(),
+            "revision": region.target(),
+            "processes": processes,
+            "totals": {name: value for name, value in counted.items() if name not in _DISTRIBUTIONS},
+            "latency_us": counted["latency_us"],
+            "refused": region.refusals(),
+            **traffic(region.series()),
+            "upstreams": [_node(*each) for each in checked],
+        }
+    )
 
 
 def _process(region: Region, slot: int) -> dict[str, Any] | None:
@@ -34,5 +49,11 @@ def _process(region: Region, slot: int) -> dict[str, Any] | None:
         "role": Kind(found.kind).name.lower(),
         "state": State(found.state).name.lower(),
         "revision": found.applied,
+        "connections": region.gauges(slot)["connections"],
         **{name: counted[name] for name in COUNTERS},
     }
+
+
+def _node(kind: str, id: str, checked: Checked) -> dict[str, Any]:
+    target, stands = checked
+    return {"name": key_of(kind, id), "ip": target.ip, "port": target.port, "state": stands.state if stands else "healthy"}
