@@ -2,15 +2,6 @@
 # the exchange, which live in shared memory.
 
 
-cdef inline void log_part(Buf* out, uint32_t thousandths) noexcept nogil:
-    # A point and three digits.
-    cdef char text[4]
-    text[0] = 46
-    text[1] = <char>(48 + thousandths // 100)
-    memcpy(text + 2, DIGIT_PAIRS + 2 * (thousandths % 100), 2)
-    buf_put(out, text, 4)
-
-
 cdef inline void log_ms(Buf* out, uint64_t ns) noexcept nogil:
     # Milliseconds with three decimals.
     cdef uint64_t us = ns // 1000
