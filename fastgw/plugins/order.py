@@ -31,10 +31,10 @@ from fastgw.plugins.limit_count import LimitCount
 from fastgw.plugins.limit_req import LimitReq
 from fastgw.plugins.mocking import Mocking
 from fastgw.plugins.multi_auth import MultiAuth
-from fastgw.plugins.proxy_cache import ProxyCache
-from fastgw.plugins.proxy_mirror import ProxyMirror
 from fastgw.plugins.opentelemetry import OpenTelemetry
 from fastgw.plugins.prometheus import Prometheus
+from fastgw.plugins.proxy_cache import ProxyCache
+from fastgw.plugins.proxy_mirror import ProxyMirror
 from fastgw.plugins.proxy_rewrite import ProxyRewrite
 from fastgw.plugins.public_api import PublicApi
 from fastgw.plugins.referer_restriction import RefererRestriction
@@ -51,10 +51,10 @@ __all__ = ["MOST", "SHIPPED", "add", "get", "group_fields", "key_fields", "names
 SHIPPED: Final[tuple[type[Plugin], ...]] = (
     # What everything later may name: 12015. Before all that may answer, so that a refusal has it too.
     RequestId,  # 12015
+    OpenTelemetry,  # 12009
     # What is done to try clients out: 11000 and 10900.
     FaultInjection,  # 11000
     Mocking,  # 10900
-    OpenTelemetry,  # 12009
     # Who may read the answer: 4000. Before all that may refuse, as browsers ask without credentials.
     Cors,  # 4000
     # Where does it come from: 3000 to 2990, in `access`.
@@ -78,12 +78,12 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     ConsumerRestriction,  # 2400
     # Does somebody else let it in: 2002, in `access`.
     ForwardAuth,  # 2002
+    # What must no log tell of it: 1500, in `log`. Before all that logs.
+    DataMask,  # 1500
     # Is the answer known already: 1085. After every check of who may have it.
     ProxyCache,  # 1085
     # Who else is to see it: 1010, in `before_proxy`: what the upstream gets is known.
     ProxyMirror,  # 1010
-    # What must no log tell of it: 1500, in `log`. Before all that logs.
-    DataMask,  # 1500
     # What is the upstream asked: 1008, in `rewrite`, when the consumer is known.
     ProxyRewrite,  # 1008
     # What is to be done with it: 1006. Before the plugins whose work it may do.
@@ -101,12 +101,12 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     ServerInfo,  # 990
     ResponseRewrite,  # 899
     PublicApi,  # 501
+    # What is told of it: 500.
+    Prometheus,  # 500
     Echo,  # 412
     # Who is told of it: 410 and 399. Last in `access`, so that nobody's body is kept who is refused; `log`.
     HttpLogger,  # 410
     FileLogger,  # 399
-    # What is told of it: 500.
-    Prometheus,  # 500
 )
 
 MOST: Final = 256  # numbers there are in a chain (native/plan)
