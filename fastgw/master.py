@@ -8,8 +8,7 @@ Owns: start, reload, resize, stop. Must not know: requests, plugins, HTTP; it pa
     USR2        binary upgrade: start this command anew, hand over to it, drain
     RTMIN       replace the workers, one after the other
 
-Faults of the command line, config or environment leave as ConfigError, OSError or ValueError before the first
-fork; the command line turns them into one line and exit code 2.
+Faults of the command line, config or environment leave as ConfigError, OSError or ValueError before the first fork.
 """
 
 import logging

@@ -142,6 +142,12 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_cond_signal(pthread_cond_t* condition)
     int pthread_cond_broadcast(pthread_cond_t* condition)
 
+cdef extern from "<sys/mman.h>" nogil:
+    int PROT_READ, PROT_WRITE, MAP_SHARED
+    void* MAP_FAILED
+    void* mmap(void* where, size_t size, int protection, int flags, int fd, long offset)
+    int munmap(void* where, size_t size)
+
 cdef extern from "<unistd.h>" nogil:
     int getpid()
     int close(int fd)

@@ -8,12 +8,7 @@ cdef inline bint chain_has(const Exchange* x, int phase) noexcept nogil:
 
 
 cdef void filter_piece(Exchange* x, const char** p, size_t* n, bint last) noexcept nogil:
-    # Runs every body_filter step over one piece; p and n name the result, good until the next piece. A copy is of what the
-    # upstream sent.
-    if x.filtering & FILTER_COPIES:
-        copies_answer(x, p[0], n[0], last)
-    if x.filtering & FILTER_CHANGES == 0:
-        return
+    # Runs every body_filter step over one piece; p and n name the result, good until the next piece.
     x.piece_p = p[0]
     x.piece_n = n[0]
     x.piece_last = last

@@ -126,11 +126,15 @@ cdef void answer_reshaped(Up* u, Head* h, const char* base, size_t n) noexcept n
 
 
 cdef bint answer_filtered(Exchange* x, const char** p, size_t* n, bint last) noexcept nogil:
-    # One piece through filters and coding. False: there is no such body, and the client has to be cut off.
+    # One piece through filters and coding. False: there is no such body, and the client has to be cut off. A copy is of what
+    # the upstream sent, whatever becomes of it.
+    if x.filtering & FILTER_COPIES:
+        copies_answer(x, p[0], n[0], last)
     if x.reshaped & ANSWER_WHOLE:
         n[0] = 0
         return True
-    filter_piece(x, p, n, last)
+    if x.filtering & FILTER_CHANGES:
+        filter_piece(x, p, n, last)
     if x.reshaped & ANSWER_BROKEN:
         return False
     if not x.reshaped & ANSWER_CODED or (n[0] == 0 and not last):

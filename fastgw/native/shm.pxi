@@ -8,13 +8,6 @@ import stat as _stat
 from time import sleep as _sleep
 from typing import NamedTuple as _NamedTuple
 
-
-cdef extern from "<sys/mman.h>" nogil:
-    int PROT_READ, PROT_WRITE, MAP_SHARED
-    void* MAP_FAILED
-    void* mmap(void* where, size_t size, int protection, int flags, int fd, long offset)
-    int munmap(void* where, size_t size)
-
 _MAGIC = b"FASTGW\0\1"
 
 # Section kinds by number: name and bytes per entry as this build has them.
