@@ -50,7 +50,8 @@ def look(ask: Callable[[str], Object]) -> Seen:
 def frame(before: Seen, now: Seen, title: str, width: int = 120, height: int | None = None) -> list[str]:
     """The lines of one picture; no longer than width, and no more than height."""
     seconds = max(now.stats["time"] - before.stats["time"], 1e-9)
-    lines = [f"fastgw {plain(title)}  revision {now.stats['revision']}", _totals(before.stats, now.stats, seconds), ""]
+    quick = "  ".join(_latency(before.stats, now.stats, share) for share in (0.5, 0.99))
+    lines = [f"fastgw {plain(title)}  revision {now.stats['revision']}  {quick}", _totals(before.stats, now.stats, seconds), ""]
     lines += [*_processes(before.stats, now.stats, seconds), ""]
     lines.append(LIMIT_FORM.format(*LIMIT_HEAD))
     lines += [_limit(each) for each in now.hot] or ["no limit was asked in the last ten seconds"]
@@ -66,10 +67,12 @@ def plain(text: str) -> str:
 
 def _totals(before: Object, now: Object, seconds: float) -> str:
     per = [f"{name} {now['totals'][member]} ({_rate(before, now, member, seconds)}/s)" for name, member in TOTALS]
-    for share in (0.5, 0.99):
-        found = quantile(before["latency_us"], now["latency_us"], share)
-        per.append(f"p{share * 100:.0f} {'-' if found is None else f'{_number(found)} ms'}")
     return "  ".join(per)
+
+
+def _latency(before: Object, now: Object, share: float) -> str:
+    found = quantile(before["latency_us"], now["latency_us"], share)
+    return f"p{share * 100:.0f} {'-' if found is None else f'{_number(found)} ms'}"
 
 
 def quantile(before: Sequence[Sequence[int]], now: Sequence[Sequence[int]], share: float) -> float | None:

@@ -155,7 +155,7 @@ class Api:
         if path == EXPLAIN and request.method == "POST":
             return await self._explain.answer(request)
         if path == STATS and request.method == "GET":
-            return stats(self._region, self._checked())
+            return await asyncio.to_thread(stats, self._region, self._checked())  # there may be thousands of rows
         if path == HISTORY and request.method == "GET":
             return self._history.answer()
         if path == METRICS:

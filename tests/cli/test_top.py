@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from fastgw import top
 from tests.support.gateway import ADMIN_KEY, Gateway, one_route
 from tests.support.processes import ROOT
 from tests.support.waiting import until
@@ -113,3 +114,48 @@ def test_no_gateway_is_one_line(directory: Path) -> None:
         done = subprocess.run(line, env=ENV, cwd=directory, capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == f"fastgw top: {said}\n"
+
+
+def test_latencies_nodes_consumers_and_refusals(gateway: Gateway) -> None:
+    ask(gateway)
+    done = subprocess.run([*command(gateway, "--once", "--interval", "0.2")], env=ENV, capture_output=True, text=True, timeout=60)
+    lines = done.stdout.splitlines()
+    assert re.search(r"revision \d+  p50 (-|[\d.]+ ms)  p99 (-|[\d.]+ ms)$", lines[0])
+    heads = [line.split()[0] for line in lines if line and line.split()[0].isupper()]
+    assert heads == ["PROCESS", "HITS/s", "NODE", "CONSUMER", "REFUSED"] or heads == ["PROCESS", "NODE", "CONSUMER", "REFUSED"]
+    rows = [line.split() for line in lines if line]
+    assert any(row[0] == "127.0.0.1" and row[-1] == "-" for row in rows)
+    (refused,) = (row for row in rows if row[0] == "limit-count.exceeded")
+    assert int(refused[2]) >= HITS - 60
+
+
+def test_rates_and_quantiles_are_of_what_came_between() -> None:
+
+    row = {"responses_4xx": 0, "responses_5xx": 0, "upstream_us": 0, "request_us": 0}
+    base = {
+        "time": 1.0,
+        "revision": 3,
+        "processes": [],
+        "totals": dict.fromkeys((member for _, member in top.TOTALS), 0),
+        "latency_us": [(100, 50)],
+        "refused": {"a": 5},
+        "consumers": [{"consumer": "c", "requests": 10, **row}],
+        "nodes": [{"node": "n", "requests": 10, **row}],
+        "upstreams": [{"name": "u", "ip": "n", "port": 80, "state": "mostly_healthy"}],
+    }
+    now = {
+        **base,
+        "time": 3.0,
+        "latency_us": [(100, 50), (2000, 98), (9000, 2)],
+        "refused": {"a": 7, "b\x1b": 1},
+        "consumers": [{"consumer": "c", "requests": 30, **row, "responses_4xx": 4, "request_us": 40_000}],
+        "nodes": [{"node": "n", "requests": 30, **row, "upstream_us": 60_000}],
+    }
+    lines = top.frame(top.Seen(base, []), top.Seen(now, []), "here")
+    assert lines[0].endswith("p50 2.0 ms  p99 9.0 ms")
+    rows = [line.split() for line in lines if line]
+    assert ["c", "10.0", "2.0", "0.0", "2.0"] in rows
+    assert ["n", "10.0", "0.0", "0.0", "3.0", "80", "mostly", "healthy"] in rows
+    assert ["a", "1.0", "7"] in rows
+    assert [r"b\x1b", "0.5", "1"] in rows
+    assert top.quantile([], [], 0.5) is None

@@ -35,7 +35,7 @@ def config(echo: str, dead: str) -> dict[str, Any]:
         "nodes": {echo: 1, dead: 1},
         "checks": {
             "active": {
-                "http_path": "/",
+                "http_path": "/status/200",
                 "healthy": {"interval": 1, "successes": 1},
                 "unhealthy": {"interval": 1, "tcp_failures": 1},
             }

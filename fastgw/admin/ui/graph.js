@@ -25,12 +25,13 @@ function ceiling(value) {
   return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= value);
 }
 
-// lines: [[name, member of a point], …]; a point without the member leaves a gap.
+// From the first point on, as long as there is no hour of them. lines: [[name, member of a point], …]; a point without the member leaves a gap.
 function graph(title, unit, points, lines, hourEnd) {
   const figure = document.createElement("figure");
   const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", preserveAspectRatio: "none" });
   const top = ceiling(Math.max(0, ...points.flatMap((point) => lines.map(([, member]) => point[member] ?? 0))));
-  const x = (time) => LEFT + (WIDTH - LEFT - 4) * (1 - (hourEnd - time) / 3600);
+  const span = Math.min(3600, Math.max(300, points.length ? hourEnd - points[0].time : 0));
+  const x = (time) => LEFT + (WIDTH - LEFT - 4) * (1 - (hourEnd - time) / span);
   const y = (value) => HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (value / top);
   const last = points[points.length - 1];
   const said = lines.map(([name, member]) => `${name} ${last && last[member] !== null ? short(last[member]) : "none"}`);
@@ -40,7 +41,8 @@ function graph(title, unit, points, lines, hourEnd) {
     svg.append(shape("line", { x1: LEFT, x2: WIDTH - 4, y1: at, y2: at, class: "grid" }));
     svg.append(shape("text", { x: LEFT - 6, y: at + 4, "text-anchor": "end" }, short(top * share)));
   }
-  for (const minutes of [60, 45, 30, 15, 0]) {
+  const step = [1, 2, 5, 10, 15].find((each) => each * 60 * 4.5 >= span) ?? 15;
+  for (let minutes = 0; minutes * 60 <= span; minutes += step) {
     const anchor = minutes === 0 ? "end" : "middle";
     svg.append(shape("text", { x: x(hourEnd - minutes * 60), y: HEIGHT - 5, "text-anchor": anchor }, minutes ? `−${minutes} min` : "now"));
   }
