@@ -1,5 +1,7 @@
 """What the system refuses the master (a file, a process slot, a name) ends no gateway: it says so, serves on, and tries again."""
 
+import contextlib
+import json
 import os
 import signal
 from pathlib import Path
@@ -92,3 +94,25 @@ def test_signals_to_a_master_that_ends_are_not_lost_in_silence(directory: Path, 
         until(lambda: "SIGUSR2: not done: this master is ending" in gateway.log(), "the log says so")
         client.sendall(b"Host: a\r\n\r\n")
         assert wire.read_response(client).status == 200
+
+
+def test_who_does_not_read_standard_output_stops_no_traffic(directory: Path, echo: Address) -> None:
+    """The access log of two workers goes there; what it has no room for waits, and is whole when it is read."""
+    pipe = directory / "output"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    under = ("sh", "-c", f'exec "$@" > {pipe}', "sh")
+    count, found = 60, bytearray()
+    with Gateway(directory, one_route(echo) | {"workers": 2}, under=under) as gateway:
+        for number in range(count):  # three times what a pipe holds
+            answer = gateway.get(f"/anything?{number}", headers={"Referer": "/" + "x" * 3000})
+            assert answer.status == 200
+
+        def all_read() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                found.extend(os.read(end, 1 << 20))
+            return found.count(b"\n") == count
+
+        until(all_read, "all lines")
+    os.close(end)
+    assert {json.loads(line)["uri"] for line in found.splitlines()} == {f"/anything?{number}" for number in range(count)}

@@ -1,0 +1,40 @@
+"""Process slots that a master left which is gone: swept once their processes have ended, whoever has their numbers by then."""
+
+import os
+import signal
+
+from fastgw._core import Region
+from fastgw.process import TITLE, fork, runs
+from fastgw.slots import Kind, Slots, State
+
+
+def test_a_slot_is_swept_when_its_process_has_ended() -> None:
+    slots = Slots(Region.create(1024))
+    pid = fork(f"{TITLE}worker 1", lambda: signal.pause() or 0)
+    try:
+        slots.region.set_slot(7, pid, Kind.WORKER, State.DRAINING)
+        while not runs(pid, TITLE):  # it gives itself its title
+            pass
+        assert slots.sweep() == 1
+        assert slots.region.slot(7).pid == pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert slots.sweep() == 0
+    assert slots.region.slot(7).state == State.FREE
+
+
+def test_a_number_that_another_program_has_by_now_keeps_no_slot() -> None:
+    slots = Slots(Region.create(1024))
+    slots.region.set_slot(7, os.getpid(), Kind.WORKER, State.DRAINING)
+    assert runs(os.getpid())
+    assert slots.sweep() == 0
+    assert slots.region.slot(7).state == State.FREE
+
+
+def test_slots_of_this_master_are_not_swept() -> None:
+    slots = Slots(Region.create(1024))
+    index = slots.take()
+    slots.region.set_slot(index, os.getpid(), Kind.WORKER, State.SERVING)
+    assert slots.sweep() == 0
+    assert slots.region.slot(index).state == State.SERVING
