@@ -50,5 +50,7 @@ def test_a_wheel_has_what_is_run_and_what_others_build_with(copy: Path) -> None:
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     found = {str(path.relative_to(copy / "wheel")) for path in (copy / "wheel").rglob("*") if path.is_file()}
+    page = {each for each in sources() if each.startswith("fastgw/admin/ui/")}
+    assert "fastgw/admin/ui/index.html" in page
     beside = {"fastgw/py.typed", "fastgw/_core.pyi", "fastgw/capi.pxd", "fastgw/include/fastgw.h"}
-    assert found == {each for each in sources() if each.endswith(".py")} | beside
+    assert found == {each for each in sources() if each.endswith(".py")} | beside | page

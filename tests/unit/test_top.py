@@ -13,9 +13,17 @@ def process(pid: int, requests: int, role: str = "worker", state: str = "serving
     return {"slot": pid, "pid": pid, "role": role, "state": state, "revision": 7, **counted}
 
 
-def seen(time: float, *processes: dict[str, Any], hot: tuple[dict[str, Any], ...] = (), **totals: int) -> Seen:
-    stats = {"time": time, "revision": 7, "processes": processes, "totals": dict.fromkeys(TOTALS, 0) | totals}
-    return Seen(stats, hot)
+def seen(time: float, *processes: dict[str, Any], hot: tuple[dict[str, Any], ...] = (), **members: Any) -> Seen:
+    """members: totals by their names, and others of the answer."""
+    totals = dict.fromkeys(TOTALS, 0) | {name: value for name, value in members.items() if name in TOTALS}
+    empty: dict[str, Any] = {"latency_us": [], "refused": {}, "consumers": [], "nodes": [], "upstreams": []}
+    more = {name: value for name, value in members.items() if name not in TOTALS}
+    return Seen({"time": time, "revision": 7, "processes": processes, "totals": totals, **empty, **more}, hot)
+
+
+def asked(member: str, name: str, requests: int, us: int = 0) -> dict[str, Any]:
+    zeros = dict.fromkeys(("responses_4xx", "responses_5xx", "upstream_us", "request_us"), 0)
+    return {member: name, "requests": requests, **zeros, "request_us": us, "upstream_us": us}
 
 
 def limit(key: str | None, **members: Any) -> dict[str, Any]:
@@ -28,7 +36,7 @@ def test_rates_are_differences_over_the_time_between() -> None:
     before = seen(10.0, process(11, 100), process(12, 5), requests=1000, limit_evictions=4)
     now = seen(12.0, process(11, 300), process(13, 900), process(1, 0, "admin"), requests=1400, limit_evictions=10)
     lines = frame(before, now, "gateway")
-    assert lines[0] == "fastgw gateway  revision 7"
+    assert lines[0].split("  ")[:2] == ["fastgw gateway", "revision 7"]
     assert "requests 1400 (200/s)" in lines[1]
     assert "evicted 10 (3.0/s)" in lines[1]
     rows = [line.split() for line in lines]
@@ -45,12 +53,17 @@ def test_limits_and_what_nobody_knows() -> None:
     assert ["12.2", "0.5", "3", "2", "1", "42s", "routes/r", "limit-count", "192.0.2.1"] in rows
     assert ["12.2", "0.5", "-", "-", "-", "-", "routes/r", "limit-count", "-"] in rows
     assert any(row[-3:] == ["limit-count", "$uri", "k"] for row in rows)
-    assert frame(seen(1.0), seen(2.0), "g")[-1] == "no limit was asked in the last ten seconds"
+    assert "no limit was asked in the last ten seconds" in frame(seen(1.0), seen(2.0), "g")
 
 
 def test_a_key_moves_no_terminal() -> None:
     lines = frame(seen(1.0), seen(2.0, hot=(limit("a\x1b[2J\r\n\x9b\u202eb"),)), "g")
-    assert lines[-1].endswith(r"a\x1b[2J\r\n\x9b\u202eb")
+    assert any(line.endswith(r"a\x1b[2J\r\n\x9b\u202eb") for line in lines)
+    evil = "\x1b[2J\r\n"
+    named = {"consumers": [asked("consumer", evil, 1)], "nodes": [asked("node", evil, 1)], "refused": {evil: 1}}
+    more = frame(seen(1.0), seen(2.0, **named), "g")
+    assert sum(line.startswith(r"\x1b[2J\r\n") for line in more) == 3
+    assert all(line.isprintable() for line in more)
     assert all(line.isprintable() for line in lines)
     assert plain("é€ ok") == "é€ ok"
 
