@@ -106,7 +106,7 @@ def _shares(before: Object, now: Object, kind: str, member: str, seconds: float)
     time_of = "upstream_us" if kind == "nodes" else "request_us"
     found = []
     for each in now[kind]:
-        was = known.get(each[member], dict.fromkeys(each, 0))
+        was = known.get(each[member], each)  # of one that has just come into the list, nobody knows what it had
         asked = each["requests"] - was["requests"]
         rates = [(each[name] - was[name]) / seconds for name in ("requests", "responses_4xx", "responses_5xx")]
         found.append((each[member], rates, (each[time_of] - was[time_of]) / asked / 1000 if asked else None))

@@ -35,6 +35,7 @@ from fastgw.admin.resource import MISSING, Call
 from fastgw.admin.schemas import Schemas
 from fastgw.admin.server import Admission, Request
 from fastgw.admin.stats import stats
+from fastgw.admin.traffic import Traffic
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.parse import parse_json
 from fastgw.store import DeclaredInFile, Full, NotFound, Store, StoreError
@@ -98,6 +99,7 @@ class Api:
         self._scrape = scrape
         self._checked = checked
         self._history = History(region)
+        self._traffic = Traffic()
         self._revoked = Revocations(region)
         self._thread = ThreadPoolExecutor(1, "store")  # SQLite waits for the disk; the loop must not
         self._sets = configs.Configs(store, self._in_thread)
@@ -155,7 +157,7 @@ class Api:
         if path == EXPLAIN and request.method == "POST":
             return await self._explain.answer(request)
         if path == STATS and request.method == "GET":
-            return await asyncio.to_thread(stats, self._region, self._checked())  # there may be thousands of rows
+            return await asyncio.to_thread(stats, self._region, self._checked(), self._traffic)  # there may be thousands of rows
         if path == HISTORY and request.method == "GET":
             return self._history.answer()
         if path == METRICS:

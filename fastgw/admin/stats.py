@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastgw._core import Region
 from fastgw.admin.envelope import Reply, document, key_of
 from fastgw.admin.health import Checked
-from fastgw.admin.traffic import traffic
+from fastgw.admin.traffic import Traffic
 from fastgw.slots import Kind, State
 
 __all__ = ["COUNTERS", "stats"]
@@ -19,20 +19,20 @@ COUNTERS: Final = ("requests", "responses_2xx", "responses_4xx", "responses_5xx"
 _DISTRIBUTIONS: Final = frozenset({"latency_us"})  # not one number each
 
 
-def stats(region: Region, checked: Iterable[tuple[str, str, Checked]]) -> Reply:
+def stats(region: Region, checked: Iterable[tuple[str, str, Checked]], traffic: Traffic) -> Reply:
     """checked: addresses of nodes with health checks, each with kind and id of its object."""
-    counted = region.metrics()
+    counted, now = region.metrics(), time.monotonic()
     processes = [told for slot in range(region.slot_count) if (told := _process(region, slot)) is not None]
     # Seconds of a clock that only goes forward: by two of them a rate is exact, whatever became of the answers.
     return document(
         {
-            "time": time.monotonic(),
+            "time": now,
             "revision": region.target(),
             "processes": processes,
             "totals": {name: value for name, value in counted.items() if name not in _DISTRIBUTIONS},
             "latency_us": counted["latency_us"],
             "refused": region.refusals(),
-            **traffic(region.series()),
+            **traffic.told(region.series(), now),
             "upstreams": [_node(*each) for each in checked],
         }
     )

@@ -74,3 +74,12 @@ def test_a_picture_fits() -> None:
     assert len(lines) == 20
     assert max(map(len, lines)) == 80
     assert frame(seen(1.0), seen(1.0), "g")  # two answers of one moment
+
+
+def test_who_has_just_come_into_the_list_has_no_rate_yet() -> None:
+    """It has the busiest only: of one that was not in it before nobody knows what it had counted then."""
+    before = seen(1.0, consumers=[asked("consumer", "known", 100, 1_000)])
+    now = seen(2.0, consumers=[asked("consumer", "known", 150, 101_000), asked("consumer", "old", 1_000_000)])
+    rows = [line.split() for line in frame(before, now, "g")]
+    assert ["known", "50.0", "0.0", "0.0", "2.0"] in rows
+    assert ["old", "0.0", "0.0", "0.0", "-"] in rows

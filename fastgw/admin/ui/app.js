@@ -87,7 +87,7 @@ function quantile(was, now, share) {
 function rated(kind, member, was, now, seconds) {
   const known = new Map(was[kind].map((each) => [each[member], each]));
   return now[kind].map((each) => {
-    const old = known.get(each[member]) ?? { requests: 0, responses_4xx: 0, responses_5xx: 0, upstream_us: 0, request_us: 0 };
+    const old = known.get(each[member]) ?? each; // of one that has just come into the list, nobody knows what it had
     const rate = (name) => (each[name] - old[name]) / seconds;
     const count = each.requests - old.requests;
     const mean = (name) => (count ? (each[name] - old[name]) / count / 1000 : null);
