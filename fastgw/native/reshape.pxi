@@ -3,12 +3,15 @@
 
 
 cdef void reshape_filter(Exchange* x) noexcept nogil:
-    # The body in reply_body is whole: one piece for the filters.
+    # The body in reply_body is whole: one piece for the filters. Who wants a copy wants it of what the upstream sends.
     cdef Buf whole = x.reply_body
     cdef const char* p = whole.p
     cdef size_t n = whole.len
+    cdef uint8_t filtering = x.filtering
     memset(&x.reply_body, 0, sizeof(Buf))
+    x.filtering = FILTER_CHANGES
     filter_piece(x, &p, &n, True)
+    x.filtering = filtering
     buf_reset(&x.reply_body)
     buf_put(&x.reply_body, p, n)
     buf_free(&whole)
@@ -131,6 +134,8 @@ cdef bint answer_filtered(Exchange* x, const char** p, size_t* n, bint last) noe
     if x.filtering & FILTER_COPIES:
         copies_answer(x, p[0], n[0], last)
     if x.reshaped & ANSWER_WHOLE:
+        if x.filtering & FILTER_COPIES:
+            copies_answer(x, p[0], n[0], last)
         n[0] = 0
         return True
     if x.filtering & FILTER_CHANGES:

@@ -27,6 +27,7 @@ PLACEHOLDERS = {b"$TOKEN": TOKEN, b"$SIGNED": SIGNED.encode()}
 REWRITTEN = b"rewritten.example:8080"  # the Host that /hash gives to its nodes
 TAG = "X-Tag"  # the header of the ids that the gateway gives to /tag's requests and answers
 SAID = b"said"  # what /say answers
+FIXED = b"in its place"  # the body of /fixed's answers, whatever the upstream's
 HELD = 0.3  # s that /held delays a request; /slow does no longer than 0.4
 
 _JOHN, _KIM = john(), shown(b"kim", "key", KEY)
@@ -49,6 +50,10 @@ def swapped(body: bytes) -> bytes:
     return body.swapcase() + b"!"
 
 
+def _code(piece: bytes, end: int) -> bytes:
+    return piece.swapcase() + (b"!" if end == 2 else b"")
+
+
 _COUNT = _core.LimitCountStep(b"fuzz", _ADDRESS, count=1000000, window=60)
 _NUMBER = {name: _core.Template(text, "constant") for name, text in (("conn", "2"), ("burst", "2"))}
 CHAINS = {
@@ -69,6 +74,8 @@ CHAINS = {
     ),
     b"up": chain(),
     b"swap": chain(_core.PythonStep("swap", "body_filter", _swap, None)),
+    b"swap-coded": chain(_core.EncodeStep("gzip", lambda: _code, types=None, min_length=1, minor=0, vary=False, piece=512)),
+    b"fixed": chain(_core.ResponseRewriteStep(_core.AnswerHeaders([("add", "X-Fixed", _ADDRESS)]), body=FIXED)),
     b"say": chain(_core.PythonStep("say", "access", _say, None)),
 }
 _TIMEOUTS = {"connect": 5.0, "send": 5.0, "read": 5.0}
@@ -81,9 +88,9 @@ class Scene:
         self.nodes = [(pool("127.0.0.1:81"), 1, 0, b"a:81"), (pool("127.0.0.1:82"), 1, 0, b"b:82")]
 
     def snapshot(self) -> _core.Snapshot:
-        """/open, /say, /swap and /tag are for anybody, /auth for John's token, /key for Kim's key, which are hidden, and /hmac
-        for what Sue signed; /slow and /held delay and refuse; /up lets other protocols through; /hash has a node for each
-        path, and a Host of its own.
+        """/open, /say, /swap, /swap-coded, /fixed and /tag are for anybody, /auth for John's token, /key for Kim's key, which are
+        hidden, and /hmac for what Sue signed; /slow and /held delay and refuse; /up lets other protocols through; /hash has a
+        node for each path, and a Host of its own.
         """
         plain = _core.Upstream(self.nodes, keepalive_requests=20, **_TIMEOUTS)
         hashed = _core.Upstream(

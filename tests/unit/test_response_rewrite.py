@@ -300,3 +300,13 @@ def test_a_replaced_body_is_searched_too_and_the_gateways_own() -> None:
     status, fields, body = parted(ask(snapshot(_core.JwtAuthStep(), *searching()), GET)[1])
     assert (status, body) == (401, b'{"message":"Missing JWT t0ken in request"}\n')
     assert fields[b"content-length"] == [b"%d" % len(body)]
+
+
+@pytest.mark.parametrize("theirs", [b"", b"foo"])
+def test_a_new_body_goes_through_filters_and_copies_are_of_the_old_one(theirs: bytes) -> None:
+    taken: list[bytes | None] = []
+    copy = _core.PythonStep("copy", "header_filter", lambda conf, request: _core.copy_answer(request, 100, taken.append), None)
+    shout = _core.PythonStep("shout", "body_filter", lambda conf, request, piece, last: piece.upper(), None)
+    snap = snapshot(copy, rewrite(body=b"mine"), shout)
+    _, fields, body = parted(ask(snap, GET, answer().replace(b": 0", b": %d" % len(theirs)) + theirs)[1])
+    assert (fields[b"content-length"], body, taken) == ([b"4"], b"MINE", [theirs])
