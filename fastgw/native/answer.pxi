@@ -131,6 +131,11 @@ cdef bint answer_lists(const Exchange* x, const char* name, uint32_t n, const ch
 
 
 cdef void answer_vary(Exchange* x, const char* member, uint32_t m) noexcept nogil:
-    # The answer depends on that header of the request (RFC 9110 section 12.5.5): caches must know.
-    if not answer_lists(x, "Vary", 4, member, m) and not answer_lists(x, "Vary", 4, "*", 1):
+    # The answer depends on that header of the request (RFC 9110 section 12.5.5): caches must know. Most answers have no Vary yet.
+    cdef Span said
+    if not answer_find(x, "Vary", 4, &said):
+        buf_put(&x.down_extra, b"Vary: ", 6)
+        buf_put(&x.down_extra, member, m)
+        buf_put(&x.down_extra, b"\r\n", 2)
+    elif not answer_lists(x, "Vary", 4, member, m) and not answer_lists(x, "Vary", 4, "*", 1):
         answer_add(x, "Vary", 4, member, m)

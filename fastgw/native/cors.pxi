@@ -102,11 +102,21 @@ cdef uint8_t origin_known(const OriginsC* o, const Span* origin) noexcept nogil:
     return ORIGIN_NOBODY
 
 
+cdef void cors_line(Buf* out, const char* name, uint32_t n, const char* value, uint32_t m) noexcept nogil:
+    # The values are "*" and those of fields of the request, whose bytes were judged when it was parsed.
+    if buf_room(out, <size_t>n + m + 4) != 0:
+        return
+    buf_put(out, name, n)
+    buf_put(out, b": ", 2)
+    buf_put(out, value, m)
+    buf_put(out, b"\r\n", 2)
+
+
 cdef void cors_name(Buf* out, const char* name, uint32_t n, uint8_t known, const Span* origin) noexcept nogil:
     if known == ORIGIN_ANYBODY:
-        extra_line(out, name, n, "*", 1)
+        cors_line(out, name, n, "*", 1)
     else:
-        extra_line(out, name, n, origin.p, origin.n)
+        cors_line(out, name, n, origin.p, origin.n)
 
 
 cdef void cors_tell(Exchange* x, const CorsConf* c, uint8_t known, const Span* origin) noexcept nogil:
@@ -123,7 +133,7 @@ cdef void cors_tell(Exchange* x, const CorsConf* c, uint8_t known, const Span* o
     if c.echoes:
         asked = header_find(x, "Access-Control-Request-Headers", 30, &count)
         if asked != NULL:
-            extra_line(out, CORS_NAMES[4], 28, x.bytes.p + asked.value, asked.value_len)
+            cors_line(out, CORS_NAMES[4], 28, x.bytes.p + asked.value, asked.value_len)
 
 
 cdef int step_cors(Exchange* x, void* p) noexcept nogil:
