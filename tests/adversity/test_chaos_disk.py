@@ -64,6 +64,8 @@ class Bounded:
         self._set(gateway, max(2**18, len(gateway.log()) + 2**17))
 
     def free(self, gateway: Gateway) -> None:
+        # Who is being forked at this moment has the master's limit and is not to be seen yet.
+        until(lambda: len(gateway.workers()) == 2 and len(gateway.pids("admin")) == 1, "nobody is being replaced")
         self._set(gateway, resource.RLIM_INFINITY)
 
     @staticmethod
