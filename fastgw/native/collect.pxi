@@ -25,7 +25,9 @@ cdef void collect_begin(Exchange* x, bint reads_br) noexcept nogil:
     # nobody here reads stays as it is, and so does its head; of a part of a body (RFC 9110 section 14.4) nothing can be made.
     cdef Span coding
     cdef uint16_t known = 0
-    if x.up_status == 206 or (x.answer_body == BODY_NONE and not x.reshaped & ANSWER_WHOLE and x.head.method != METHOD_HEAD):
+    cdef bint stored = x.reply_type == REPLY_STORED     # in a cache, where its body lies whole
+    if x.up_status == 206 or (stored and x.status == 206) or (
+            x.answer_body == BODY_NONE and not stored and not x.reshaped & ANSWER_WHOLE and x.head.method != METHOD_HEAD):
         x.reshaped |= ANSWER_PASSES
         return
     if answer_find(x, "Content-Encoding", 16, &coding) and coding.n:

@@ -7,6 +7,7 @@
 # what is known of a resource is to forget every answer of it at once, of every variant and for everybody.
 
 cdef enum:
+    CACHE_PRIORITY = 1085       # the plugin's
     CACHE_EPOCH = 8             # bytes of the number, which the names follow, each with a NUL behind it
 
 cdef struct StoredC:            # in front of an answer's header lines; plugins/proxy_cache reads and writes the same
@@ -84,6 +85,10 @@ cdef class CacheStep(Step):
         cdef ZoneKey k
         cache_resource(request.alive(), &self.conf, &k)
         return (<const char*>&k)[:sizeof(k)]
+
+    def early(self, Request request not None) -> bool:
+        """Whether, in a global rule, checks of the route are still to come: then no answer may be given."""
+        return cache_early(request.alive())
 
     def variant(self, Request request not None, bytes resource not None, bytes known not None, bytes extra not None=b"") -> bytes:
         """The key of the answer to the request, by what is known of the resource; `extra`: what else it depends on."""
@@ -181,6 +186,8 @@ cdef void cache_variant(Exchange* x, const CacheConf* c, const ZoneKey* resource
     buf_put(m, resource, sizeof(ZoneKey))
     buf_put(m, known, CACHE_EPOCH)
     cache_part(m, c.owner, c.owner_len)
+    if x.plan != NULL:          # of a global rule, or a service: each route has checks of its own
+        cache_part(m, x.plan.id, x.plan.id_len)
     cache_part(m, extra, n_extra)
     buf_byte(m, x.down.c.tls != NULL)
     buf_byte(m, <char>(x.up_method + 1) if x.up_method != x.head.method else <char>0)
@@ -211,11 +218,24 @@ cdef void cache_variant(Exchange* x, const CacheConf* c, const ZoneKey* resource
     cache_key_made(c, m, out)
 
 
-cdef bint cache_plain(const Exchange* x, const CacheConf* c) noexcept nogil:
-    # Whether nothing is asked but the answer.
+cdef inline bint chain_checks(const Chain* c) noexcept nogil:
+    return c.n[PHASE_ACCESS] and c.steps[PHASE_ACCESS][0].priority > CACHE_PRIORITY
+
+
+cdef bint cache_early(const Exchange* x) noexcept nogil:
+    # In a global rule, whose steps come first: whether the route or the consumer has checks of who may have the answer that are
+    # still to come, or there is no route at all.
+    if x.stage != STAGE_GLOBAL_ACCESS:
+        return False
+    return x.plan == NULL or chain_checks(&x.plan.chain) or (x.consumer != NULL and chain_checks(&x.consumer.chain))
+
+
+cdef bint cache_plain(const Exchange* x, const CacheConf* c, const Field** tags) noexcept nogil:
+    # Whether nothing is asked but the answer, unless it is one of those in If-None-Match.
     cdef const Field* f
     cdef const char* name
     cdef uint32_t i
+    tags[0] = NULL
     if (x.head.method != METHOD_GET and x.head.method != METHOD_HEAD) or x.body != BODY_NONE:
         return False
     for i in range(x.head.n):
@@ -232,9 +252,71 @@ cdef bint cache_plain(const Exchange* x, const CacheConf* c) noexcept nogil:
         elif f.name_len == 13:
             if c.obeys and field_same(name, b"cache-control", 13):
                 return False
+            if tags[0] == NULL and field_same(name, b"if-none-match", 13):
+                tags[0] = f
+                continue
         if f.name_len > 7 and field_same(name, b"if-", 3):
             return False
     return True
+
+
+cdef bint cache_tag(const char* p, const char* end, Span* tag) noexcept nogil:
+    # The entity tag at p, without its weakness and with its quotes (RFC 9110 section 8.8.3).
+    cdef const char* stop
+    if end - p > 2 and p[0] == c"W" and p[1] == c"/":
+        p += 2
+    if end - p < 2 or p[0] != c'"':
+        return False
+    stop = <const char*>memchr(p + 1, c'"', end - p - 1)
+    if stop == NULL:
+        return False
+    tag.p = p
+    tag.n = <uint32_t>(stop + 1 - p)
+    return True
+
+
+cdef int cache_unchanged(const Exchange* x, const Field* tags, const char* lines, uint32_t n) noexcept nogil:
+    # Whether what is kept is one of those that the client has, by the weak comparison. -1: that list is not written as it ought.
+    cdef const char* p = x.bytes.p + tags.value
+    cdef const char* end = p + tags.value_len
+    cdef Span kept, mine, tag
+    if tags.value_len == 1 and p[0] == c"*":
+        return 1
+    if not lines_find(lines, n, b"ETag", 4, &kept) or not cache_tag(kept.p, kept.p + kept.n, &mine):
+        return -1
+    while p < end:
+        if p[0] == c" " or p[0] == c"\t" or p[0] == c",":
+            p += 1
+        elif not cache_tag(p, end, &tag):
+            return -1
+        elif tag.n == mine.n and memcmp(tag.p, mine.p, mine.n) == 0:
+            return 1
+        else:
+            p = tag.p + tag.n
+    return 0
+
+
+cdef bint cache_of_304(const char* name, size_t n) noexcept nogil:
+    # RFC 9110 section 15.4.5, as plugins/proxy_cache has it.
+    return ((n == 4 and (field_same(name, b"date", 4) or field_same(name, b"etag", 4) or field_same(name, b"vary", 4)))
+            or (n == 7 and field_same(name, b"expires", 7)) or (n == 10 and field_same(name, b"set-cookie", 10))
+            or (n == 13 and (field_same(name, b"cache-control", 13) or field_same(name, b"last-modified", 13)))
+            or (n == 16 and field_same(name, b"content-location", 16)))
+
+
+cdef void cache_put_304(const char* p, uint32_t n, Buf* out) noexcept nogil:
+    cdef const char* end = p + n
+    cdef const char* colon
+    cdef const char* stop
+    while p < end:
+        stop = <const char*>memchr(p, 10, end - p)
+        colon = <const char*>memchr(p, c":", end - p)
+        if stop == NULL or colon == NULL:
+            return
+        stop += 1
+        if cache_of_304(p, colon - p):
+            buf_put(out, p, stop - p)
+        p = stop
 
 
 cdef bint cache_bypassed(Exchange* x, const CacheConf* c) noexcept nogil:
@@ -255,7 +337,9 @@ cdef int step_cache(Exchange* x, void* p) noexcept nogil:
     cdef ZoneKey resource, variant
     cdef StoredC stored
     cdef int64_t age
-    if not cache_plain(x, c) or cache_bypassed(x, c):
+    cdef const Field* tags = NULL
+    cdef int unchanged = 0
+    if not cache_plain(x, c, &tags) or cache_early(x) or cache_bypassed(x, c):
         return STEP_NEXT
     cache_resource(x, c, &resource)
     buf_reset(head)
@@ -269,12 +353,21 @@ cdef int step_cache(Exchange* x, void* p) noexcept nogil:
     age = stored.age + max(<int64_t>0, x.loop.wall - <int64_t>stored.at)
     if age >= stored.lifetime:
         return STEP_NEXT
-    buf_put(&x.down_extra, head.p + sizeof(stored), head.len - sizeof(stored))
-    buf_reset(head)
-    if not zone_body(c.zone, &thing, head):
-        x.down_extra.len -= min(x.down_extra.len, thing.head_len - <uint32_t>sizeof(stored))
+    if tags != NULL and stored.status == 200:
+        unchanged = cache_unchanged(x, tags, head.p + sizeof(stored), head.len - <uint32_t>sizeof(stored))
+        if unchanged < 0:
+            return STEP_NEXT
+    if unchanged:
+        stored.status = 304
+        cache_put_304(head.p + sizeof(stored), head.len - <uint32_t>sizeof(stored), &x.down_extra)
         buf_reset(head)
-        return STEP_NEXT
+    else:
+        buf_put(&x.down_extra, head.p + sizeof(stored), head.len - sizeof(stored))
+        buf_reset(head)
+        if not zone_body(c.zone, &thing, head):
+            x.down_extra.len -= min(x.down_extra.len, thing.head_len - <uint32_t>sizeof(stored))
+            buf_reset(head)
+            return STEP_NEXT
     buf_put(&x.down_extra, b"Age: ", 5)
     buf_int(&x.down_extra, age)
     buf_put(&x.down_extra, b"\r\nApisix-Cache-Status: HIT\r\n", 28)

@@ -3,15 +3,12 @@
 
 
 cdef void reshape_filter(Exchange* x) noexcept nogil:
-    # The body in reply_body is whole: one piece for the filters. Who wants a copy wants it of what the upstream sends.
+    # The body in reply_body is whole: one piece for the filters.
     cdef Buf whole = x.reply_body
     cdef const char* p = whole.p
     cdef size_t n = whole.len
-    cdef uint8_t filtering = x.filtering
     memset(&x.reply_body, 0, sizeof(Buf))
-    x.filtering = FILTER_CHANGES
     filter_piece(x, &p, &n, True)
-    x.filtering = filtering
     buf_reset(&x.reply_body)
     buf_put(&x.reply_body, p, n)
     buf_free(&whole)
@@ -51,6 +48,11 @@ cdef void reply_reshaped(Exchange* x) noexcept nogil:
     chain_on_answer(x, PHASE_HEADER_FILTER)
     if x.status == 205:         # has no content (RFC 9110 section 15.3.6)
         buf_reset(&x.reply_body)
+    if x.reply_type == REPLY_STORED and x.plan != NULL and chain_has(x, PHASE_BODY_FILTER):
+        reshape_filter(x)       # it was an upstream's, whose body nobody is to see unfiltered
+        if x.reshaped & ANSWER_BROKEN:
+            buf_reset(&x.down_extra)
+            fault_set(x, 502, x.refused)
     if x.reshaped & ANSWER_ENCODES:
         reshape_type(x, &type)
         reshape_encode(x, &type)
@@ -134,12 +136,11 @@ cdef bint answer_filtered(Exchange* x, const char** p, size_t* n, bint last) noe
     if x.filtering & FILTER_COPIES:
         copies_answer(x, p[0], n[0], last)
     if x.reshaped & ANSWER_WHOLE:
-        if x.filtering & FILTER_COPIES:
-            copies_answer(x, p[0], n[0], last)
         n[0] = 0
         return True
-    if x.filtering & FILTER_CHANGES:
-        filter_piece(x, p, n, last)
+    if x.filtering & FILTER_CHANGES == 0:
+        return True
+    filter_piece(x, p, n, last)
     if x.reshaped & ANSWER_BROKEN:
         return False
     if not x.reshaped & ANSWER_CODED or (n[0] == 0 and not last):

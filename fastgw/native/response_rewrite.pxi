@@ -138,7 +138,7 @@ cdef int step_response_rewrite(Exchange* x, void* p) noexcept nogil:
         buf_reset(&x.reply_body)
         buf_put(&x.reply_body, c.body, c.body_len)
         x.reshaped |= ANSWER_WHOLE
-    elif c.searches and x.up_head == NULL:
+    elif c.searches and x.up_head == NULL and x.reply_type != REPLY_STORED:
         if x.reply_body.len or c.streams:
             collect_search(x, c.search, &x.reply_body)
     elif c.streams:

@@ -161,6 +161,9 @@ class _Cache:
     def access(self, _: None, request: _core.Request) -> _core.Reply | Awaitable[_core.Reply | None] | None:
         """An answer that is kept; None where the upstream has to be asked."""
         method = request.method
+        if self._step.early(request):
+            self._pass(request, "BYPASS")
+            return None
         if method == "PURGE":
             return _core.Reply(200 if self._zone.forget(self._step.resource(request)) else 404)
         if method not in self._conf.cache_method:

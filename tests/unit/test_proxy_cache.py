@@ -84,7 +84,8 @@ def test_it_is_fresh_for_its_lifetime() -> None:
         (b"X-Other: 1", True),
         (b"Cache-Control: no-cache", True),
         (b"range: bytes=0-1", False),
-        (b"If-None-Match: *", False),
+        (b'If-None-Match: "a"\r\nIf-None-Match: "b"', False),
+        (b'If-None-Match: "a"\r\nIf-Modified-Since: x', False),
         (b"IF-MODIFIED-SINCE: x", False),
         (b"If-Range: x", False),
         (b"If-Match: x", False),
@@ -97,6 +98,36 @@ def test_requests_that_want_more_than_the_answer_are_left_alone(line: bytes, hit
     cache = Cache(bypass=("http_x_bypass",))
     cache.keep()
     assert (b"HIT" in cache.ask(GET[:-2] + line + b"\r\n\r\n")) == hit
+
+
+@pytest.mark.parametrize(
+    ("tag", "tags", "answer"),
+    [
+        (b'"a"', b"*", b"304"),
+        (b'"a"', b'"a"', b"304"),
+        (b'W/"a"', b'"a"', b"304"),
+        (b'"a"', b'"b", W/"a"', b"304"),
+        (b'"a"', b' ,, "b" ,"a" , "c"', b"304"),
+        (b'"a,b"', b'"a", "a,b"', b"304"),
+        (b'""', b'""', b"304"),
+        (b'"a"', b'"b"', b"200"),
+        (b'"a"', b"", b"200"),
+        (b'"a"', b'"aa", "', b""),  # Python's, as all that is not written as it ought
+        (b'"a"', b"a", b""),
+        (b'"a"', b"W/", b""),
+        (b"a", b"a", b""),
+        (b"", b'"a"', b""),
+    ],
+)
+def test_tags(tag: bytes, tags: bytes, answer: bytes) -> None:
+    cache = Cache()
+    cache.keep(lines=LINES + (b"etag: " + tag + b"\r\n" if tag else b"") + b"X-Own: 1\r\nVary: a\r\n")
+    got = cache.ask(GET[:-2] + b"If-None-Match: " + tags + b"\r\n\r\n")
+    assert (got.split(b" ")[1] if b"HIT" in got else b"") == answer
+    if answer == b"304":
+        head, _, body = got.partition(b"\r\n\r\n")
+        assert (body, b"X-Own" in head, b"Content-" in head) == (b"", False, False)
+        assert b"Date: Thu, 01 Jan 2015 00:00:00 GMT\r\netag: " + tag + b"\r\nVary: a\r\nAge: 0\r\n" in got
 
 
 @pytest.mark.parametrize("line", [b"Cache-Control: max-age=0", b"pragma: no-cache"])
