@@ -133,7 +133,7 @@ class Api:
         refused = self._gate.refuse_address(head.peer)
         if refused is None:
             if path in PATHS:
-                return Admission()  # the same for everyone
+                return page(head.method, path)  # the same for everyone; of a stranger's body nothing is kept
             if path not in (BASE, METRICS) and not path.startswith(BASE + "/"):
                 return error(404, "not found")
             if head.method == "HEAD" and path == BASE:
@@ -150,8 +150,6 @@ class Api:
     async def __call__(self, request: Request) -> Reply:
         """Of what was admitted; who asks was found out then."""
         path, _, query = request.target.partition("?")
-        if path in PATHS:
-            return page(request.method, path)
         key: Key = request.admitted
         actor = _actor(request, key)
         if path == EXPLAIN and request.method == "POST":

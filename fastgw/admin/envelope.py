@@ -19,6 +19,7 @@ __all__ = [
     "error",
     "key_of",
     "listing",
+    "momentary",
     "node",
     "not_found",
     "not_modified",
@@ -30,6 +31,7 @@ __all__ = [
 
 PREFIX: Final = "/apisix"
 _VERSION: Final = (("X-API-VERSION", "v3"),)
+_OF_THE_MOMENT: Final = (("Cache-Control", "no-store"),)
 
 
 class Reply(NamedTuple):
@@ -83,6 +85,11 @@ def deleted(kind: str, id: str, back: Row | None, revision: int) -> Reply:
 def document(body: object) -> Reply:
     """What is told of no object of the store, as a schema."""
     return _json(200, body)
+
+
+def momentary(body: object) -> Reply:
+    """What is true now and may be a client's secret, as the keys of limits: nothing between us and the client keeps it."""
+    return _json(200, body, _OF_THE_MOMENT)
 
 
 def not_found() -> Reply:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastgw._core import Region
-from fastgw.admin.envelope import Reply, document
+from fastgw.admin.envelope import Reply, momentary
 from fastgw.slots import State
 
 __all__ = ["RATES", "STEP_S", "History", "quantile"]
@@ -42,7 +42,7 @@ class History:
 
     def answer(self) -> Reply:
         """GET /apisix/admin/stats/history."""
-        return document({"step": STEP_S, "points": list(self._points)})
+        return momentary({"step": STEP_S, "points": list(self._points)})
 
     def sample(self) -> None:
         """The time since the last sample, as one point."""

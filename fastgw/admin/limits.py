@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from fastgw import _core
 from fastgw.admin.counting import COUNTING, LOCAL, Counted, Counting
-from fastgw.admin.envelope import Failure, Reply, document, error, not_found, refusal
+from fastgw.admin.envelope import Failure, Reply, error, momentary, not_found, refusal
 from fastgw.admin.hot import Heat, hottest
 from fastgw.store import Store, StoreError
 
@@ -61,7 +61,7 @@ class Limits:
             return error(400, "missing argument key: expected the value that requests are counted by")
         try:
             if key is None:
-                return document(await self._in_thread(lambda: self._hottest(owner, plugin, viewer)))
+                return momentary(await self._in_thread(lambda: self._hottest(owner, plugin, viewer)))
             found = await self._in_thread(lambda: self._find(key, owner, plugin))
             if method == "GET":
                 return _listing(found, key)
@@ -128,7 +128,7 @@ def _resettable(found: Found) -> Found:
 
 def _listing(found: Found, key: bytes) -> Reply:
     shown = _text(key)
-    return document({"total": len(found), "list": [_entry(each, standing, shown) for each, standing in found[:MOST]]})
+    return momentary({"total": len(found), "list": [_entry(each, standing, shown) for each, standing in found[:MOST]]})
 
 
 def _text(key: bytes) -> str:

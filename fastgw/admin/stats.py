@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from fastgw._core import Region
-from fastgw.admin.envelope import Reply, document, key_of
+from fastgw.admin.envelope import Reply, key_of, momentary
 from fastgw.admin.health import Checked
 from fastgw.admin.traffic import Traffic
 from fastgw.slots import Kind, State
@@ -24,7 +24,7 @@ def stats(region: Region, checked: Iterable[tuple[str, str, Checked]], traffic: 
     counted, now = region.metrics(), time.monotonic()
     processes = [told for slot in range(region.slot_count) if (told := _process(region, slot)) is not None]
     # Seconds of a clock that only goes forward: by two of them a rate is exact, whatever became of the answers.
-    return document(
+    return momentary(
         {
             "time": now,
             "revision": region.target(),
