@@ -18,10 +18,11 @@ LETTERS = bytes(97 + byte % 26 for byte in range(256))
 
 @dataclass(frozen=True)
 class Asking:
-    """What is in the requests of a job besides its paths: tokens in rotation, and whether the connection is kept."""
+    """What is in the requests of a job besides its paths: tokens in rotation, whether the connection is kept, other headers."""
 
     tokens: Callable[[], Sequence[str]] | None = None
     keep_alive: bool = True
+    headers: tuple[str, ...] = ()
 
 
 def letters(size: int, seed: str) -> bytes:
@@ -29,9 +30,9 @@ def letters(size: int, seed: str) -> bytes:
     return random.Random(seed).randbytes(size).translate(LETTERS)
 
 
-def raw(path: str, token: str | None, keep_alive: bool, body: bytes) -> bytes:
+def raw(path: str, token: str | None, keep_alive: bool, body: bytes, headers: Sequence[str] = ()) -> bytes:
     """One HTTP/1.1 request as wrk itself would write it."""
-    lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", "Host: 127.0.0.1"]
+    lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", "Host: 127.0.0.1", *headers]
     if token:
         lines.append(f"Authorization: Bearer {token}")
     if not keep_alive:
@@ -55,7 +56,7 @@ def of(job: Job, asking: Asking, given: Callable[[str], str]) -> list[bytes]:
     tokens = [given(token) for token in asking.tokens()] if asking.tokens else [None]
     body = body_of(job)
     pairs = islice(zip(cycle(paths), cycle(tokens), strict=False), max(len(paths), len(tokens)))
-    return [raw(path, token, asking.keep_alive, body) for path, token in pairs]
+    return [raw(path, token, asking.keep_alive, body, asking.headers) for path, token in pairs]
 
 
 def packed(requests: Sequence[bytes]) -> bytes:

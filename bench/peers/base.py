@@ -16,7 +16,7 @@ import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -54,6 +54,7 @@ class Job:
     upload_bytes: int = 0
     answer_bytes: int = ANSWER_BYTES
     tls: bool = False  # towards the clients
+    plugins: Mapping[str, object] = field(default_factory=dict, hash=False)  # of every route, beside those the claims need
 
     def paths(self) -> list[str]:
         """What is asked for: one path of every route."""

@@ -43,8 +43,8 @@ def consumer_objects(consumers: Iterable[Consumer]) -> list[dict[str, object]]:
 
 
 def route_objects(job: Job) -> list[dict[str, object]]:
-    """The routes of a job on one upstream. A table of many has exact paths and prefixes by turns."""
-    plugins: dict[str, object] = {"jwt-auth": {}} if Claim.JWT in job.claims else {}
+    """The routes of a job on one upstream, each with the job's plugins. A table of many has exact paths and prefixes by turns."""
+    plugins: dict[str, object] = {**({"jwt-auth": {}} if Claim.JWT in job.claims else {}), **job.plugins}
     uris = [path if n % 2 == 0 else f"{path.rpartition('/')[0]}/*" for n, path in enumerate(job.paths())]
     return [{"id": f"bench-{n}", "uri": uri, "plugins": plugins, "upstream_id": "origin"} for n, uri in enumerate(uris)]
 
