@@ -15,20 +15,20 @@ cdef void address_text(Down* d, const sockaddr_storage* a, Loop* loop) noexcept 
     # The peer as text; an IPv4 address that came through an IPv6 socket is written as IPv4.
     cdef const uint8_t* six
     if a.ss_family == AF_INET:
-        inet_ntop(AF_INET, &(<const sockaddr_in*>a).sin_addr, d.address, sizeof(d.address))
-        d.peer_port = ntohs((<const sockaddr_in*>a).sin_port)
+        inet_ntop(AF_INET, &(<const sockaddr_in*>a).sin_addr, d.client.address, sizeof(d.client.address))
+        d.client.port = ntohs((<const sockaddr_in*>a).sin_port)
     elif a.ss_family == AF_INET6:
         six = <const uint8_t*>&(<const sockaddr_in6*>a).sin6_addr
-        d.peer_port = ntohs((<const sockaddr_in6*>a).sin6_port)
+        d.client.port = ntohs((<const sockaddr_in6*>a).sin6_port)
         if memcmp(six, b"\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0:
-            inet_ntop(AF_INET, six + 12, d.address, sizeof(d.address))
+            inet_ntop(AF_INET, six + 12, d.client.address, sizeof(d.client.address))
         else:
-            inet_ntop(AF_INET6, six, d.address, sizeof(d.address))
+            inet_ntop(AF_INET6, six, d.client.address, sizeof(d.client.address))
     else:
-        memcpy(d.address, b"unix:\0", 6)
-    d.address_len = <uint8_t>strlen(d.address)
-    cidr_bytes(a, d.bytes)
-    d.trusted = cidr_match(&loop.trusted, d.bytes)
+        memcpy(d.client.address, b"unix:\0", 6)
+    d.client.address_len = <uint8_t>strlen(d.client.address)
+    cidr_bytes(a, d.client.bytes)
+    d.trusted = cidr_match(&loop.trusted, d.client.bytes)
 
 
 cdef bint address_admits(Loop* loop, const uint8_t* address, uint64_t* held) noexcept nogil:

@@ -67,7 +67,7 @@ cdef inline void log_object(Exchange* x, uint64_t now) noexcept nogil:
     buf_put(out, loop.stamp, 19)
     log_part(out, ms)
     buf_put(out, b'Z","remote_addr":"', 18)
-    buf_put(out, x.down.address, x.down.address_len)
+    buf_put(out, x.client.address, x.client.address_len)
     buf_put(out, b'","status":', 11)
     buf_int(out, x.status)
     if x.head.target_len:

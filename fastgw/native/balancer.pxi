@@ -103,7 +103,7 @@ cdef NodeC* chash_pick(Exchange* x, const UpstreamC* u, const GroupC* group, bin
     if key.len:
         at = chash_find(ring, crc32_of(key.p, key.len))
     else:
-        at = chash_find(ring, crc32_of(x.down.address, x.down.address_len))
+        at = chash_find(ring, crc32_of(x.client.address, x.client.address_len))
     for i in range(ring.n):
         node = &u.nodes[ring.points[at].node]
         if node_may(x, u, node, unwell):
@@ -207,7 +207,7 @@ cdef bint balance_all_unwell(const UpstreamC* u) noexcept nogil:
 
 cdef NodeC* balance_pick(Exchange* x) noexcept nogil:
     # NULL when no node is left. Where all are unwell, all count as well (APISIX); a single node is never judged.
-    cdef UpstreamC* u = x.plan.upstream
+    cdef UpstreamC* u = x.upstream
     cdef NodeC* node
     if u.n == 1:
         node = u.nodes if u.nodes.pool.resolved else NULL
@@ -225,7 +225,7 @@ cdef NodeC* balance_pick(Exchange* x) noexcept nogil:
 
 cdef void balance_answered(Exchange* x, const PoolC* pool, uint16_t status) noexcept nogil:
     # The head of an answer is here, where the upstream learns from that.
-    cdef UpstreamC* u = x.plan.upstream
+    cdef UpstreamC* u = x.upstream
     if u.balance == BALANCE_EWMA:
         ewma_learn(x.node.pool, x.loop.now_ns, x.loop.now_ns - x.try_ns)
     if u.passive != NULL:
@@ -234,14 +234,14 @@ cdef void balance_answered(Exchange* x, const PoolC* pool, uint16_t status) noex
 
 cdef void balance_broke(Exchange* x, const PoolC* pool, int report) noexcept nogil:
     # The address itself is to blame for a try that failed: a report to health, whatever becomes of the request.
-    cdef UpstreamC* u = x.plan.upstream
+    cdef UpstreamC* u = x.upstream
     if u.passive != NULL:
         judged_report(u.passive, x.node, x.member_at, pool, report)
 
 
 cdef void balance_failed(Exchange* x) noexcept nogil:
     # A try failed; before it is counted.
-    cdef UpstreamC* u = x.plan.upstream
+    cdef UpstreamC* u = x.upstream
     cdef uint32_t i = <uint32_t>(x.node - u.nodes)
     if x.node.pool.n_members:
         x.members_tried |= <uint64_t>1 << x.member_at
@@ -262,7 +262,7 @@ cdef uint32_t balance_tries(const UpstreamC* u) noexcept nogil:
 cdef bint balance_affords(Exchange* x, bint sent) noexcept nogil:
     # Whether there is time for another try, and the nodes bear it. A try that reached no node cost none of them anything and
     # is free; the others draw on the budget, so that an upstream which fails because it is overloaded is not asked twice as much.
-    cdef UpstreamC* u = x.plan.upstream
+    cdef UpstreamC* u = x.upstream
     cdef RetryBudget* b = &u.budget
     cdef uint64_t now = x.loop.now_ms
     if u.retry_ms and now - x.first_try_ms > u.retry_ms:

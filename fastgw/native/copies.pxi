@@ -119,7 +119,7 @@ def copy_head(Request request not None, bytes authority not None, bytes target n
     buf_put(out, b" HTTP/1.1\r\nHost: ", 17)
     host.p = authority
     host.n = <uint32_t>len(authority)
-    u = x.plan.upstream if x.plan != NULL else NULL
+    u = x.upstream
     if u != NULL and (u.pass_host == HOST_REWRITE or (u.pass_host == HOST_PASS and (x.up_host_len or x.authority_len))):
         request_host(x, &host)
     buf_put(out, host.p, host.n)

@@ -12,6 +12,7 @@ cdef Exchange* exchange_new(Loop* loop, Down* d) noexcept nogil:
             return NULL
     x.loop = loop
     x.down = d
+    x.client = &d.client
     x.t_start = loop.now_ns
     d.c.x = x
     loop.n_exchanges += 1
@@ -32,10 +33,11 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     buf_reset(&x.down_extra)
     buf_reset(&x.filtered)
     buf_reset(&x.reply_body)
-    x.filtering = 0
+    x.filtering = x.quotas = 0
     x.up = NULL
     x.snapshot = NULL
     x.plan = NULL
+    x.upstream = NULL
     x.credential = NULL
     x.consumer = NULL
     x.node = NULL
@@ -54,10 +56,7 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     x.status = x.up_status = x.reshaped = x.fail_status = 0
     x.t_up = x.t_up_head = 0
     x.authority_len = x.authority_port = x.query_len = x.raw_path_len = x.up_host_len = 0
-    x.refused = NULL
-    x.shadow = NULL
-    x.quotas = 0
-    x.reply_type = NULL
+    x.refused = x.shadow = x.reply_type = NULL
     x.request_id_len = 0
     x.up_head = NULL
 
@@ -110,6 +109,7 @@ cdef void exchange_begin(Exchange* x) noexcept nogil:
         status = framing_request(&x.head, x.bytes.p, &target)
     if status == 0:
         x.up_method = x.head.method
+        x.body_most = loop.limits.body_bytes
         x.body = x.head.body
         x.body_done = x.body == BODY_NONE
         x.body_left = x.head.content_length if x.body == BODY_LENGTH else 0
@@ -120,7 +120,7 @@ cdef void exchange_begin(Exchange* x) noexcept nogil:
         if x.head.first[FIELD_TRACEPARENT] | x.head.first[FIELD_TRACESTATE]:
             trace_check(x)
         status = request_target(x, &target)
-    if status == 0 and x.body_left > loop.limits.body_bytes:
+    if status == 0 and x.body_left > x.body_most:
         status = 413
     if status == TARGET_ENDS_HERE:
         exchange_enter(x, False)

@@ -106,19 +106,22 @@ cdef struct Pace:               # of a client, see pace.pxi
     uint32_t request            # of which this is, from 1; 0: of none
     int8_t side                 # whose clock runs
 
+cdef struct Client:             # who sends requests
+    uint8_t bytes[16]           # address, IPv4 mapped; zero for a unix socket
+    char address[48]            # as text; "unix:" for a unix socket
+    uint8_t address_len
+    uint16_t port               # 0: a unix socket has none, or it is not known
+
 cdef struct Down:
     Conn c
     Down* prev                  # all client connections of the loop
     Down* next
     Buf input                   # bytes read past the current request (pipelined)
-    uint8_t bytes[16]           # peer address, IPv4 mapped; zero for a unix socket
-    char address[48]            # peer, as text; "unix:" for a unix socket
-    uint8_t address_len
+    Client client               # the peer
     uint8_t processing          # down_process is on the stack: finish must not call it again
     uint8_t close_after         # answer, then close
     uint8_t trusted             # a peer in trusted_addresses
     uint16_t port               # of the listener, for X-Forwarded-Port
-    uint16_t peer_port          # 0: a unix socket has none
     uint32_t requests
     uint32_t lingered           # bytes thrown away in DOWN_LINGER
     Pace pace
@@ -178,9 +181,11 @@ cdef struct Exchange:
     Loop* loop
     Exchange* next_free
     Down* down
+    Client* client              # whose request it is: the connection's, or what real-ip has found; there as long as `down` is
     Up* up
     SnapshotC* snapshot
     PlanC* plan
+    UpstreamC* upstream         # NULL: nothing was asked yet, and no step has said that it is not the plan's
     CredentialC* credential
     ConsumerC* consumer
     Head head
@@ -227,6 +232,7 @@ cdef struct Exchange:
     NodeC* node
     int64_t body_left
     int64_t body_bytes          # received
+    int64_t body_most           # that there may be
     Buf request                 # head as sent upstream
     Buf piece                   # first body bytes, framed as sent upstream; kept for a retry
     Buf claims                  # JSON of a token's payload, where jwt-auth keeps it for later plugins
@@ -298,6 +304,7 @@ cdef struct Exchange:
     CopyC* answer_copy          # while `filtering` says so
     int64_t departed            # answer_bytes when a client that sent FIN was last seen to get some, see down_departs
     Hold holds[HOLDS_MAX]
+    Client real                 # where `client` points to it
 
 cdef enum Stage:
     STAGE_HEAD = 0

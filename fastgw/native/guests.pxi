@@ -128,21 +128,21 @@ cdef int told_by(Down* d, client, server) except -1:
         text = PyUnicode_AsUTF8AndSize(client[0], &n)
     if server is not None and server[1] is not None:
         d.port = <uint16_t>(server[1] & 0xFFFF)
-    if n == d.address_len and memcmp(text, d.address, n) == 0:
+    if n == d.client.address_len and memcmp(text, d.client.address, n) == 0:
         return 0
-    memset(d.bytes, 0, sizeof(d.bytes))
-    if n >= <Py_ssize_t>sizeof(d.address):
+    memset(d.client.bytes, 0, sizeof(d.client.bytes))
+    if n >= <Py_ssize_t>sizeof(d.client.address):
         n = 5
         text = "unix:"
-    memcpy(d.address, text, n)
-    d.address[n] = 0
-    d.address_len = <uint8_t>n
-    if inet_pton(AF_INET, d.address, found) == 1:
-        d.bytes[10] = d.bytes[11] = 0xff
-        memcpy(&d.bytes[12], found, 4)
-    elif inet_pton(AF_INET6, d.address, found) == 1:
-        memcpy(d.bytes, found, 16)
-    d.trusted = d.c.loop.trusted.n != 0 and cidr_match(&d.c.loop.trusted, d.bytes)
+    memcpy(d.client.address, text, n)
+    d.client.address[n] = 0
+    d.client.address_len = <uint8_t>n
+    if inet_pton(AF_INET, d.client.address, found) == 1:
+        d.client.bytes[10] = d.client.bytes[11] = 0xff
+        memcpy(&d.client.bytes[12], found, 4)
+    elif inet_pton(AF_INET6, d.client.address, found) == 1:
+        memcpy(d.client.bytes, found, 16)
+    d.trusted = d.c.loop.trusted.n != 0 and cidr_match(&d.c.loop.trusted, d.client.bytes)
     return 0
 
 

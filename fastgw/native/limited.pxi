@@ -81,7 +81,7 @@ cdef inline bint limited_key(Exchange* x, const LimitedConf* c, LimKey* out) noe
         if c.is_rule:
             return False
         buf_reset(value)
-        buf_put(value, x.down.address, x.down.address_len)
+        buf_put(value, x.client.address, x.client.address_len)
     lim_key(x.loop.table, <const uint8_t*>c.identity, c.identity_len, <const uint8_t*>value.p, value.len, out)
     hot_hit(&x.loop.hot, c, x.loop.now_ns, out, c.identity, c.identity_len, value.p, value.len)
     return found

@@ -103,8 +103,8 @@ cdef class Request:
     @property
     def remote_addr(self) -> str:
         """The client's address."""
-        cdef Down* d = self.alive().down
-        return d.address[:d.address_len].decode()
+        cdef Client* client = self.alive().client
+        return client.address[:client.address_len].decode()
 
     @property
     def route_id(self) -> str | None:

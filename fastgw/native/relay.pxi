@@ -45,7 +45,7 @@ cdef ssize_t request_frame(Exchange* x, const char* p, size_t n, Buf* out, size_
     while done < n:
         r = chunk_next(&x.chunks, p + done, n - done, &used, &data, &data_len)
         done += used
-        if x.chunks.announced > x.loop.limits.body_bytes:
+        if x.chunks.announced > x.body_most:
             request_refuse(x, 413, "body.too_large")
             return -1
         if r == CHUNK_DATA:
@@ -334,7 +334,7 @@ cdef void answer_informational(Exchange* x, Head* h, const char* base) noexcept 
 cdef inline void answer_came(Exchange* x, const Head* h) noexcept nogil:
     # The last head that the upstream sends for the request.
     x.t_up_head = x.loop.now_ns
-    if x.plan.upstream.learns:
+    if x.upstream.learns:
         balance_answered(x, x.up.pool, h.status)
     x.status = x.up_status = h.status
 

@@ -7,7 +7,7 @@
 cdef inline bint plan_admits(const PlanC* p, Exchange* x) noexcept nogil:
     if p.methods != 0 and not (x.head.method < 64 and p.methods >> x.head.method & 1):
         return False
-    if p.remote.n != 0 and not cidr_match(&p.remote, x.down.bytes):
+    if p.remote.n != 0 and not cidr_match(&p.remote, x.client.bytes):
         return False
     return p.condition == NULL or plan_holds(p, x)
 

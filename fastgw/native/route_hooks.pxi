@@ -7,8 +7,9 @@ cdef int route_ask(Exchange* x, Down* d, bytes host, bytes path, str method, str
     memset(x, 0, sizeof(Exchange))
     memset(d, 0, sizeof(Down))
     cidr_parse(address, &own)
-    memcpy(d.bytes, own.bytes, 16)
+    memcpy(d.client.bytes, own.bytes, 16)
     x.down = d
+    x.client = &d.client
     x.head.method = <uint8_t>method_number(method)
     x.host.p = host
     x.host.len = <uint32_t>len(host)

@@ -154,7 +154,7 @@ cdef void put_believed(Exchange* x, Buf* out) noexcept nogil:
         if f.id == FIELD_X_FORWARDED_FOR and f.value_len and not f.flags & FIELD_HIDDEN:
             buf_put(out, base + f.value, f.value_len)
             buf_put(out, b", ", 2)
-    buf_put(out, d.address, d.address_len)
+    buf_put(out, d.client.address, d.client.address_len)
     buf_put(out, b"\r\n", 2)
     if not put_word(out, h, base, FIELD_X_FORWARDED_PROTO, "X-Forwarded-Proto: "):
         buf_str(out, "X-Forwarded-Proto: https\r\n" if d.c.tls != NULL else "X-Forwarded-Proto: http\r\n")
@@ -187,12 +187,12 @@ cdef void put_forwarded(Exchange* x, Buf* out) noexcept nogil:
     # What the client says of itself is discarded unless it is a trusted proxy (DESIGN section 5).
     cdef Down* d = x.down
     buf_put(out, b"X-Real-IP: ", 11)
-    buf_put(out, d.address, d.address_len)
+    buf_put(out, x.client.address, x.client.address_len)
     buf_put(out, b"\r\nX-Forwarded-For: ", 19)
     if d.trusted:
         put_believed(x, out)
         return
-    buf_put(out, d.address, d.address_len)
+    buf_put(out, x.client.address, x.client.address_len)
     if d.c.tls != NULL:
         buf_put(out, b"\r\nX-Forwarded-Proto: https\r\n", 28)
     else:
@@ -204,7 +204,7 @@ cdef void put_forwarded(Exchange* x, Buf* out) noexcept nogil:
 
 cdef inline void request_host(const Exchange* x, Span* out) noexcept nogil:
     # The Host that the upstream gets.
-    cdef const UpstreamC* u = x.plan.upstream
+    cdef const UpstreamC* u = x.upstream
     if u.pass_host == HOST_REWRITE:
         out.p = u.host
         out.n = u.host_len

@@ -158,10 +158,10 @@ cdef void tunnel_run(Exchange* x, const Conn* took) noexcept nogil:
     pace(d)
     if not conn_unsent(&u.c):
         x.tunnel &= TUNNEL_OVER
-        timer_set(&u.c, x.plan.read_ms if x.plan.read_ms else x.plan.upstream.read_ms)
+        timer_set(&u.c, x.plan.read_ms if x.plan.read_ms else x.upstream.read_ms)
     elif took == &u.c or not x.tunnel & TUNNEL_SENDING:
         x.tunnel |= TUNNEL_SENDING
-        timer_set(&u.c, x.plan.send_ms if x.plan.send_ms else x.plan.upstream.send_ms)
+        timer_set(&u.c, x.plan.send_ms if x.plan.send_ms else x.upstream.send_ms)
 
 
 cdef void tunnel_on_event(Conn* c, uint32_t events) noexcept nogil:
@@ -192,7 +192,7 @@ cdef void tunnel_on_timeout(Conn* c) noexcept nogil:
     elif conn_unsent(c):
         tunnel_end(x, "upstream.send_timeout")
     elif conn_unsent(&x.down.c):    # it is the client that is slow; its own timer watches it
-        timer_set(c, x.plan.read_ms if x.plan.read_ms else x.plan.upstream.read_ms)
+        timer_set(c, x.plan.read_ms if x.plan.read_ms else x.upstream.read_ms)
     else:
         tunnel_end(x, "tunnel.idle")
 

@@ -25,7 +25,9 @@ cdef void up_close(Up* u) noexcept nogil:
 
 cdef void proxy_start(Exchange* x) noexcept nogil:
     # The chain passed. Reads what is here of the body, so that a short request goes out whole, in one piece.
-    cdef UpstreamC* upstream = x.plan.upstream
+    cdef UpstreamC* upstream = x.upstream
+    if upstream == NULL:        # no step has chosen another
+        upstream = x.upstream = x.plan.upstream
     if chain_before_proxy(x) == STEP_REPLY:
         reply_send(x)
         return
@@ -111,7 +113,7 @@ cdef bint proxy_may_retry(Exchange* x, uint16_t status, const char* reason, bint
     x.fresh = 0
     balance_failed(x)
     x.tries += 1
-    if x.tries < balance_tries(x.plan.upstream) and balance_affords(x, sent):
+    if x.tries < balance_tries(x.upstream) and balance_affords(x, sent):
         metric_add(x.loop, M_RETRIES, 1)
         return True
     return False
@@ -189,7 +191,7 @@ cdef Up* up_open(Exchange* x, PoolC* pool, const char** reason) noexcept nogil:
         return NULL
     metric_add(loop, M_UP_CONNECTS, 1)
     if r != 0 or u.c.tls != NULL:   # connecting, or shaking hands, which is part of it
-        timer_set(&u.c, x.plan.connect_ms if x.plan.connect_ms else x.plan.upstream.connect_ms)
+        timer_set(&u.c, x.plan.connect_ms if x.plan.connect_ms else x.upstream.connect_ms)
     return u
 
 
@@ -226,14 +228,14 @@ cdef int up_send_request(Up* u) noexcept nogil:
 cdef inline void up_arm(Up* u) noexcept nogil:
     cdef PlanC* plan = u.c.x.plan
     if conn_unsent(&u.c):
-        timer_set(&u.c, plan.send_ms if plan.send_ms else plan.upstream.send_ms)
+        timer_set(&u.c, plan.send_ms if plan.send_ms else u.c.x.upstream.send_ms)
     else:
-        timer_set(&u.c, plan.read_ms if plan.read_ms else plan.upstream.read_ms)
+        timer_set(&u.c, plan.read_ms if plan.read_ms else u.c.x.upstream.read_ms)
 
 
 cdef void up_release(Up* u, Exchange* x) noexcept nogil:
     # The exchange is over. The connection is kept only if nothing about it is in doubt.
-    cdef UpstreamC* upstream = x.plan.upstream
+    cdef UpstreamC* upstream = x.upstream
     u.c.x = NULL
     if (x.up_keep and x.answer_done and x.body_done and not u.c.ended and not u.c.broken
             and not conn_unsent(&u.c) and u.requests < upstream.keep_requests and not u.c.loop.draining

@@ -104,7 +104,7 @@ cdef bint up_tls_chosen(const Up* u) noexcept nogil:
     cdef const Exchange* x = u.c.x
     cdef char node[TLS_NAME_BYTES + 1]
     cdef uint16_t n
-    if u.c.state != UP_SHAKING or x.plan.upstream.pass_host != HOST_PASS:
+    if u.c.state != UP_SHAKING or x.upstream.pass_host != HOST_PASS:
         return False
     n = node_name(x, node)
     return n != u.c.tls.name_len or memcmp(node, u.c.tls.name, n) != 0

@@ -240,8 +240,8 @@ cdef bint var_value(const Exchange* x, const VarPart* part, Span* out) noexcept 
         out.p = part.text
         out.n = part.len
     elif part.id == VAR_REMOTE_ADDR:
-        out.p = x.down.address
-        out.n = x.down.address_len
+        out.p = x.client.address
+        out.n = x.client.address_len
     elif part.id == VAR_CONSUMER_NAME and x.consumer != NULL:
         out.p = x.consumer.name
         out.n = x.consumer.name_len
@@ -320,7 +320,7 @@ cdef bint var_made(const Exchange* x, const VarPart* part, Buf* out) noexcept no
         buf_int(out, x.down.port)
         return True
     if part.id == VAR_REMOTE_PORT:
-        n = x.down.peer_port
+        n = x.client.port
     elif part.id == VAR_STATUS:
         n = x.status
     elif part.id == VAR_UPSTREAM_STATUS:

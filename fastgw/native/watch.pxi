@@ -120,7 +120,7 @@ cdef bint watch_key(Exchange* x, const LimitedConf* c, Buf* out) noexcept nogil:
         out.len = start
         if c.is_rule:
             return False
-        buf_put(out, x.down.address, x.down.address_len)
+        buf_put(out, x.client.address, x.client.address_len)
     return True
 
 

@@ -270,12 +270,12 @@ cdef class Wire:
             self.tls.append(tls)
             listener.tls = &tls.c
         d = down_open(&self.reactor.core, -1, &listener)
-        if d == NULL or mem_add(&self.net, &d.c, False) != 0 or len(raw) >= <Py_ssize_t>sizeof(d.address):
+        if d == NULL or mem_add(&self.net, &d.c, False) != 0 or len(raw) >= <Py_ssize_t>sizeof(d.client.address):
             raise MemoryError
-        memcpy(d.address, <const char*>raw, len(raw))
-        d.address_len = <uint8_t>len(raw)
+        memcpy(d.client.address, <const char*>raw, len(raw))
+        d.client.address_len = <uint8_t>len(raw)
         d.held = held
-        memcpy(d.bytes, own.bytes, 16)
+        memcpy(d.client.bytes, own.bytes, 16)
         d.port = 9080
         d.trusted = trusted
         return d.c.fd
