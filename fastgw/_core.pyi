@@ -649,6 +649,7 @@ def _test_regex(regex: Regex, text: bytes) -> list[tuple[int, int]] | None: ...
 class Composed:
     start: bytes
     text: bytes | None
+    absolute: bool
     def __init__(self, text: str, groups: int = -1, raw: bool = False, url: bool = False, field: bool = False) -> None: ...
 
 @final
@@ -662,6 +663,18 @@ class ProxyRewriteStep(Step):
         method: str = "",
         host: bytes = b"",
         fields: Sequence[tuple[str, str, str]] = (),
+    ) -> None: ...
+
+@final
+class RedirectStep(Step):
+    def __init__(
+        self,
+        uri: Composed | None = None,
+        pair: tuple[Regex, Composed] | None = None,
+        *,
+        status: int = 302,
+        append: bool = False,
+        port: int = 0,
     ) -> None: ...
 
 @final

@@ -42,6 +42,8 @@ cdef struct ComposePart:
     uint8_t mode                # ComposeMode
     uint8_t stands              # set of the bytes of a value
     uint32_t group              # COMPOSE_CAPTURE
+    uint8_t rooted              # behind a host: set for a value that begins with a slash, which is the path's then; 0: none does
+    bint asked                  # of the query it is the client's own, whatever steps have made of it
 
 cdef struct ComposeC:
     ComposePart* parts
@@ -53,7 +55,8 @@ cdef dict _COMPOSED = {
     VAR_URI: COMPOSE_SEGMENTS, VAR_URI_PARAM: COMPOSE_SEGMENTS, VAR_REQUEST_URI: COMPOSE_URL, VAR_REAL_REQUEST_URI: COMPOSE_URL,
     VAR_QUERY_STRING: COMPOSE_ARGS, VAR_ARG: COMPOSE_ARG}
 _AUTHORITY = _re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]*")
-_AUTHORITY_MORE = _re.compile(r"[^/?#\s]*")
+_AUTHORITY_MORE = _re.compile(r"(?:://)?[^/?#\s]*")
+_BEGINS_WITH_SCHEME = _re.compile(_AUTHORITY.pattern + r"|\$(?:scheme|\{scheme\})://")
 
 
 cdef class Composed:
@@ -67,11 +70,12 @@ cdef class Composed:
     cdef list held
     cdef readonly bytes start           # what it begins with, whatever the request
     cdef readonly bytes text            # all of it, where it does not vary
+    cdef readonly bint absolute         # it begins with a scheme
 
     def __init__(self, str text not None, int groups=-1, bint raw=False, bint url=False, bint field=False):
         cdef ComposePart* part
         cdef uint32_t i
-        cdef uint8_t place = COMPOSE_HOST if url and _AUTHORITY.match(text) else COMPOSE_PATH
+        cdef uint8_t place = COMPOSE_HOST if url and _BEGINS_WITH_SCHEME.match(text) else COMPOSE_PATH
         cdef bytes literal
         self.template = Template(text, "rewrite" if groups >= 0 else "var_combination")
         self.held = []
@@ -79,13 +83,15 @@ cdef class Composed:
         self.c.parts = <ComposePart*>calloc(self.c.n or 1, sizeof(ComposePart))
         if self.c.parts == NULL:
             raise MemoryError
-        begun = False
+        self.absolute = place == COMPOSE_HOST
+        begun = host = False
         for i in range(self.c.n):
             part = &self.c.parts[i]
             part.var = self.template.parts[i]
             if part.var.id == VAR_LITERAL:
                 literal = part.var.text[:part.var.len]
                 if not field:
+                    host = host or (place == COMPOSE_HOST and not literal.endswith(b"://"))
                     place, literal = compose_literal(literal, place, not begun, url)
                 self.held.append(literal)
                 part.var.text = literal
@@ -95,6 +101,14 @@ cdef class Composed:
             else:
                 self.c.varies = True
                 self.lay(part, place, groups, raw, url)
+                if place == COMPOSE_HOST and part.mode in (COMPOSE_CAPTURE, COMPOSE_SEGMENTS, COMPOSE_URL):
+                    if not host and part.mode != COMPOSE_CAPTURE:
+                        raise ValueError("expected a host behind ://, found a path")
+                    if host:
+                        part.rooted = STANDS_AS_QUERY if part.mode == COMPOSE_URL else STANDS_AS_PATH
+                    if part.mode != COMPOSE_CAPTURE:
+                        place = COMPOSE_PATH
+                host = host or place == COMPOSE_HOST and part.var.id != VAR_SCHEME
                 if field:
                     part.stands = STANDS_IN_FIELD
             begun = True
@@ -105,6 +119,7 @@ cdef class Composed:
 
     cdef int lay(self, ComposePart* part, uint8_t place, int groups, bint raw, bint url) except -1:
         part.mode = _COMPOSED.get(part.var.id, COMPOSE_WORD)
+        part.asked = url
         if part.var.id == VAR_CAPTURE:
             part.mode = COMPOSE_CAPTURE
             group = int(part.var.text[:part.var.len])
@@ -237,10 +252,10 @@ cdef void compose_value(const Exchange* x, const ComposePart* part, const Captur
             out.p = captures.text + captures.start[part.group]
             out.n = captures.end[part.group] - captures.start[part.group]
         found = out.n > 0
-    elif part.var.id == VAR_QUERY_STRING:
+    elif part.var.id == VAR_QUERY_STRING and not part.asked:
         target_query(x, out)
         found = out.n > 0
-    elif part.var.id == VAR_REQUEST_URI:
+    elif part.var.id == VAR_REQUEST_URI and not part.asked:
         found = True
         target_query(x, out)
         buf_put(scratch, x.uri_path, x.uri_path_len)
@@ -280,7 +295,8 @@ cdef void compose(const Exchange* x, const ComposeC* c, const Captures* captures
             continue
         buf_reset(&scratch)
         compose_value(x, part, captures, &scratch, &value)
-        compose_put(out, value.p, value.n, part.stands)
+        compose_put(out, value.p, value.n,
+                    part.rooted if part.rooted and value.n and value.p[0] == c"/" else part.stands)
         if out.len > COMPOSED_MOST:
             out.failed = 1
             break

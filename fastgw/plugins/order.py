@@ -37,6 +37,7 @@ from fastgw.plugins.proxy_cache import ProxyCache
 from fastgw.plugins.proxy_mirror import ProxyMirror
 from fastgw.plugins.proxy_rewrite import ProxyRewrite
 from fastgw.plugins.public_api import PublicApi
+from fastgw.plugins.redirect import Redirect
 from fastgw.plugins.referer_restriction import RefererRestriction
 from fastgw.plugins.request_id import RequestId
 from fastgw.plugins.request_validation import RequestValidation
@@ -99,6 +100,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     Gzip,  # 995
     # What plugins answer themselves: 990, which runs in no phase, and 501, in `access`.
     ServerInfo,  # 990
+    # Is the client to go elsewhere: 900, in `rewrite`.
+    Redirect,  # 900
     ResponseRewrite,  # 899
     PublicApi,  # 501
     # What is told of it: 500.

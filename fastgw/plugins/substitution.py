@@ -6,16 +6,14 @@ expression is matched (native/regex).
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
-
-import re2
+from typing import Final
 
 from fastgw import _core
 from fastgw.errors import Fault, Path
+from fastgw.schema.regex import compiled, flaw
 
 __all__ = ["pair_faults", "pairs_of"]
 
-_MEMORY: Final = 1 << 20  # bytes that one expression may take in a worker
 _PIECE: Final = re.compile(r"""((?:[\w/~%=&,;:@!'"<> -]|\\[^\w\s])+)|\((\.|\[\^/\]|\\d|\[0-9\]|\\w)([*+])\)""", re.ASCII)
 _DIGITS: Final = b"0123456789"
 _KINDS: Final = {
@@ -34,37 +32,26 @@ def pairs_of(texts: Sequence[str], *, raw: bool = False, url: bool = False) -> l
     return [_pair(texts[at], texts[at + 1], raw=raw, url=url) for at in range(0, len(texts) - 1, 2)]
 
 
-def pair_faults(texts: Sequence[str], path: Path) -> Iterator[Fault]:
+def pair_faults(texts: Sequence[str], path: Path, *, url: bool = False) -> Iterator[Fault]:
     """What is wrong with a list's expressions and texts, each at its place."""
     for at in range(0, len(texts) - 1, 2):
         pattern, text = texts[at], texts[at + 1]
         apisix = f"invalid regex_uri({pattern}, {text})"
-        try:
-            _compiled(pattern)
-        except (re2.error, UnicodeEncodeError):
-            message = "expected a regular expression (of RE2: no look-around, no back-references)"
-            yield Fault(path.to(at), message, apisix=apisix)
+        if (wrong := flaw(pattern)) is not None:
+            yield Fault(path.to(at), wrong, apisix=apisix)
             continue
         try:
-            _pair(pattern, text)
+            _pair(pattern, text, url=url)
         except ValueError as error:
             yield Fault(path.to(at + 1), str(error), apisix=apisix)
 
 
 def _pair(pattern: str, text: str, *, raw: bool = False, url: bool = False) -> tuple[_core.Regex, _core.Composed]:
-    compiled = _compiled(pattern)
+    expression = compiled(pattern)
     parts, whole = _plain(pattern)
-    regex = _core.Regex(compiled.search, compiled.groups, parts, whole)
+    regex = _core.Regex(expression.search, expression.groups, parts, whole)
     # "$$" is a "$", as ngx.re.sub has it.
-    return regex, _core.Composed(text.replace("$$", r"\$"), compiled.groups, raw, url)
-
-
-def _compiled(pattern: str) -> Any:
-    options = re2.Options()
-    options.log_errors = False  # they are told to whoever wrote the expression
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.max_mem = _MEMORY
-    return re2.compile(pattern.encode(), options)
+    return regex, _core.Composed(text.replace("$$", r"\$"), expression.groups, raw, url)
 
 
 def _plain(pattern: str) -> tuple[list[tuple[bytes, Run | None]] | None, bool]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import re2
 from msgspec import Meta
 
-__all__ = ["Regex", "flaw", "search_of"]
+__all__ = ["Regex", "compiled", "flaw", "search_of"]
 
 _MEMORY: Final = 1 << 20  # bytes that one may take in a worker
 _MEMORY_OF_MANY: Final = 8 << 20
@@ -33,6 +33,11 @@ def search_of(*patterns: str, fold: bool = False) -> Callable[[bytes], Any]:
     else:
         search = _compiled("|".join(f"(?:{pattern})" for pattern in patterns).encode(), fold, _MEMORY_OF_MANY).search
     return search  # type: ignore[no-any-return]
+
+
+def compiled(pattern: str) -> Any:
+    """The expression itself, over bytes, for who wants to know what its groups take. Raises as `search_of`."""
+    return _compiled(pattern.encode(), False, _MEMORY)
 
 
 def flaw(*patterns: str, fold: bool = False) -> str | None:

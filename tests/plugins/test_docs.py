@@ -22,6 +22,7 @@ ROOMS = {
     "ua-restriction": "ua-restriction",
     "referer-restriction": "referer-restriction",
     "uri-blocker": "uri-blocker",
+    "redirect": "redirect",
     "acl": "acl",
     "consumer-restriction": "consumer-restriction",
     "jwt-auth": "jwt",

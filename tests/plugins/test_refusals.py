@@ -44,7 +44,7 @@ NOT_A_PLUGINS = {
     "plugin",
     "tls",
 }  # tests/adversity, tests/tls and tests/unit meet these
-NOT_FROM_OUTSIDE = {"limit-req.failed", "basic.failed", "proxy-rewrite.failed"}  # only without memory
+NOT_FROM_OUTSIDE = {"limit-req.failed", "basic.failed", "proxy-rewrite.failed", "redirect.failed"}  # only without memory
 ELSEWHERE = {
     "api-breaker.open",
     "basic.busy",
@@ -186,6 +186,8 @@ CASES: dict[str, bytes] = {
     "csrf.bad_token": post("forged", b"", b"csrf: 1", b"Cookie: csrf=1"),
     "request-validation.refused": post("validated", b"1"),
     "request-validation.too_large": post("validated", b"[123456]"),
+    "redirect.no_host": b"GET /https HTTP/1.0\r\n\r\n",
+    "redirect.too_long": get("redirect", query=b"?x=" + b"x" * 7000),
     "limit-count.exceeded": get("count"),
     "limit-count.failed": get("counts", b"X-Most: 0"),
     "limit-req.exceeded": get("req"),
@@ -226,6 +228,8 @@ ROUTES: dict[str, dict[str, Any]] = {
     "cached": {"proxy-cache": {"cache_strategy": "memory", "cache_zone": "memory_cache", "cache_control": True}},
     "forged": {"csrf": {"key": "a-key", "name": "csrf"}},
     "validated": {"request-validation": {"body_schema": {"type": "array"}, "rejected_code": CODE, "max_req_body_size": 7}},
+    "redirect": {"redirect": {"uri": "/$arg_x" * 10}},
+    "https": {"redirect": {"http_to_https": True}},
     "count": {"limit-count": {"count": 1, "time_window": 3600, "rejected_code": CODE}},
     "counts": {"limit-count": {"count": "$http_x_most", "time_window": 3600, "rejected_code": CODE}},
     "req": {"limit-req": {"rate": 0.001, "burst": 0, "key": "remote_addr", "rejected_code": CODE}},

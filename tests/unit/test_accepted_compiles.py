@@ -32,6 +32,7 @@ CONFS: Final[dict[str, Object]] = {
     "limit-req": {"rate": 1, "burst": 1, "key": "remote_addr"},
     "limit-conn": {"conn": 1, "burst": 1, "default_conn_delay": 1, "key": "remote_addr"},
     "proxy-rewrite": {"uri": "/x"},
+    "redirect": {"uri": "/x"},
     "ip-restriction": {"whitelist": ["192.0.2.0/24"]},
     "ua-restriction": {"denylist": ["x"]},
     "referer-restriction": {"whitelist": ["x"]},
