@@ -72,27 +72,34 @@ def _ip_ranges(networks):
     return [(first.to_bytes(16, "big"), last.to_bytes(16, "big")) for first, last in merged]
 
 
+cdef IpRange* ip_ranges_of(networks, uint32_t* n) except NULL:
+    # The networks as ranges to search, which are the caller's to free.
+    cdef bytes first, last
+    cdef uint32_t i
+    cdef IpRange* made
+    ranges = _ip_ranges(networks)
+    made = <IpRange*>calloc(len(ranges) or 1, sizeof(IpRange))
+    if made == NULL:
+        raise MemoryError
+    n[0] = <uint32_t>len(ranges)
+    for i, (first, last) in enumerate(ranges):
+        made[i].first = ip_number(<const uint8_t*><const char*>first)
+        made[i].last = ip_number(<const uint8_t*><const char*>last)
+    return made
+
+
 cdef class IpRestrictionStep(Step):
     """ip-restriction of one object: `networks` admitted (`admits`) or refused, and the answer to who is refused."""
     cdef IpRestrictionConf conf
     cdef bytes body
 
     def __init__(self, networks, *, bint admits, bytes body not None, int status=403):
-        cdef bytes first, last
-        cdef uint32_t i
-        ranges = _ip_ranges(networks)
         self.body = body
         self.conf.admits = admits
         self.conf.status = <uint16_t>status
         self.conf.body = self.body
         self.conf.body_len = <uint32_t>len(body)
-        self.conf.ranges = <IpRange*>calloc(len(ranges) or 1, sizeof(IpRange))
-        if self.conf.ranges == NULL:
-            raise MemoryError
-        self.conf.n = <uint32_t>len(ranges)
-        for i, (first, last) in enumerate(ranges):
-            self.conf.ranges[i].first = ip_number(<const uint8_t*><const char*>first)
-            self.conf.ranges[i].last = ip_number(<const uint8_t*><const char*>last)
+        self.conf.ranges = ip_ranges_of(networks, &self.conf.n)
         self.bind(step_ip_restriction, &self.conf, "access")
 
     def __dealloc__(self):
@@ -101,9 +108,9 @@ cdef class IpRestrictionStep(Step):
 
 cdef int step_ip_restriction(Exchange* x, void* p) noexcept nogil:
     cdef IpRestrictionConf* c = <IpRestrictionConf*>p
-    cdef IpAddress a = ip_number(x.down.bytes)
+    cdef IpAddress a = ip_number(x.client.bytes)
     # A peer on a unix socket has no address ("unix:") and so is in no list.
-    cdef bint inside = x.down.address[0] != c"u" and ip_in(c.ranges, c.n, &a)
+    cdef bint inside = x.client.address[0] != c"u" and ip_in(c.ranges, c.n, &a)
     if inside == c.admits:
         return STEP_NEXT
     x.status = c.status

@@ -37,6 +37,7 @@ from fastgw.plugins.proxy_cache import ProxyCache
 from fastgw.plugins.proxy_mirror import ProxyMirror
 from fastgw.plugins.proxy_rewrite import ProxyRewrite
 from fastgw.plugins.public_api import PublicApi
+from fastgw.plugins.real_ip import RealIp
 from fastgw.plugins.redirect import Redirect
 from fastgw.plugins.referer_restriction import RefererRestriction
 from fastgw.plugins.request_id import RequestId
@@ -50,6 +51,8 @@ from fastgw.plugins.workflow import Workflow
 __all__ = ["MOST", "SHIPPED", "add", "get", "group_fields", "key_fields", "names", "number", "shipped"]
 
 SHIPPED: Final[tuple[type[Plugin], ...]] = (
+    # Whose request is it: 23000. Before all that may ask.
+    RealIp,  # 23000
     # What everything later may name: 12015. Before all that may answer, so that a refusal has it too.
     RequestId,  # 12015
     OpenTelemetry,  # 12009

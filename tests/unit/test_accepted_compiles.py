@@ -33,6 +33,7 @@ CONFS: Final[dict[str, Object]] = {
     "limit-conn": {"conn": 1, "burst": 1, "default_conn_delay": 1, "key": "remote_addr"},
     "proxy-rewrite": {"uri": "/x"},
     "redirect": {"uri": "/x"},
+    "real-ip": {"source": "arg_x"},
     "ip-restriction": {"whitelist": ["192.0.2.0/24"]},
     "ua-restriction": {"denylist": ["x"]},
     "referer-restriction": {"whitelist": ["x"]},
