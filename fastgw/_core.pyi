@@ -684,6 +684,10 @@ class RealIpStep(Step):
 def _test_address(text: bytes) -> tuple[str, int] | None: ...
 
 @final
+class ClientControlStep(Step):
+    def __init__(self, most: int) -> None: ...
+
+@final
 class IpRestrictionStep(Step):
     def __init__(self, networks: Sequence[str], *, admits: bool, body: bytes, status: int = 403) -> None: ...
 

@@ -11,6 +11,7 @@ from fastgw.plugins.acl import Acl
 from fastgw.plugins.api_breaker import ApiBreaker
 from fastgw.plugins.basic_auth import BasicAuth
 from fastgw.plugins.brotli import Brotli
+from fastgw.plugins.client_control import ClientControl
 from fastgw.plugins.consumer_restriction import ConsumerRestriction
 from fastgw.plugins.contract import Plugin
 from fastgw.plugins.cors import Cors
@@ -53,6 +54,8 @@ __all__ = ["MOST", "SHIPPED", "add", "get", "group_fields", "key_fields", "names
 SHIPPED: Final[tuple[type[Plugin], ...]] = (
     # Whose request is it: 23000. Before all that may ask.
     RealIp,  # 23000
+    # How much may it send: 22000. Before anything reads a body.
+    ClientControl,  # 22000
     # What everything later may name: 12015. Before all that may answer, so that a refusal has it too.
     RequestId,  # 12015
     OpenTelemetry,  # 12009

@@ -23,6 +23,7 @@ ROOMS = {
     "referer-restriction": "referer-restriction",
     "uri-blocker": "uri-blocker",
     "redirect": "redirect",
+    "client-control": "client-control",
     "acl": "acl",
     "consumer-restriction": "consumer-restriction",
     "jwt-auth": "jwt",
