@@ -374,7 +374,14 @@ class Upstream:
 @final
 class Consumer:
     name: bytes
-    def __init__(self, name: bytes, steps: Steps, group: bytes = b"", labels: Iterable[tuple[str, str]] = ()) -> None: ...
+    def __init__(
+        self,
+        name: bytes,
+        steps: Steps,
+        group: bytes = b"",
+        labels: Iterable[tuple[str, str]] = (),
+        texts: Iterable[tuple[str, str]] = (),
+    ) -> None: ...
 
 @final
 class SecretKey:
@@ -686,6 +693,10 @@ def _test_address(text: bytes) -> tuple[str, int] | None: ...
 @final
 class ClientControlStep(Step):
     def __init__(self, most: int) -> None: ...
+
+@final
+class ConsumerLabelsStep(Step):
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None: ...
 
 @final
 class IpRestrictionStep(Step):

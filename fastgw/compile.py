@@ -368,7 +368,7 @@ class Compiler:
         if group is not None:
             layers.append((f"consumer_groups/{consumer.group_id}", self._but_auth(group.plugins)))
         name = str(consumer.group_id) if consumer.group_id is not None else ""
-        return _core.Consumer(consumer.username.encode(), self._steps(layers), name.encode(), labels.pairs(consumer.labels))
+        return _core.Consumer(consumer.username.encode(), self._steps(layers), name.encode(), labels.pairs(consumer.labels), labels.texts(consumer.labels))
 
     @staticmethod
     def _but_auth(plugins: Mapping[str, Any] | None) -> dict[str, Any]:

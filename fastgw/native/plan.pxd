@@ -151,7 +151,9 @@ cdef struct ConsumerC:
     const char* group
     uint32_t group_len
     uint32_t labels_len
+    uint32_t texts_len
     const char* labels          # each label with each of its values: length in 4 bytes, then what label_name makes
+    const char* texts           # each label with its text as it stands, in the same form
 
 cdef enum:
     RING_KEYS_MAX = 64          # keys of one credential: a kid is looked for in all of them
@@ -336,6 +338,7 @@ cdef class Consumer:
     cdef readonly bytes name
     cdef bytes group
     cdef bytes labels
+    cdef bytes texts
     cdef Steps steps
 
 cdef class KeyRing:

@@ -249,11 +249,16 @@ cdef bytes label_name(str label, str value):
     return len(name).to_bytes(4, "little") + name + value.encode("utf-8", "surrogatepass")
 
 
+cdef bytes labels_laid(pairs):
+    named = [label_name(label, value) for label, value in pairs]
+    return b"".join([len(each).to_bytes(4, "little") + each for each in named])
+
+
 cdef class Consumer:
     """Who a request comes from, once authenticated, with the steps that its own plugins add. `labels` are pairs (label, value),
-    of a label with several values one for each."""
+    of a label with several values one for each; `texts` pairs of each with its text."""
 
-    def __cinit__(self, bytes name not None, Steps steps not None, bytes group=b"", labels=()):
+    def __cinit__(self, bytes name not None, Steps steps not None, bytes group=b"", labels=(), texts=()):
         self.name = name
         self.group = group
         self.steps = steps
@@ -262,8 +267,10 @@ cdef class Consumer:
         self.c.series = series_hash(b"consumer\0" + name)
         self.c.group = self.group
         self.c.group_len = len(group)
-        named = [label_name(label, value) for label, value in labels]
-        self.labels = b"".join([len(each).to_bytes(4, "little") + each for each in named])
+        self.labels = labels_laid(labels)
+        self.texts = labels_laid(texts)
+        self.c.texts = self.texts
+        self.c.texts_len = <uint32_t>len(self.texts)
         self.c.labels = self.labels
         self.c.labels_len = <uint32_t>len(self.labels)
         self.c.chain = steps.chain

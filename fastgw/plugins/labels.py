@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-__all__ = ["pairs", "values_of_json", "values_of_text"]
+__all__ = ["pairs", "texts", "values_of_json", "values_of_text"]
 
 _BLANK: Final = " \t\n\r\f\v"
 
@@ -32,6 +32,11 @@ def values_of_json(text: str) -> list[str]:
     except (ValueError, RecursionError):
         return []
     return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+
+
+def texts(labels: Mapping[str, str] | None) -> Iterable[tuple[str, str]]:
+    """Each label with its text as it stands."""
+    return list((labels or {}).items())
 
 
 def pairs(labels: Mapping[str, str] | None) -> Iterable[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from fastgw.plugins.acl import Acl
 from fastgw.plugins.api_breaker import ApiBreaker
+from fastgw.plugins.attach_consumer_label import AttachConsumerLabel
 from fastgw.plugins.basic_auth import BasicAuth
 from fastgw.plugins.brotli import Brotli
 from fastgw.plugins.client_control import ClientControl
@@ -83,6 +84,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     # May they: 2410 and 2400, in `access`.
     Acl,  # 2410
     ConsumerRestriction,  # 2400
+    # What is the upstream told of them: 2399, in `before_proxy`.
+    AttachConsumerLabel,  # 2399
     # Does somebody else let it in: 2002, in `access`.
     ForwardAuth,  # 2002
     # What must no log tell of it: 1500, in `log`. Before all that logs.

@@ -34,6 +34,7 @@ CONFS: Final[dict[str, Object]] = {
     "proxy-rewrite": {"uri": "/x"},
     "redirect": {"uri": "/x"},
     "real-ip": {"source": "arg_x"},
+    "attach-consumer-label": {"headers": {"x": "$y"}},
     "ip-restriction": {"whitelist": ["192.0.2.0/24"]},
     "ua-restriction": {"denylist": ["x"]},
     "referer-restriction": {"whitelist": ["x"]},
