@@ -699,6 +699,10 @@ class ConsumerLabelsStep(Step):
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None: ...
 
 @final
+class TrafficSplitStep(Step):
+    def __init__(self, rules: Iterable[tuple[Iterable[Expression], Iterable[tuple[Upstream | None, int]]]]) -> None: ...
+
+@final
 class IpRestrictionStep(Step):
     def __init__(self, networks: Sequence[str], *, admits: bool, body: bytes, status: int = 403) -> None: ...
 

@@ -94,25 +94,15 @@ Stores = Callable[[RedisSettings], _core.RemoteStore]
 
 
 def _nowhere(_: RedisSettings) -> _core.RemoteStore:
-    """For those who serve nobody: a store that is never asked."""
-    return _core.RemoteStore()
+    return _core.RemoteStore()  # for those who serve nobody: it is never asked
 
 
 class _Env:
-    """What a plugin's `provision` may ask for; see contract.Env."""
+    """What a plugin's `provision` may ask for; see contract.Env. All but `owner` is the compiler's to say."""
 
     def __init__(self, compiler: "Compiler", owner: str) -> None:
-        self.owner = owner
-        self._compiler = compiler
-
-    def anonymous(self, username: str) -> _core.Credential | None:
-        return self._compiler.anonymous(username)
-
-    def metadata(self, plugin: Plugin) -> Any:
-        return self._compiler.metadata(plugin)
-
-    def store(self, settings: RedisSettings) -> _core.RemoteStore:
-        return self._compiler.stores(settings)
+        self.owner, self.upstream = owner, partial(compiler.upstream, owner)
+        self.anonymous, self.metadata, self.store = compiler.anonymous, compiler.metadata, compiler.stores
 
 
 def _watched(wrap: Wrap, name: str, owner: str, priority: int, step: _core.Step) -> _core.Step:
@@ -226,6 +216,10 @@ class Compiler:
         if consumer is None:
             return None
         return _core.Credential(consumer, b"", b"", self._custom_id(self._objects["consumers"][username]))
+
+    def upstream(self, owner: str, which: Upstream | str) -> _core.Upstream:
+        """The upstream of this id, or one that stands in a plugin's configuration."""
+        return self._shared("upstreams", which) if isinstance(which, str) else self._built(which, owner)
 
     def metadata(self, plugin: Plugin) -> Any:
         """What all uses of the plugin share."""
@@ -368,7 +362,13 @@ class Compiler:
         if group is not None:
             layers.append((f"consumer_groups/{consumer.group_id}", self._but_auth(group.plugins)))
         name = str(consumer.group_id) if consumer.group_id is not None else ""
-        return _core.Consumer(consumer.username.encode(), self._steps(layers), name.encode(), labels.pairs(consumer.labels), labels.texts(consumer.labels))
+        return _core.Consumer(
+            consumer.username.encode(),
+            self._steps(layers),
+            name.encode(),
+            labels.pairs(consumer.labels),
+            labels.texts(consumer.labels),
+        )
 
     @staticmethod
     def _but_auth(plugins: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -488,8 +488,8 @@ class Compiler:
     def _built(self, upstream: Upstream, owner: str) -> _core.Upstream:
         if upstream.service_name is not None:
             self._parts.read((SERVICE, upstream.service_name))
-        tls = self._clients.of(upstream, partial(self._linked, "ssls"))
-        return built(upstream, self.pools, tls, judged(upstream, owner, self.health))
+        tls, checks = self._clients.of(upstream, partial(self._linked, "ssls")), judged(upstream, owner, self.health)
+        return built(upstream, self.pools, tls, checks)
 
 
 def _proves(kind: str, fault: Fault) -> bool:

@@ -16,6 +16,7 @@ from fastgw.plugins.check import disabled
 from fastgw.plugins.contract import Plugin
 from fastgw.plugins.redis_fields import RedisSettings
 from fastgw.schema.env import resolve_object
+from fastgw.schema.upstream import Upstream
 from fastgw.store import Change, Feed, Store
 
 __all__ = ["ALGORITHMS", "COUNTING", "LOCAL", "Counted", "Counting"]
@@ -67,6 +68,9 @@ class _Env:
 
     def store(self, settings: RedisSettings) -> _core.RemoteStore:
         return _core.RemoteStore()
+
+    def upstream(self, which: Upstream | str) -> _core.Upstream:
+        return _core.Upstream([])
 
 
 class Counting:

@@ -19,6 +19,7 @@ from fastgw.schema.rules import unsupported
 
 if TYPE_CHECKING:
     from fastgw.plugins.redis_fields import RedisSettings
+    from fastgw.schema.upstream import Upstream
 
 __all__ = ["PHASES", "Env", "Key", "Meta", "Plugin", "PluginConf"]
 
@@ -74,6 +75,9 @@ class Env(Protocol):
 
     def store(self, settings: "RedisSettings") -> _core.RemoteStore:
         """Where counts lie that several gateways share."""
+
+    def upstream(self, which: "Upstream | str") -> _core.Upstream:
+        """The upstream of this id, or one that stands in the configuration itself. LookupError: there is none that compiles."""
 
 
 class Key(NamedTuple):

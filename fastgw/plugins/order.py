@@ -46,6 +46,7 @@ from fastgw.plugins.request_id import RequestId
 from fastgw.plugins.request_validation import RequestValidation
 from fastgw.plugins.response_rewrite import ResponseRewrite
 from fastgw.plugins.server_info import ServerInfo
+from fastgw.plugins.traffic_split import TrafficSplit
 from fastgw.plugins.ua_restriction import UaRestriction
 from fastgw.plugins.uri_blocker import UriBlocker
 from fastgw.plugins.workflow import Workflow
@@ -109,6 +110,8 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
     Gzip,  # 995
     # What plugins answer themselves: 990, which runs in no phase, and 501, in `access`.
     ServerInfo,  # 990
+    # Which upstream takes it: 966, in `access`, for what is let through.
+    TrafficSplit,  # 966
     # Is the client to go elsewhere: 900, in `rewrite`.
     Redirect,  # 900
     ResponseRewrite,  # 899

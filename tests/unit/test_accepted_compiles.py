@@ -35,6 +35,7 @@ CONFS: Final[dict[str, Object]] = {
     "redirect": {"uri": "/x"},
     "real-ip": {"source": "arg_x"},
     "attach-consumer-label": {"headers": {"x": "$y"}},
+    "traffic-split": {"rules": [{"weighted_upstreams": [{"upstream_id": "u"}]}]},
     "ip-restriction": {"whitelist": ["192.0.2.0/24"]},
     "ua-restriction": {"denylist": ["x"]},
     "referer-restriction": {"whitelist": ["x"]},

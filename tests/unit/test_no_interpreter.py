@@ -27,6 +27,7 @@ PLUGINS: dict[str, dict[str, Any]] = {
     "real-ip": {"source": "http_x_real_ip", "trusted_addresses": ["192.0.2.0/24"]},
     "client-control": {"max_body_size": 9},
     "attach-consumer-label": {"headers": {"X-Team": "$team"}},
+    "traffic-split": {"rules": [{"match": [{"vars": [["uri", "==", "/"]]}], "weighted_upstreams": [{"weight": 1}]}]},
     "ip-restriction": {"whitelist": ["192.0.2.0/24"]},
     "proxy-rewrite": {"regex_uri": ["^/(.*)", "/x/$1"], "host": "up.test", "headers": {"add": {"X-A": "$uri"}}},
     "referer-restriction": {"whitelist": ["*.test"], "bypass_missing": True},
