@@ -18,6 +18,8 @@ include "native/secret.pxd"
 include "native/signing.pxd"
 include "native/atomics.pxd"
 include "native/metrics.pxd"
+include "native/plugin_metrics.pxd"
+include "native/overrun.pxd"
 
 cdef struct Exchange
 cdef struct Loop

@@ -1,18 +1,20 @@
 """A worker's data plane: the native reactor with the settings applied to it.
 
-Owns: settings to reactor arguments, the access log's descriptor, what Python plugins raise. Must not know: where configuration
+Owns: settings to reactor arguments, the access log's descriptor. Must not know: where configuration
 comes from, processes, signals.
 """
 
 import asyncio
 import logging
 import os
+import signal
 from typing import Final
 
 import msgspec
 
 from fastgw import _core, logs
 from fastgw.compile import Compiler
+from fastgw.plugin_log import PluginLog
 from fastgw.plugins import opentelemetry
 from fastgw.process import descriptors_left
 from fastgw.schema.settings import Settings
@@ -23,9 +25,10 @@ __all__ = ["DataPlane"]
 STDOUT: Final = 1
 # Per worker. There are as many workers as processors: more threads would only take turns with other workers' loops.
 VERIFY_THREADS: Final = 2
+# Of no use to anybody else: a real-time signal that nothing sends but the thread that watches plugins.
+OVERRUN: Final = signal.SIGRTMIN + 1
 
 log = logging.getLogger("fastgw.worker")
-plugin_log = logging.getLogger("fastgw.plugin")
 
 
 class DataPlane:
@@ -48,8 +51,11 @@ class DataPlane:
             show_upstream_status=settings.show_upstream_status_in_response_header,
             token_cache=settings.token_cache,
             verify_threads=VERIFY_THREADS,
-            on_error=self._on_plugin_error,
+            on_error=PluginLog().failed,
         )
+        if settings.limits.plugin_time:
+            signal.signal(OVERRUN, self._reactor.overrun)
+            self._reactor.guard(settings.limits.plugin_time, OVERRUN)
         self.fileno = self._reactor.fileno
         self.drain = self._reactor.drain
         self._unaccepted = Unaccepted(settings.limits)
@@ -99,7 +105,3 @@ class DataPlane:
         if self._log_fd >= 0:
             os.close(self._log_fd)
         self._log_fd = fd
-
-    @staticmethod
-    def _on_plugin_error(plugin: str, phase: str, error: BaseException) -> None:
-        plugin_log.error("plugin %s failed in phase %s", plugin, phase, exc_info=error)

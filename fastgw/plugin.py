@@ -12,9 +12,10 @@ Owns the names that plugins may rely on; docs/writing-a-plugin.md tells of them.
     Step, PythonStep    what `provision` gives: one piece of work in one phase
     Fault, Path   what `PluginConf.rules` says of members that do not fit each other
     PluginError   raised where a plugin breaks the contract
+    PluginTimeout raised in a plugin that takes too long; no Exception
 """
 
-from fastgw._core import PluginError, PythonStep, Reply, Request, Step
+from fastgw._core import PluginError, PluginTimeout, PythonStep, Reply, Request, Step
 from fastgw.errors import Fault, Path
 from fastgw.plugins.contract import PHASES, Env, Meta, Plugin, PluginConf
 
@@ -27,6 +28,7 @@ __all__ = [
     "Plugin",
     "PluginConf",
     "PluginError",
+    "PluginTimeout",
     "PythonStep",
     "Reply",
     "Request",

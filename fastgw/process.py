@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "fork",
     "hear",
     "raise_descriptor_limit",
+    "resident",
     "runs",
     "set_title",
     "stand_back",
@@ -121,6 +123,14 @@ def runs(pid: int, title: str = "") -> bool:
         return False
     except OSError:  # no /proc, or it has just gone, which the next look sees
         return True
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds; 0 where there is none."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def set_title(title: str) -> None:

@@ -30,17 +30,20 @@ LADDER = [
     {"core", "cache"},
     {"plugins"},
     {"parts", "pools", "claims", "plugin", "revocations", "redis_client", "tls", "dns_message"},
-    {"upstreams", "redis_limits", "dns_client", "inherited", "entries"},
+    {"upstreams", "misfits", "redis_limits", "dns_client", "inherited", "entries"},
     {"compile", "config"},
     {"health", "logs", "datadir", "memory", "process", "resolve", "sockets", "handover", "service_manager"},
     {"embedded", "slots", "unaccepted"},
     {"dataplane", "echo", "supervisor", "tokens", "revoke", "top", "metrics"},
+    {"health", "metrics", "logs", "datadir", "memory", "process", "resolve", "sockets", "handover", "service_manager"},
+    {"embedded", "plugin_log", "slots", "unaccepted"},
+    {"dataplane", "echo", "supervisor", "tokens", "revoke", "top"},
     {"follow"},
     {"admin", "worker", "asgi", "wsgi", "testing"},
     {"family", "offline"},
-    {"upgrade"},
+    {"upgrade", "renewed"},
     {"master", "places"},
-    {"transfer", "restart"},
+    {"transfer", "restart", "skeleton"},
     {"cli"},
     {"__main__"},
 ]
@@ -148,6 +151,10 @@ def test_the_interpreter_is_entered_from_few_rooms() -> None:
         "regex.pxi",
         "verify.pxi",
     }
+    assert entering == {"copies.pxi", "expr.pxi", "password.pxi", "posted.pxi", "pyrequest.pxi", "regex.pxi", "verify.pxi"}
+    assert entering == {"expr.pxi", "password.pxi", "posted.pxi", "pyrequest.pxi", "regex.pxi", "verify.pxi"}
+    assert entering == {"expr.pxi", "password.pxi", "posted.pxi", "pyrequest.pxi", "pystep.pxi", "regex.pxi", "verify.pxi"}
+    assert entering == {"expr.pxi", "password.pxi", "posted.pxi", "pyrequest.pxi", "pystep.pxi", "verify.pxi"}
 
 
 IMPORT_EACH = """

@@ -26,7 +26,7 @@ from fastgw.admin.operations import (
 )
 from fastgw.admin.plugins import SUBSYSTEMS
 from fastgw.admin.schemas import BY_NAME
-from fastgw.admin.stats import COUNTERS
+from fastgw.admin.stats import COUNTERS, PLUGIN_COUNTERS, PLUGIN_TIMES
 from fastgw.objectset import LISTS
 from fastgw.plugins import order
 from fastgw.schema.kinds import KINDS
@@ -338,15 +338,18 @@ def _limits() -> list[Operation]:
 
 
 def _stats() -> Json:
-    members = {"slot": COUNT, "pid": COUNT, "role": TEXT, "state": TEXT, "revision": COUNT}
+    members = {"slot": COUNT, "pid": COUNT, "role": TEXT, "state": TEXT, "revision": COUNT, "memory": COUNT}
     process = record({**members, "connections": COUNT, **dict.fromkeys(COUNTERS, COUNT)})
     totals = {"type": "object", "additionalProperties": COUNT}
     counts = dict.fromkeys(("requests", "responses_4xx", "responses_5xx", "upstream_us", "request_us"), COUNT)
     traffic = {f"{kind}s": list_of(record({kind: TEXT, **counts})) for kind in ("route", "consumer", "node")}
     latency = list_of({"type": "array", "items": COUNT, "minItems": 2, "maxItems": 2})
     upstream = record({"name": TEXT, "ip": TEXT, "port": COUNT, "state": TEXT})
+    number: Json = {"type": "number"}
+    plugin = record({**dict.fromkeys(PLUGIN_COUNTERS, COUNT), **dict.fromkeys(PLUGIN_TIMES, number)})
+    traffic["plugins"] = {"type": "object", "additionalProperties": plugin}
     told = {"processes": list_of(process), "totals": totals, "latency_us": latency, "refused": totals, **traffic}
-    return record({"time": {"type": "number"}, "revision": COUNT, **told, "upstreams": list_of(upstream)})
+    return record({"time": number, "revision": COUNT, **told, "upstreams": list_of(upstream)})
 
 
 def _history() -> Json:

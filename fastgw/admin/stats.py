@@ -11,11 +11,14 @@ from fastgw._core import Region
 from fastgw.admin.envelope import Reply, key_of, momentary
 from fastgw.admin.health import Checked
 from fastgw.admin.traffic import Traffic
+from fastgw.process import resident
 from fastgw.slots import Kind, State
 
-__all__ = ["COUNTERS", "stats"]
+__all__ = ["COUNTERS", "PLUGIN_COUNTERS", "PLUGIN_TIMES", "stats"]
 
 COUNTERS: Final = ("requests", "responses_2xx", "responses_4xx", "responses_5xx")  # of each process; others in the totals
+PLUGIN_COUNTERS: Final = ("calls", "failures", "timeouts", "kept")  # of each Python plugin that was ever called
+PLUGIN_TIMES: Final = ("held_ms", "latency_ms")
 _DISTRIBUTIONS: Final = frozenset({"latency_us"})  # not one number each
 
 
@@ -33,6 +36,7 @@ def stats(region: Region, checked: Iterable[tuple[str, str, Checked]], traffic: 
             "latency_us": counted["latency_us"],
             "refused": region.refusals(),
             **traffic.told(region.series(), now),
+            "plugins": {name: _plugin(each) for name, each in sorted(region.plugins().items())},
             "upstreams": [_node(*each) for each in checked],
         }
     )
@@ -50,6 +54,7 @@ def _process(region: Region, slot: int) -> dict[str, Any] | None:
         "state": State(found.state).name.lower(),
         "revision": found.applied,
         "connections": region.gauges(slot)["connections"],
+        "memory": resident(found.pid),
         **{name: counted[name] for name in COUNTERS},
     }
 
@@ -57,3 +62,8 @@ def _process(region: Region, slot: int) -> dict[str, Any] | None:
 def _node(kind: str, id: str, checked: Checked) -> dict[str, Any]:
     target, stands = checked
     return {"name": key_of(kind, id), "ip": target.ip, "port": target.port, "state": stands.state if stands else "healthy"}
+
+
+def _plugin(counted: dict[str, Any]) -> dict[str, Any]:
+    told = {name: counted[name] for name in PLUGIN_COUNTERS}
+    return {**told, "held_ms": counted["held_ns"] / 1e6, "latency_ms": counted["latency_ns"] / 1e6}

@@ -15,6 +15,7 @@ from fastgw.slots import Kind, State
 __all__ = ["Footprint", "families"]
 
 OCTAVES: Final = range(5, 31)  # of the histogram of all requests: 32 us to 18 min, by powers of two
+PLUGIN_OCTAVES: Final = 27  # of the histogram of a Python plugin's calls: from 1 us
 OF_PROCESS: Final = ("requests", "responses_2xx", "responses_4xx", "responses_5xx")
 NOW: Final = {"connections": "connections", "requests": "requests_in_flight", "upstream_connections": "upstream_connections"}
 ABOUT: Final = {
@@ -56,6 +57,7 @@ def families(out: Exposition, region: _core.Region, footprints: Mapping[int, Foo
     out.family("fastgw_refused_total", "counter", "Requests refused or cut off, by the reason that the access log has")
     for reason, count in sorted(region.refusals().items()):
         out.put(count, {"reason": reason})
+    _plugins(out, region)
     _processes(out, region, footprints)
     _tables(out, region, totals)
 
@@ -71,6 +73,30 @@ def _durations(out: Exposition, totals: Mapping[str, object]) -> None:
     us = totals["latency_us_sum"]
     assert isinstance(us, int)  # noqa: S101
     out.histogram([2**octave / 1e6 for octave in OCTAVES], counts, us / 1e6)
+
+
+def _plugins(out: Exposition, region: _core.Region) -> None:
+    """Of those in Python: each that was ever called."""
+    found = sorted(region.plugins().items())
+    for name, kind, about in (
+        ("calls_total", "counter", "Calls of a Python plugin's methods"),
+        ("failures_total", "counter", "Those that raised, or gave what they must not"),
+        ("timeouts_total", "counter", "Those that were cut off, as they took too long"),
+        ("kept", "gauge", "Requests that are over and that something still refers to: one that grows is a leak"),
+    ):
+        out.family(f"fastgw_plugin_{name}", kind, about)
+        for plugin, counted in found:
+            out.put(counted[name.removesuffix("_total")], {"plugin": plugin})
+    out.family("fastgw_plugin_held_seconds_total", "counter", "Time for which a Python plugin held up workers")
+    for plugin, counted in found:
+        out.put(counted["held_ns"] / 1e9, {"plugin": plugin})
+    out.family("fastgw_plugin_duration_seconds", "histogram", "Calls of a Python plugin, from the call to its verdict")
+    for plugin, counted in found:
+        counts = [0] * (PLUGIN_OCTAVES + 1)
+        for bound, count in counted["latency_us"]:
+            counts[bound.bit_length()] += count
+        bounds = [2**octave / 1e6 for octave in range(PLUGIN_OCTAVES)]
+        out.histogram(bounds, counts, counted["latency_ns"] / 1e9, {"plugin": plugin})
 
 
 def _processes(out: Exposition, region: _core.Region, footprints: Mapping[int, Footprint]) -> None:

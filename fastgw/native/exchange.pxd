@@ -326,6 +326,7 @@ cdef struct LoopLimits:
     uint32_t connections
     uint32_t per_address        # connections; 0: any number
     uint32_t descriptors        # connections of both sides
+    uint64_t plugin_wait_ns     # for which a coroutine of a plugin may hold up its request; 0: any time
 
 cdef enum:
     TIMER_TICK_MS = 100
@@ -435,4 +436,8 @@ cdef struct Loop:
     Listener* listeners
     void* net                   # the memory that stands for the network, in tests and where other servers ask (embed)
     uint8_t embedded            # the upstream is the application that asks
+    PluginName* plugin_names    # of all processes
+    PluginBlock* plugins        # of this one, as many as there are names
+    PluginBlock plugin_other    # of those that have no place there; nobody reads it
+    Overrun overrun
     PyObject* reactor           # borrowed: the Reactor that owns this

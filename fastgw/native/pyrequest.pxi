@@ -1,14 +1,18 @@
-# pyrequest: Python plugins in the same chain. The step takes the GIL, hands the plugin a lazy Request (nothing is decoded that
-# is not asked for) and takes its verdict; a coroutine suspends the exchange until its task ends. What a plugin raises costs
-# its own request a 500, never the worker.
+# pyrequest: a request as Python plugins see it, and what they may answer. Nothing is decoded that is not asked for. Must not know
+# when plugins are called, or what becomes of what they give (pystep).
 
 
+cimport cython as _cython
 from json import loads as _json_loads
 from typing import Any
 
 
 class PluginError(Exception):
     """A Python plugin broke its contract; the request gets a 500 and the log this text."""
+
+
+class PluginTimeout(BaseException):
+    """A Python plugin took too long and was cut off. Not an Exception: `except Exception` of a plugin must not keep it."""
 
 
 cdef class Reply:
@@ -37,10 +41,14 @@ cdef class Reply:
         self.reason_ = reason.encode()
 
 
+@_cython.freelist(64)
 cdef class Request:
     """The exchange as a Python plugin sees it, until its log phase is over."""
     cdef Exchange* x
-    cdef readonly dict ctx
+    cdef dict own_ctx
+    cdef uint64_t plugins       # a bit for each place in PluginBlocks: those that have seen it
+    cdef Region kept_in         # where it is counted as kept, once it is over
+    cdef PluginBlock* kept_at
     cdef bint holds_up          # a coroutine of a Python plugin does, which is what may await the body
     cdef object body_future     # of who awaits the body; None: nobody does
     cdef list replies           # whose texts the exchange points to
@@ -65,6 +73,17 @@ cdef class Request:
             self.replies = []
         self.replies.append(reply)
         return 0
+
+    def __dealloc__(self):
+        if self.kept_in is not None:
+            pyrequest_kept(self, NULL)
+
+    @property
+    def ctx(self) -> dict[str, Any]:
+        """What plugins tell each other."""
+        if self.own_ctx is None:
+            self.own_ctx = {}
+        return self.own_ctx
 
     cdef Exchange* alive(self) except NULL:
         if self.x == NULL or self.x.down == NULL:
@@ -314,8 +333,23 @@ cdef void pyrequest_detach(Exchange* x) noexcept nogil:
     x.copying = 0
     with gil:
         (<Request>x.py).x = NULL
+        if Py_REFCNT(<object>x.py) > 1:
+            pyrequest_kept(<Request>x.py, x.loop)
         Py_DECREF(<object>x.py)
         x.py = NULL
+
+
+cdef void pyrequest_kept(Request r, Loop* loop) noexcept:
+    # It is over, and somebody still refers to it: most often a list or dict of a plugin that only grows. NULL: it is let go.
+    cdef int i
+    if r.plugins == 0:
+        return
+    if loop != NULL:
+        r.kept_in = (<Reactor>loop.reactor).region
+        r.kept_at = loop.plugins
+    for i in range(PLUGIN_PLACES):
+        if r.plugins >> i & 1:
+            plugin_add(&r.kept_at[i].let_go if loop == NULL else &r.kept_at[i].kept, 1)
 
 
 cdef Request pyrequest_of(Exchange* x):
@@ -324,137 +358,6 @@ cdef Request pyrequest_of(Exchange* x):
     if x.py == NULL:
         r = Request.__new__(Request)
         r.x = x
-        r.ctx = {}
         Py_INCREF(r)            # the exchange's own reference; pyrequest_detach gives it back
         x.py = <PyObject*>r
     return <Request>x.py
-
-
-cdef class PythonStep(Step):
-    """A plugin's phase method as a step: `call(conf, request)` gives None, a Reply, or an awaitable of those."""
-    cdef readonly object call
-    cdef object conf
-    cdef readonly str name
-
-    def __init__(self, str name, str phase, call, conf):
-        self.name = name
-        self.call = call
-        self.conf = conf
-        self.bind(step_python, <void*>self, phase)
-
-
-cdef int python_verdict(Exchange* x, PythonStep step, result) except -1:
-    cdef Reply reply
-    cdef bytes body
-    if result is None:
-        return STEP_NEXT
-    if not isinstance(result, Reply):
-        raise PluginError(f"plugin {step.name}: expected None or a Reply, found {type(result).__name__}")
-    reply = result
-    if step.phase >= PHASE_HEADER_FILTER:
-        raise PluginError(f"plugin {step.name}: phase {PHASES[step.phase]} cannot answer")
-    x.status = <uint16_t>reply.status
-    x.refused = NULL
-    if reply.reason_:
-        x.refused = reply.reason_
-    elif reply.status >= 400:
-        x.refused = "plugin"
-    pyrequest_of(x).keep(reply)
-    x.reply_type = NULL
-    if isinstance(reply.body, bytes):
-        body = reply.body
-        x.reply_type = reply.type_
-    elif isinstance(reply.body, str):
-        body = reply.body.encode()
-        x.reply_type = "text/plain; charset=utf-8"
-    else:
-        body = _json_encode(reply.body) + b"\n"
-    buf_reset(&x.reply_body)
-    buf_put(&x.reply_body, <const char*>body, len(body))
-    for name, value in reply.headers:
-        if name.lower() == "content-type":
-            raise PluginError(f"plugin {step.name}: Content-Type follows from the body: bytes, str or JSON")
-        put_python_line(&x.down_extra, name, value)
-    if reply.lines is not None:
-        buf_put(&x.down_extra, <const char*>reply.lines, len(reply.lines))
-        x.reply_type = REPLY_STORED
-    return STEP_REPLY
-
-
-cdef int python_failed(Exchange* x, PythonStep step, error) except -1:
-    (<Reactor>x.loop.reactor).on_error(step.name, PHASES[step.phase], error)
-    if step.phase >= PHASE_HEADER_FILTER:
-        return STEP_NEXT
-    buf_reset(&x.down_extra)
-    fault_set(x, 500, "plugin.failed")
-    return STEP_REPLY
-
-
-cdef int step_python(Exchange* x, void* p) noexcept nogil:
-    cdef int verdict = STEP_NEXT
-    x.loop.unheard = 1          # by its end the batch is old
-    with gil:
-        try:
-            verdict = python_run(x, <PythonStep>p)
-        except BaseException as error:
-            try:
-                verdict = python_failed(x, <PythonStep>p, error)
-            except BaseException:
-                verdict = STEP_NEXT if (<PythonStep>p).phase >= PHASE_HEADER_FILTER else STEP_REPLY
-    return verdict
-
-
-cdef int python_run(Exchange* x, PythonStep step) except -1:
-    cdef Request request = pyrequest_of(x)
-    if step.phase == PHASE_BODY_FILTER:
-        return python_filter(x, step, request)
-    result = step.call(step.conf, request)
-    if result is None or not hasattr(result, "__await__"):
-        return python_verdict(x, step, result)
-    if step.phase > PHASE_ACCESS:
-        result.close()
-        raise PluginError(f"plugin {step.name}: phase {PHASES[step.phase]} cannot be async")
-    x.waiting = 1
-    request.holds_up = True
-    (<Reactor>x.loop.reactor).suspend(request, step, result)
-    return STEP_WAIT
-
-
-cdef int python_filter(Exchange* x, PythonStep step, Request request) except -1:
-    # call(conf, request, piece, last) gives the new piece, or None to leave it.
-    cdef bytes piece
-    result = step.call(step.conf, request, x.piece_p[:x.piece_n] if x.piece_n else b"", bool(x.piece_last))
-    if result is None:
-        return STEP_NEXT
-    if not isinstance(result, bytes):
-        raise PluginError(f"plugin {step.name}: body_filter gives bytes or None, found {type(result).__name__}")
-    piece = result
-    filter_replace(x, <const char*>piece, len(piece))
-    return STEP_NEXT
-
-
-cdef void python_resume(Request request, PythonStep step, task):
-    # The task of a suspended step ended; runs outside any drain.
-    cdef Exchange* x = request.x
-    cdef Loop* loop
-    cdef int verdict
-    request.holds_up = False
-    if x == NULL or x.down == NULL:
-        if not task.cancelled():
-            task.exception()    # nobody is left to be told of it
-        if x != NULL:
-            x.waiting = 0
-            exchange_resume(x, STEP_NEXT)
-        return
-    loop = x.loop
-    if x.gathering:             # who asked for the body has given up: it is not the client who is waited for
-        pace_stop(x.down)
-    x.waiting = x.gathering = 0
-    try:
-        verdict = python_verdict(x, step, task.result())
-    except BaseException as error:
-        verdict = python_failed(x, step, error)
-    with nogil:
-        loop_clock(loop)
-        exchange_resume(x, verdict)
-        conn_bury(loop)

@@ -28,6 +28,9 @@ cdef class Reactor:
     cdef list retired           # snapshots that requests may still run on
     cdef list debris            # shards of snapshots that are gone
     cdef set tasks
+    cdef dict timed             # of tasks that have a time to end in, the requests that they hold up
+    cdef dict late              # of those that were cancelled for it
+    cdef double plugin_time     # s for which a plugin may hold up the worker; 0: nobody looks
     cdef PasswordDesk passwords      # who judges them
     cdef object stores          # RemoteStores that were asked, weakly
     cdef object error_sink
@@ -44,6 +47,8 @@ cdef class Reactor:
         self.retired = []
         self.debris = []
         self.tasks = set()
+        self.timed = {}
+        self.late = {}
         self.passwords = PasswordDesk()
         self.stores = _WeakSet()
         core.sends = loop is not None
@@ -91,6 +96,9 @@ cdef class Reactor:
         region.open_ring(slot, &core.hot)
         region.open_book(slot, &core.addresses)
         core.metrics = region.metrics_block(slot)
+        core.plugin_names = region.plugin_names
+        core.plugins = region.plugin_blocks(slot)
+        plugin_clear_kept(core.plugins)
         loop_limits(&core.limits, limits or {})
         cidrs_set(&core.trusted, trusted)
         loop_clock(core)
@@ -158,6 +166,7 @@ cdef class Reactor:
             metrics_gauge(&self.core)
             if self.core.log_on:
                 log_flush(&self.core)
+        turns_overdue(self)
         self.resumed()
         self.release()
 
@@ -170,6 +179,17 @@ cdef class Reactor:
         e.data.ptr = &self.core.caller
         if epoll_ctl(self.core.epfd, EPOLL_CTL_ADD, fd, &e) != 0:
             raise OSError(errno, "epoll_ctl")
+
+    def guard(self, double seconds, int signum) -> None:
+        """From now on a method of a plugin that holds up the calling thread for longer is cut off: `overrun` must be what Python
+        calls for that signal."""
+        self.plugin_time = seconds
+        overrun_start(&self.core.overrun, seconds, signum)
+
+    def overrun(self, signum, frame) -> None:
+        """The handler of that signal."""
+        if overrun_is(&self.core.overrun):
+            raise PluginTimeout(f"it held up its worker for more than {self.plugin_time:g} s (limits.plugin_time)")
 
     def ask_by(self, int fd) -> None:
         """Numbers of key sets that tokens name keys of, which are not among those known, go to this descriptor; -1: nowhere."""
@@ -330,23 +350,16 @@ cdef class Reactor:
             self.error_sink(plugin, phase, error)
         return 0
 
-    cdef int suspend(self, Request request, PythonStep step, awaitable) except -1:
-        task = self.loop.create_task(_await(awaitable))
-        self.tasks.add(task)
+    cdef int suspend(self, Request request, PythonStep step, awaitable, uint64_t began) except -1:
+        turns_begin(self, request, step, awaitable, began)
         self.core.wait_ms = 0   # of the drain that goes on here: the task begins with the event loop's turn
-
-        def done(task):
-            self.tasks.discard(task)
-            python_resume(request, step, task)
-            self.resumed()
-
-        task.add_done_callback(done)
         return 0
 
     def close(self) -> None:
         """Cuts every connection and releases the native memory; the reactor is of no use afterwards."""
         cdef Exchange* x
         with nogil:
+            overrun_stop(&self.core.overrun)
             while self.core.downs != NULL:
                 if self.core.downs.c.kind == CONN_TUNNEL:
                     tunnel_end(self.core.downs.c.x, "tunnel.drained")
@@ -378,6 +391,8 @@ cdef class Reactor:
         if self.core.ups != NULL or self.core.downs != NULL:
             self.close()        # pools may outlive the loop that their idle connections name
         delay_close(&self.core)
+        with nogil:
+            overrun_stop(&self.core.overrun)
         if self.core.verifiers != NULL:
             with nogil:
                 verify_close(&self.core)
@@ -396,10 +411,6 @@ cdef class Reactor:
         buf_free(&self.core.log)
 
 
-async def _await(awaitable):
-    return await awaitable
-
-
 cdef int loop_limits(LoopLimits* out, limits) except -1:
     out.head_bytes = limits.get("head_bytes", 32768)
     out.target_bytes = limits.get("target_bytes", 8192)
@@ -413,4 +424,5 @@ cdef int loop_limits(LoopLimits* out, limits) except -1:
     out.connections = limits.get("connections", 65536)
     out.per_address = limits.get("connections_per_address", 8192)
     out.descriptors = limits.get("descriptors", 0xffffffff)
+    out.plugin_wait_ns = <uint64_t>(limits.get("plugin_wait", 0) * 1e9)
     return 0

@@ -20,6 +20,8 @@ cdef enum:                      # section kinds
     SECTION_HEALTH = 10
     SECTION_SERIES = 11         # rows; then refusals by reason
     SECTION_REASONS = 12
+    SECTION_PLUGIN_NAMES = 13
+    SECTION_PLUGINS = 14
 
 cdef enum:                      # SlotState
     SLOT_FREE = 0
@@ -73,6 +75,8 @@ cdef class Region:
     cdef AddressBooks books
     cdef HealthTable health
     cdef SeriesTable rows
+    cdef PluginName* plugin_names
+    cdef PluginBlock* plugins_first
     cdef uint64_t slots_n
     cdef int map(self, int fd) except -1
     cdef int lay_out(self, list layout, uint64_t revocations) except -1
@@ -86,5 +90,6 @@ cdef class Region:
     cdef int open_book(self, int slot, AddressBook* book) except -1
     cdef MetricsBlock* metrics_block(self, int slot) except NULL
     cdef Series* open_series(self, int slot, uint64_t now_ms) except NULL
+    cdef PluginBlock* plugin_blocks(self, int slot) except NULL
     cdef ShmSlot* slot_at(self, int i) except NULL
     cdef look(self, ShmSlot* s)

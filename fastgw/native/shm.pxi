@@ -24,6 +24,8 @@ _SECTIONS = {
     SECTION_HEALTH: ("health", sizeof(HealthPlace)),
     SECTION_SERIES: ("series", sizeof(SeriesRow)),
     SECTION_REASONS: ("reasons", sizeof(Reason)),
+    SECTION_PLUGIN_NAMES: ("plugin names", sizeof(PluginName)),
+    SECTION_PLUGINS: ("plugins", sizeof(PluginBlock)),
 }
 
 
@@ -45,84 +47,6 @@ cdef uint64_t boot_hash() except? 0:
     with open("/proc/sys/kernel/random/boot_id", "rb") as f:
         raw = f.read().strip()
     return map_hash(raw, len(raw))
-
-
-cdef void check_head(bytes raw, size_t size, where) except *:
-    # Of an untrusted file: everything that later code relies on, with no arithmetic that could overflow.
-    cdef ShmHeader head
-    if len(raw) < <Py_ssize_t>sizeof(ShmHeader) or not raw.startswith(_MAGIC):
-        raise RegionError(f"{where}: expected a fastgw region, found other content")
-    memcpy(&head, <const char*>raw, sizeof(ShmHeader))
-    if head.version != SHM_VERSION:
-        raise RegionError(f"{where}: expected layout version {SHM_VERSION}, found {head.version}")
-    if head.size != size:
-        raise RegionError(f"{where}: expected {head.size} bytes, found {size}")
-    if head.sections > SHM_SECTIONS_MAX:
-        raise RegionError(f"{where}: expected at most {SHM_SECTIONS_MAX} sections, found {head.sections}")
-    counts = {}
-    places = []
-    for i in range(head.sections):
-        kind, entry, offset, count = [int(x) for x in (head.section[i].kind, head.section[i].entry_size,
-                                                       head.section[i].offset, head.section[i].count)]
-        name, expected = _SECTIONS.get(kind, (f"of kind {kind}", entry))
-        if entry != expected:
-            raise RegionError(f"{where}: section {name}: expected entries of {expected} bytes, found {entry}")
-        if offset < SHM_PAGE or offset % 64 or offset + entry * count > size:
-            raise RegionError(f"{where}: section {name}: expected it inside the region, found {count} entries at {offset}")
-        if kind in counts:
-            raise RegionError(f"{where}: section {name}: expected one, found another")
-        counts[kind] = count
-        if kind in _SECTIONS:   # what a later version adds is not looked at
-            places.append((offset, offset + entry * count, name))
-    places.sort()
-    for (_, end, before), (start, _, name) in zip(places, places[1:]):
-        if start < end:
-            raise RegionError(f"{where}: section {name}: expected it behind section {before}, found both at {start}")
-    for kind, (name, _) in _SECTIONS.items():
-        if kind not in counts:
-            raise RegionError(f"{where}: section {name}: expected one, found none")
-    cells = counts[SECTION_CELLS]
-    if not LIM_WINDOW <= cells <= SHM_CELLS_MAX or cells & (cells - 1):
-        raise RegionError(f"{where}: section cells: expected a power of two from {LIM_WINDOW}, found {cells}")
-    slots = counts[SECTION_SLOTS]
-    if not 1 <= slots <= SHM_SLOTS:
-        raise RegionError(f"{where}: section slots: expected 1 to {SHM_SLOTS} entries, found {slots}")
-    if counts[SECTION_METRICS] != slots:
-        raise RegionError(f"{where}: section metrics: expected {slots} entries, found {counts[SECTION_METRICS]}")
-    if counts[SECTION_HOLDS] != slots * hold_lines(cells):
-        raise RegionError(
-            f"{where}: section holds: expected {slots * hold_lines(cells)} entries, found {counts[SECTION_HOLDS]}")
-    if counts[SECTION_HOT] != slots * HOT_ENTRIES:
-        raise RegionError(f"{where}: section hot: expected {slots * HOT_ENTRIES} entries, found {counts[SECTION_HOT]}")
-    if counts[SECTION_ADDRESSES] != slots * ADDRESS_LINES:
-        raise RegionError(f"{where}: section addresses: expected {slots * ADDRESS_LINES} entries, "
-                          f"found {counts[SECTION_ADDRESSES]}")
-    if counts[SECTION_HEALTH] != HEALTH_PLACES:
-        raise RegionError(f"{where}: section health: expected {HEALTH_PLACES} entries, found {counts[SECTION_HEALTH]}")
-    if not 1 <= counts[SECTION_SERIES] <= SERIES_ROWS_MOST:
-        raise RegionError(f"{where}: section series: expected 1 to {SERIES_ROWS_MOST} entries, found {counts[SECTION_SERIES]}")
-    if counts[SECTION_REASONS] != slots * REASONS_MOST:
-        raise RegionError(f"{where}: section reasons: expected {slots * REASONS_MOST} entries, found {counts[SECTION_REASONS]}")
-    if counts[SECTION_REVOKED] != 1:
-        raise RegionError(f"{where}: section revoked: expected 1 entry, found {counts[SECTION_REVOKED]}")
-    most, places = int(head.revocations), counts[SECTION_MARKS]
-    if not 1 <= most <= REV_MOST:
-        raise RegionError(f"{where}: expected room for 1 to {REV_MOST} revocations, found {most}")
-    if places != rev_places(most) or counts[SECTION_REVOCATIONS] != places:
-        raise RegionError(f"{where}: sections marks, revocations: expected {rev_places(most)} entries each, "
-                          f"found {places} and {counts[SECTION_REVOCATIONS]}")
-
-
-cdef int check_owner(int fd, where) except -1:
-    # Who may write to it may change any count; who owns it may cut it short, which ends each process that maps it by SIGBUS.
-    found = _os.fstat(fd)
-    if not _stat.S_ISREG(found.st_mode):
-        raise RegionError(f"{where}: expected a regular file, found another kind of file")
-    if found.st_uid != _os.geteuid():
-        raise RegionError(f"{where}: expected a file of user {_os.geteuid()}, found one of user {found.st_uid}")
-    if found.st_mode & 0o022:
-        raise RegionError(f"{where}: expected mode 0600, found {_stat.S_IMODE(found.st_mode):04o}: others may write to it")
-    return 0
 
 
 cdef uint64_t rev_places(uint64_t entries):
@@ -171,7 +95,8 @@ cdef class Region:
                   (SECTION_HOLDS, slots * hold_lines(cells)), (SECTION_REVOKED, 1),
                   (SECTION_MARKS, rev_places(revocations)), (SECTION_REVOCATIONS, rev_places(revocations)),
                   (SECTION_HOT, slots * HOT_ENTRIES), (SECTION_ADDRESSES, slots * ADDRESS_LINES),
-                  (SECTION_HEALTH, HEALTH_PLACES), (SECTION_SERIES, series), (SECTION_REASONS, slots * REASONS_MOST)]
+                  (SECTION_HEALTH, HEALTH_PLACES), (SECTION_SERIES, series), (SECTION_REASONS, slots * REASONS_MOST),
+                  (SECTION_PLUGIN_NAMES, PLUGIN_PLACES), (SECTION_PLUGINS, slots * PLUGIN_PLACES)]
         size = SHM_PAGE + sum(_SECTIONS[kind][1] * count for kind, count in layout)
         if path is None:
             fd = _os.memfd_create("fastgw", _os.MFD_CLOEXEC | _os.MFD_ALLOW_SEALING)
@@ -299,6 +224,8 @@ cdef class Region:
         self.rows.rows = <SeriesRow*>(self.base + s.offset)
         self.rows.n = s.count
         self.rows.reasons = <Reason*>(self.base + self.find(SECTION_REASONS).offset)
+        self.plugin_names = <PluginName*>(self.base + self.find(SECTION_PLUGIN_NAMES).offset)
+        self.plugins_first = <PluginBlock*>(self.base + self.find(SECTION_PLUGINS).offset)
         self.revoked.head = <RevHead*>(self.base + self.find(SECTION_REVOKED).offset)
         s = self.find(SECTION_MARKS)
         self.revoked.marks = <uint64_t*>(self.base + s.offset)
@@ -359,6 +286,10 @@ cdef class Region:
     cdef Series* open_series(self, int slot, uint64_t now_ms) except NULL:
         self.slot_at(slot)
         return series_open(&self.rows, slot, now_ms)
+
+    cdef PluginBlock* plugin_blocks(self, int slot) except NULL:
+        self.slot_at(slot)
+        return &self.plugins_first[slot * PLUGIN_PLACES]
 
     cdef ShmSlot* slot_at(self, int i) except NULL:
         if i < 0 or <uint64_t>i >= self.slots_n:
@@ -489,6 +420,11 @@ cdef class Region:
     def metrics(self) -> dict[str, object]:
         """Totals over all slots: counters by name, and `latency_us`: [(upper bound in µs, count), …]."""
         return metrics_sum(self)
+
+    def plugins(self) -> dict[str, dict[str, object]]:
+        """Of each Python plugin that was ever called, over all slots: `calls`, `failures`, `timeouts`, `held_ns` (of workers),
+        `latency_ns` and `latency_us`: [(upper bound in µs, count), …]; `kept`: requests that are over and still referred to."""
+        return plugins_sum(self.plugin_names, self.plugins_first, self.slots_n)
 
     def __dealloc__(self):
         if self.base != NULL:

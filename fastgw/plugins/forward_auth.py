@@ -105,7 +105,7 @@ class ForwardAuth(Plugin):
             keep=conf.keepalive_pool if conf.keepalive else 0,
         )
         extra = [(name, _core.Template(value, "var_combination")) for name, value in (conf.extra_headers or {}).items()]
-        return [_core.PythonStep(self.name, "access", _Asker(conf, client, extra, env.owner).access, None)]
+        return [_core.PythonStep(self.name, "access", _Asker(conf, client, extra, env.owner).access, None, keeps_time=True)]
 
     def own_headers(self, conf: Conf) -> Collection[str]:
         """Those that the answer may carry, but for such as the other server is shown first."""

@@ -77,7 +77,7 @@ class Mocking(Plugin):
 
     def provision(self, conf: Conf, env: Env) -> list[_core.Step]:
         """A Python step: what is mocked is not in a hurry."""
-        return [_core.PythonStep(self.name, "access", _Mock(conf).answer, conf)]
+        return [_core.PythonStep(self.name, "access", _Mock(conf).answer, conf, keeps_time=True)]
 
 
 class _Mock:

@@ -74,7 +74,7 @@ class RequestValidation(Plugin):
 
     def provision(self, conf: Conf, env: Env) -> list[_core.Step]:
         """One Python step."""
-        return [_core.PythonStep(self.name, "rewrite", _Validator(conf).rewrite, None)]
+        return [_core.PythonStep(self.name, "rewrite", _Validator(conf).rewrite, None, keeps_time=True)]
 
 
 class _Verdict(NamedTuple):

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+PluginSeconds = Annotated[float, Meta(ge=0, le=3600)]
 # Shorter ones can be guessed; others than these characters do not pass through a header unchanged.
 ApiKey = Annotated[
     str, Meta(min_length=16, max_length=256, pattern=whole(r"^[\x21-\x7E]*$"), title="printable ASCII without spaces"), secret
@@ -222,7 +223,7 @@ class ProxyCache(Strict, frozen=True, kw_only=True):
 
 
 class Limits(Strict, frozen=True, kw_only=True):
-    """Bounds on what clients may send and hold. Times are in seconds, sizes in bytes.
+    """Bounds on what clients may send and hold, and on the time of Python plugins. Times are in seconds, sizes in bytes.
 
     head_bytes: the largest request head; more is answered 431
     headers: the most header fields; more is answered 431
@@ -236,6 +237,8 @@ class Limits(Strict, frozen=True, kw_only=True):
     drain_timeout: how long requests in flight may take after the gateway is told to stop
     connections: how many connections a worker holds
     connections_per_address: how many connections one address (of IPv6, one /64) holds, over all workers; 0: any number
+    plugin_time: how long a method of a Python plugin may hold up its worker before it is cut off; 0: any time
+    plugin_wait: how long an async method of a Python plugin may hold up its request before it is cancelled; 0: any time
     """
 
     head_bytes: Annotated[int, Meta(ge=1024, le=2**20)] = 32768
@@ -250,6 +253,8 @@ class Limits(Strict, frozen=True, kw_only=True):
     drain_timeout: Positive = 30
     connections: Count = 65536
     connections_per_address: Annotated[int, Meta(ge=0, le=65535)] = 8192
+    plugin_time: PluginSeconds = 0.1
+    plugin_wait: PluginSeconds = 30
 
 
 class Jwks(Strict, frozen=True, kw_only=True):

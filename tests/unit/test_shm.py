@@ -52,6 +52,8 @@ def _spoil(path: Path, offset: int, data: bytes) -> None:
         (SECTIONS + 9 * 24 + 16, struct.pack("<Q", 16383), "section health: expected 16384 entries, found 16383"),
         (SECTIONS + 10 * 24 + 16, struct.pack("<Q", 0), "section series: expected 1 to 1048576 entries, found 0"),
         (SECTIONS + 11 * 24 + 16, struct.pack("<Q", 511), "section reasons: expected 512 entries, found 511"),
+        (SECTIONS + 12 * 24 + 16, struct.pack("<Q", 63), "section plugin names: expected 64 entries, found 63"),
+        (SECTIONS + 13 * 24 + 16, struct.pack("<Q", 255), "section plugins: expected 256 entries, found 255"),
     ],
 )
 def test_a_strange_region_is_refused(path: Path, offset: int, data: bytes, message: str) -> None:
@@ -68,8 +70,8 @@ def test_a_region_cut_short_is_refused(path: Path, size: int) -> None:
 
 
 def test_a_section_of_a_later_version_is_passed_over(path: Path) -> None:
-    _spoil(path, SECTIONS + 12 * 24, struct.pack("<IIQQ", 77, 32, 4096, 1))
-    _spoil(path, 12, struct.pack("<I", 13))
+    _spoil(path, SECTIONS + 14 * 24, struct.pack("<IIQQ", 77, 32, 4096, 1))
+    _spoil(path, 12, struct.pack("<I", 15))
     assert _core.Region.attach(path).slot_count == 4
 
 
