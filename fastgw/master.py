@@ -18,22 +18,23 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from fastgw import config, handover, logs, process, revocations, service_manager
 from fastgw._core import RemoteStore, Revocations, TlsTrust, tls_load
+from fastgw.admin.auth import Key
 from fastgw.compile import Compiler
 from fastgw.config import Config
 from fastgw.dataplane import DataPlane
 from fastgw.errors import ConfigError
 from fastgw.family import Family, configure_log
+from fastgw.misfits import refuse_misfits
 from fastgw.plugins import own
 from fastgw.plugins.redis_fields import RedisSettings
+from fastgw.renewed import renewed
 from fastgw.schema.settings import Settings, Tls
 from fastgw.store import Store, StoreError
 from fastgw.supervisor import Role, Supervisor
@@ -50,21 +51,6 @@ APPLY_CHECK_S: Final = 0.01
 GRACE_S: Final = 5.0  # beyond the drain timeout, which the workers keep themselves
 MOST_WORKERS: Final = 120
 NEVER: Final = float("inf")
-
-# What a reload can change, and how; the rest of the settings waits for the next start.
-BY_NEW_WORKERS: Final = (
-    "limits",
-    "access_log",
-    "trusted_addresses",
-    "request_ids_from",
-    "server_tokens",
-    "show_upstream_status_in_response_header",
-    "tls",
-    "router",
-    "token_cache",
-)
-BY_NEW_ADMIN: Final = ("admin", "limits", "router", "server_tokens", "jwks", "tls", "prometheus")
-AT_START: Final = {"admin": ("listen", "socket_mode"), "tls": ("listen",), "prometheus": ("enabled", "listen")}
 
 log = logging.getLogger("fastgw.master")
 
@@ -110,9 +96,7 @@ class Master:
 
     def run(self) -> int:
         with ExitStack() as stack:
-            loaded = config.load(self._path)
-            self._prepare(loaded, stack)
-            del loaded
+            self._prepare(config.load(self._path), stack)
             try:
                 self._start()
                 while not self._stopping or self._supervisor.roles or self._upgrade.awaited:
@@ -298,38 +282,50 @@ class Master:
 
     def _read_again(self) -> bool:
         """False: refused."""
+        with own.Renewal() as plugins:
+            taken = self._taken_in(plugins)
+        if taken is None:
+            return False
+        keys, loaded, revision, changed = taken
+        for source, name in changed.items():
+            log.info("plugin %s: taken in anew: %s", name, source)
+        self._family.take_keys(keys)
+        self._take_over(loaded.settings, plugins=bool(changed))
+        self._reloading = revision, time.monotonic() + APPLY_S
+        return True
+
+    def _taken_in(self, plugins: own.Renewal) -> tuple[list[Key], Config, int, dict[str, str]] | None:
+        """What the file says now, with plugins as they are now, and as which revision it was published."""
         try:
             loaded = config.load(self._path)
             keys = self._family.admin_keys(loaded.settings)
             _try_tls(loaded.settings.tls)
+            changed = plugins.changed()
             self._family.reserve(self._workers_of(loaded.settings))
-            revision = self._publish(loaded)
+            revision = self._publish(loaded, changed=changed.values())
         except ConfigError as exc:
-            for fault in exc.faults:
-                log.error("%s: %s", exc.source, fault)
-            log.error("reload refused: nothing was changed", extra={"faults": len(exc.faults)})
-            return False
+            faults = [f"{exc.source}: {fault}" for fault in exc.faults]
         except (StoreError, sqlite3.Error) as exc:
-            log.error("%s: %s", self._family.data_dir.database, exc)
-            log.error("reload refused: nothing was changed")
-            return False
+            faults = [f"{self._family.data_dir.database}: {exc}"]
         except (ValueError, OSError) as exc:
-            log.error("%s", exc)
-            log.error("reload refused: nothing was changed")
-            return False
-        self._family.take_keys(keys)
-        self._take_over(loaded.settings)
-        self._reloading = revision, time.monotonic() + APPLY_S
-        return True
+            faults = [str(exc)]
+        else:
+            plugins.keep()
+            return keys, loaded, revision, changed
+        for fault in faults:
+            log.error("%s", fault)
+        log.error("reload refused: nothing was changed", extra={"faults": len(faults)})
+        return None
 
-    def _publish(self, loaded: Config, *, first: bool = False) -> int:
-        """Makes the file's objects the file layer of the store and tells every process."""
+    def _publish(self, loaded: Config, *, first: bool = False, changed: Collection[str] = ()) -> int:
+        """Makes the file's objects the file layer of the store and tells every process. changed: plugins that are others now."""
         for warning in loaded.warnings:
             log.warning("%s: %s", self._path, warning)
         store = Store(self._family.data_dir.database)  # not kept: a connection must not cross a fork
         try:
             if first:  # better no gateway than one that lacks an object
                 store.verify()
+            refuse_misfits(store, changed)
             region = self._family.slots.region
             store.bounds = {revocations.KIND: region.revocations}
             revision, hidden = store.replace_file_layer(loaded.objects)
@@ -342,28 +338,16 @@ class Master:
         self._family.slots.publish(revision)
         return revision
 
-    def _take_over(self, new: Settings) -> None:
-        """Puts the settings in force that can change while running."""
-        old = self._family.settings
-        for group, names in AT_START.items():
-            was, wanted = getattr(old, group), getattr(new, group)
-            for name in names:
-                if getattr(was, name) != getattr(wanted, name):
-                    log.warning("%s: %s.%s: changed, takes effect at the next start", self._path, group, name)
-            kept = msgspec.structs.replace(wanted, **{name: getattr(was, name) for name in names})
-            new = msgspec.structs.replace(new, **{group: kept})
-        changed = {name for name in Settings.__struct_fields__ if getattr(old, name) != getattr(new, name)}
-        by_new_workers = changed.intersection(BY_NEW_WORKERS)
-        for name in sorted(changed.difference(BY_NEW_WORKERS, BY_NEW_ADMIN, ("workers",))):
-            log.warning("%s: %s: changed, takes effect at the next start", self._path, name)
-        taken = {name: getattr(new, name) for name in (*by_new_workers, "admin", "jwks", "prometheus", "workers")}
-        self._family.settings = msgspec.structs.replace(old, **taken)
-        outdated = self._serving() if by_new_workers else []
-        self._count = self._workers_of(new)
+    def _take_over(self, new: Settings, *, plugins: bool) -> None:
+        """Puts the settings in force that can change while running. plugins: so have plugins, of which workers have old ones."""
+        found = renewed(self._family.settings, new, self._path, plugins=plugins)
+        self._family.settings = found.settings
+        outdated = self._serving() if found.workers else []
+        self._count = self._workers_of(found.settings)
         self._family.resize(self._count)
         self._retire_later([*outdated, *self._serving()[self._count :]])
         self._grow()
-        if changed.intersection(BY_NEW_ADMIN):
+        if found.admin:
             self._supervisor.renew(self._admin)
 
     def _grow(self) -> None:
@@ -396,7 +380,8 @@ class Master:
         """Says "reloaded" only when it is true of every worker, and of the admin process."""
         late = self._family.slots.region.lagging(revision)
         if time.monotonic() < deadline:
-            if late or not self._all_serve() or not self._admin_serves():
+            outdated = any(role.retired and self._family.slots.serves(role.slot) for role in self._workers)
+            if late or outdated or not self._all_serve() or not self._admin_serves():
                 return
         else:
             for _, pid in late:

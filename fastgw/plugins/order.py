@@ -1,4 +1,4 @@
-"""The shipped plugins in running order, and the registry by name, into which those of users go once at the start.
+"""The shipped plugins in running order, and the registry by name, into which those of users go.
 
 Owns the list. Must not know what any plugin does. Order follows APISIX's priorities; a test fails when an
 entry stands where its priority does not put it or shares one, and when a plugin's module is not listed.
@@ -51,7 +51,7 @@ from fastgw.plugins.ua_restriction import UaRestriction
 from fastgw.plugins.uri_blocker import UriBlocker
 from fastgw.plugins.workflow import Workflow
 
-__all__ = ["MOST", "SHIPPED", "add", "get", "group_fields", "key_fields", "names", "number", "shipped"]
+__all__ = ["MOST", "SHIPPED", "get", "group_fields", "key_fields", "names", "number", "shipped", "use"]
 
 SHIPPED: Final[tuple[type[Plugin], ...]] = (
     # Whose request is it: 23000. Before all that may ask.
@@ -125,12 +125,14 @@ SHIPPED: Final[tuple[type[Plugin], ...]] = (
 )
 
 MOST: Final = 256  # numbers there are in a chain (native/plan)
-_BY_NAME: Final[dict[str, Plugin]] = {plugin.name: plugin() for plugin in SHIPPED}
+_SHIPPED: Final = [plugin() for plugin in SHIPPED]
+_BY_NAME: Final[dict[str, Plugin]] = {plugin.name: plugin for plugin in _SHIPPED}
 
 
-def add(own: Iterable[Plugin]) -> None:
-    """Puts plugins of users where their priorities put them, behind shipped ones of the same; once, before any has a number."""
-    running = sorted([*_BY_NAME.values(), *own], key=lambda plugin: -plugin.priority)
+def use(own: Iterable[Plugin]) -> None:
+    """Puts plugins of users where their priorities put them, behind shipped ones of the same, in place of those before: in a
+    process that has compiled nothing, for a plugin's number is its place."""
+    running = sorted([*_SHIPPED, *own], key=lambda plugin: -plugin.priority)
     _BY_NAME.clear()
     _BY_NAME.update((plugin.name, plugin) for plugin in running)
 

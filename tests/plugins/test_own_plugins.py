@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.plugins.mirror import Answer, ask, consumer, mirror, parse
+from tests.plugins.mirror import Answer, ask, consumer, mirror
 from tests.plugins.own import package, routes, source, write
-from tests.support import wire
 from tests.support.gateway import Gateway
 from tests.support.processes import ROOT
 from tests.support.signers import SIGNERS
 from tests.support.waiting import until
-from tests.support.wire import Address
 
 STAMP = source(
     "stamp",
@@ -123,24 +121,6 @@ def test_every_phase_and_all_their_faults_at_once(directory: Path) -> None:
         assert reasons == [None, "plugin.failed", "plugin.failed", None, None] * 3
 
 
-def test_they_are_those_of_the_start_in_every_process(directory: Path) -> None:
-    """Also in a worker that is started later, whatever became of the files."""
-    files = write(directory, who=WHO)
-    with mirror() as upstream:
-        config = {"plugins_dir": str(files), "routes": routes(upstream.address, a={"who": {}})}
-        with Gateway(directory, config) as gateway:
-            write(directory, who="raise RuntimeError", another=STAMP)
-            assert "reloaded" in gateway.reload()
-            gateway.kill_worker(gateway.workers()[0])
-            assert ask(gateway, "/a").status == 200
-            (gateway.directory / "elsewhere").mkdir()
-            said = gateway.reload({**config, "plugins_dir": str(gateway.directory / "elsewhere")})
-            assert "plugins_dir: changed, takes effect at the next start" in said
-            assert ask(gateway, "/a").status == 200
-            said = gateway.reload({**config, "routes": routes(upstream.address, a={"stamp": {"file": "f"}})})
-            assert "routes[0].plugins.stamp: unknown plugin" in said
-
-
 def test_what_provision_raises_is_a_fault_of_one_object(directory: Path) -> None:
     body = """
     def provision(self, conf, env):
@@ -234,35 +214,3 @@ def test_a_package_brings_one_by_an_entry_point(directory: Path) -> None:
         with Gateway(directory, config, env={"PYTHONPATH": path}) as gateway:
             assert ask(gateway, "/a").status == 200
             assert 'plugin who: of entry point "who" (stamping:Own)' in gateway.log()
-
-
-def example() -> dict[str, str]:
-    """The files of the guide, by name."""
-    page = (ROOT / "docs" / "writing-a-plugin.md").read_text()
-    return dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", page, re.DOTALL))
-
-
-def test_the_example_of_the_guide_works(directory: Path) -> None:
-    files = {name: text for name, text in example().items() if name.endswith(".py")}
-    assert set(files) == {"plugins/stamp.py", "plugins/only_json.py"}
-    made = write(directory, **{Path(name).stem: text for name, text in files.items()})
-    config = json.loads(example()["config.json"])
-    assert config["plugins_dir"] == made.name
-    config |= {"plugins_dir": str(made), "echo": True}
-    with mirror() as upstream:
-        for route in config["routes"]:
-            route["upstream"]["nodes"] = {str(upstream.address): 1}
-        config["routes"] += routes(upstream.address, json={"only-json": {"most": 10}})
-        with Gateway(directory, config) as gateway:
-            answer = ask(gateway, "/anything", "x_route: forged")
-            assert (answer.status, header(answer, "X.Route"), answer.header("X-Answered-By")) == (200, "one", ["fastgw"])
-            assert ask(gateway, "/anything", "X-Debug: 1").body == b'{"message":"not in production"}\n'
-            for body, status in (('{"a":1}', 200), ("{", 400), ('"' + "a" * 20 + '"', 413)):
-                answer = post(gateway.data, "/json", body)
-                assert answer.status == status
-                assert status != 200 or answer.sent.endswith(body)
-
-
-def post(address: Address, target: str, body: str) -> Answer:
-    lines = [f"POST {target} HTTP/1.1", "Host: test", "Connection: close", f"Content-Length: {len(body)}", "", body]
-    return parse(wire.raw(address, "\r\n".join(lines).encode()))
