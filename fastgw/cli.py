@@ -1,4 +1,4 @@
-"""The command line: run, check, explain, top, restart, token, token revoke, echo, schema, export, import, keyring.
+"""The command line: run, check, explain, top, restart, token, token revoke, echo, schema, export, import, keyring, plugin.
 
 Owns: arguments, exit codes, what is printed where. Must not know: how any of it is done.
 
@@ -21,7 +21,8 @@ from fastgw import __version__
 from fastgw.errors import ConfigError, FastgwError
 
 MOST_WORKERS = 120  # as for `workers` in the config file
-COMMANDS = ("run", "check", "explain", "top", "restart", "token", "token revoke", "echo", "schema", "export", "import", "keyring")
+COMMANDS = ["run", "check", "explain", "top", "restart", "token", "echo", "schema", "export", "import", "keyring", "plugin"]
+COMMANDS.insert(6, "token revoke")
 
 
 class UsageError(FastgwError):
@@ -202,6 +203,14 @@ def confirmed(args: argparse.Namespace, plan: Any, where: str) -> bool:
         return True
     print("nothing was changed")
     return False
+
+
+def plugin(args: argparse.Namespace) -> int:
+    """`fastgw plugin new`, the one thing there is to do with it."""
+    from fastgw import skeleton
+
+    print(*skeleton.make(args.name, args.plugins, args.tests), sep="\n")
+    return 0
 
 
 def keyring(args: argparse.Namespace) -> int:
@@ -458,6 +467,10 @@ def parser() -> argparse.ArgumentParser:
         each.add_argument("--admin", type=argument(address), metavar="ADDRESS", help=where)
         each.add_argument("config", type=Path, help="JSON, YAML or TOML file that the gateway runs on")
     importing.add_argument("file", type=Path, metavar="FILE", help="the set, in JSON, YAML or TOML")
+    making = command(plugin, "begin a plugin: one that works, and its test").add_subparsers(required=True, metavar="{new}")
+    (beginning := making.add_parser("new")).add_argument("name", metavar="NAME", help="letters a to z, digits and '-'")
+    for name, what in (("plugins", "plugins_dir of the config"), ("tests", "where the test goes")):
+        beginning.add_argument(f"--{name}", metavar="DIR", type=Path, default=Path(name), help=f"{what} (default: {name})")
     keys = command(keyring, "change the keys that the database is sealed with").add_subparsers(required=True, metavar="{rotate}")
     summary = "seal every object with a new key, also while the gateway runs"
     rotating = keys.add_parser("rotate", help=summary, description=summary)

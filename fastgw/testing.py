@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ import pytest
 
 from fastgw import _core, tokens
 
-__all__ = ["Clock", "RunningGateway", "fastgw_clock", "fastgw_gateway", "fastgw_token", "running"]
+__all__ = ["Clock", "RunningGateway", "fastgw_clock", "fastgw_gateway", "fastgw_token", "free_port", "running"]
 
 READY: Final = re.compile(r"fastgw: ready: listen (?:unix:\S+ |tls )*([\d.]+):(\d+)[^,]*, admin ([\d.]+):(\d+),")
 START_S: Final = 60.0
@@ -95,6 +96,14 @@ def running(directory: Path, config: Mapping[str, Any]) -> Iterator[RunningGatew
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def free_port() -> int:
+    """A TCP port that nobody listened on a moment ago, for an upstream."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
 
 
 class MakeToken(Protocol):
