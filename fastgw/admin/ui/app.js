@@ -32,7 +32,7 @@ function number(value) {
   return value < 100 ? (+value).toFixed(value && value < 10 ? 2 : 1).replace(/\.0+$/, "") : Math.round(value).toLocaleString("en");
 }
 
-// rows: lists of cells; a cell is a text, or [text, class].
+// heads, rows: cells, each a text, or [text, class].
 function table(place, heads, rows, none) {
   const holder = byId(place), title = byId(holder.parentElement.getAttribute("aria-labelledby")).textContent;
   for (const name of ["tabindex", "role", "aria-label"]) holder.removeAttribute(name);
@@ -49,8 +49,7 @@ function table(place, heads, rows, none) {
   heads.forEach((each, index) => {
     const cell = document.createElement("th");
     cell.scope = "col";
-    cell.textContent = each;
-    if (index === 0) cell.className = "name";
+    [cell.textContent, cell.className] = Array.isArray(each) ? each : [each, index === 0 ? "name" : ""];
     head.append(cell);
   });
   const body = made.createTBody();
@@ -133,14 +132,14 @@ function show(was, now, limits) {
     const rows = rated(kind, member, was, now, seconds);
     table(kind, [member[0].toUpperCase() + member.slice(1), ...heads], rows.map((each) => [each.name, ...cells(each, mean)]), none);
   }
-  table("upstreams", ["Node", "Of", "State"], now.upstreams.map((each) => {
+  table("upstreams", ["Node", ["Of", "name"], "State"], now.upstreams.map((each) => {
     const well = each.state === "healthy" || each.state === "mostly_healthy";
     return [`${each.ip}:${each.port}`, [each.name, "name"], [each.state.replace("_", " "), well ? "good" : "bad"]];
   }), "no upstream has health checks");
   const refused = Object.entries(now.refused).map(([reason, n]) => [reason, (n - (was.refused[reason] ?? 0)) / seconds, n]);
   refused.sort((a, b) => b[1] - a[1] || b[2] - a[2]);
   table("refused", ["Reason", "Per second", "So far"], refused.slice(0, 20).map(([reason, per, n]) => [reason, number(per), number(n)]), "nothing was refused");
-  table("limits", ["Key", "Of", "Hits/s", "Refused/s", "Limit", "Left"], limits.list.slice(0, 20).map((each) => [
+  table("limits", ["Key", ["Of", "name"], "Hits/s", "Refused/s", "Limit", "Left"], limits.list.slice(0, 20).map((each) => [
     each.key ?? "–", [`${each.owner} ${each.plugin}`, "name"], number(each.hits_per_second), number(each.refused_per_second), number(each.limit), number(each.remaining),
   ]), "no limit was asked in the last ten seconds");
 }
