@@ -76,6 +76,20 @@ class Page:
         assert "exceptionDetails" not in told, told["exceptionDetails"]
         return told["result"].get("value")
 
+    def press(self, key: str) -> None:
+        """Enter, Tab or a blank, in what has the focus."""
+        code, text = {"Enter": (13, "\r"), "Tab": (9, ""), " ": (32, " ")}[key]
+        named = {"key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": code}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **named, **({"text": text} if text else {}))
+        self.call("Input.dispatchKeyEvent", type="keyUp", **named)
+
+    def type(self, text: str) -> None:
+        self.call("Input.insertText", text=text)
+
+    def focused(self) -> str:
+        """The id of what has the focus."""
+        return str(self.run("document.activeElement.id"))
+
     def text(self, selector: str) -> str:
         return str(self.run(f"document.querySelector({json.dumps(selector)}).innerText"))
 

@@ -4,7 +4,7 @@
 
 const EVERY_MS = 2000, HISTORY_MS = 10000;
 const byId = (id) => document.getElementById(id);
-let key = null, before = null, timer = null, historyAt = 0;
+let key = null, before = null, timer = null, historyAt = 0, paused = false, round = 0;
 
 async function ask(place) {
   const answer = await fetch(`/apisix/admin/${place}`, { headers: { "X-API-KEY": key }, cache: "no-store", credentials: "omit" });
@@ -19,12 +19,24 @@ async function ask(place) {
 function forget(why) {
   key = before = null;
   historyAt = 0;
-  clearTimeout(timer);
-  byId("live").hidden = byId("forget").hidden = true;
+  rest();
+  pause(false);
+  byId("live").hidden = byId("forget").hidden = byId("pause").hidden = true;
   byId("ask").hidden = false;
   byId("about").textContent = "";
   byId("trouble").textContent = why;
   byId("key").focus();
+}
+
+// What is still to be answered is not shown any more.
+function rest() {
+  clearTimeout(timer);
+  round++;
+}
+
+function pause(wanted) {
+  paused = wanted;
+  byId("pause").setAttribute("aria-pressed", String(paused));
 }
 
 function number(value) {
@@ -35,12 +47,12 @@ function number(value) {
 // heads, rows: cells, each a text, or [text, class].
 function table(place, heads, rows, none) {
   const holder = byId(place), title = byId(holder.parentElement.getAttribute("aria-labelledby")).textContent;
-  for (const name of ["tabindex", "role", "aria-label"]) holder.removeAttribute(name);
   if (!rows.length) {
     const empty = document.createElement("p");
     empty.className = "none";
     empty.textContent = none;
     holder.replaceChildren(empty);
+    scrolled(holder, title);
     return;
   }
   const made = document.createElement("table");
@@ -63,10 +75,16 @@ function table(place, heads, rows, none) {
     });
   }
   holder.replaceChildren(made);
-  if (holder.scrollWidth > holder.clientWidth) {
-    holder.tabIndex = 0;
-    holder.setAttribute("role", "group");
-    holder.setAttribute("aria-label", `${title}, to be scrolled`);
+  scrolled(holder, title);
+}
+
+// What is wider than its place can be reached and scrolled by keyboard. Nothing changes without need: it may have the focus.
+function scrolled(holder, title) {
+  const wide = holder.scrollWidth > holder.clientWidth;
+  if (wide === holder.hasAttribute("tabindex")) return;
+  for (const [name, value] of Object.entries({ tabindex: "0", role: "group", "aria-label": `${title}, to be scrolled` })) {
+    if (wide) holder.setAttribute(name, value);
+    else holder.removeAttribute(name);
   }
 }
 
@@ -154,25 +172,30 @@ function draw(history) {
 }
 
 async function turn() {
+  rest();
+  const mine = round;
   try {
     const [now, limits] = await Promise.all([ask("stats"), ask("limits")]);
-    if (key === null) return;
+    if (mine !== round) return;
     byId("trouble").textContent = "";
+    const first = byId("live").hidden;
     byId("ask").hidden = true;
-    byId("live").hidden = byId("forget").hidden = false;
+    byId("live").hidden = byId("forget").hidden = byId("pause").hidden = false;
+    if (first) byId("pause").focus(); // what had the focus is hidden now
     show(before ?? now, now, limits);
     before = now;
     if (Date.now() - historyAt >= HISTORY_MS) {
       const history = await ask("stats/history");
-      if (key === null) return;
+      if (mine !== round) return;
       historyAt = Date.now();
       draw(history);
     }
   } catch (error) {
+    if (mine !== round) return;
     if (error.refused) return forget(`The key was refused: ${error.message}`);
     byId("trouble").textContent = `The gateway does not answer: ${error.message}`;
   }
-  if (key !== null) timer = setTimeout(turn, EVERY_MS);
+  timer = setTimeout(turn, EVERY_MS);
 }
 
 byId("ask").addEventListener("submit", (event) => {
@@ -180,7 +203,18 @@ byId("ask").addEventListener("submit", (event) => {
   key = byId("key").value;
   byId("key").value = "";
   byId("trouble").textContent = "";
-  turn();
+  if (/^[\x21-\x7e]+$/.test(key)) turn();
+  else forget("The key was refused: one has no blanks, and no letters beyond ASCII");
 });
 byId("forget").addEventListener("click", () => forget(""));
+byId("pause").addEventListener("click", () => {
+  pause(!paused);
+  if (paused) rest();
+  else turn();
+});
+document.addEventListener("visibilitychange", () => { // a page that nobody sees asks nothing
+  if (key === null || paused) return;
+  if (document.hidden) rest();
+  else turn();
+});
 byId("key").focus();
