@@ -28,7 +28,10 @@ TOTALS: Final = (
 LIMIT_HEAD: Final = ("HITS/s", "REFUSED/s", "LIMIT", "USED", "LEFT", "RESET", "OF", "KEY")
 LIMIT_FORM: Final = "{:>9} {:>9} {:>8} {:>8} {:>8} {:>8}  {:<34} {}"
 SHARE_FORM: Final = "{:<34} {:>10} {:>8} {:>8} {:>9}  {}"
-ROWS: Final = 5  # of consumers, nodes and reasons
+ROWS: Final = 5  # of consumers, nodes and reasons, where there is room
+LISTS: Final = 4  # these and the limits
+HEADS: Final = 2 * LISTS - 1  # their heads, and an empty line between two
+WELL: Final = ("healthy", "mostly_healthy")
 WORKER_FORM: Final = "{:<8} {:>8} {:<9} {:>10} {:>8} {:>8} {:>10}"
 
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # the terminal's other screen, without a cursor
@@ -53,10 +56,15 @@ def frame(before: Seen, now: Seen, title: str, width: int = 120, height: int | N
     quick = "  ".join(_latency(before.stats, now.stats, share) for share in (0.5, 0.99))
     lines = [f"fastgw {plain(title)}  revision {now.stats['revision']}  {quick}", _totals(before.stats, now.stats, seconds), ""]
     lines += [*_processes(before.stats, now.stats, seconds), ""]
+    room = ROWS if height is None else (height - len(lines) - HEADS) // LISTS
+    rows = max(min(room, ROWS), 1)
+    below = ["", *_nodes(before.stats, now.stats, seconds, rows)]
+    below += ["", *_consumers(before.stats, now.stats, seconds, rows), "", *_refusals(before.stats, now.stats, seconds, rows)]
     lines.append(LIMIT_FORM.format(*LIMIT_HEAD))
-    lines += [_limit(each) for each in now.hot] or ["no limit was asked in the last ten seconds"]
-    lines += ["", *_nodes(before.stats, now.stats, seconds)]
-    lines += ["", *_consumers(before.stats, now.stats, seconds), "", *_refusals(before.stats, now.stats, seconds)]
+    limits = [_limit(each) for each in now.hot] or ["no limit was asked in the last ten seconds"]
+    # There may be a hundred of them: they have what the others leave.
+    lines += limits if height is None else limits[: max(height - len(lines) - len(below), 1)]
+    lines += below
     return [line[:width].rstrip() for line in lines[:height]]
 
 
@@ -100,7 +108,7 @@ def _processes(before: Object, now: Object, seconds: float) -> Iterator[str]:
         yield WORKER_FORM.format(each["role"], each["pid"], each["state"], *rates, each["revision"])
 
 
-def _shares(before: Object, now: Object, kind: str, member: str, seconds: float) -> Iterator[tuple[str, list[str]]]:
+def _shares(before: Object, now: Object, kind: str, member: str, seconds: float, rows: int) -> Iterator[tuple[str, list[str]]]:
     """Name and rates of those of a kind that were asked most: requests, 4xx, 5xx, ms of the upstream or in all."""
     known = {each[member]: each for each in before[kind]}
     time_of = "upstream_us" if kind == "nodes" else "request_us"
@@ -111,31 +119,35 @@ def _shares(before: Object, now: Object, kind: str, member: str, seconds: float)
         rates = [(each[name] - was[name]) / seconds for name in ("requests", "responses_4xx", "responses_5xx")]
         found.append((each[member], rates, (each[time_of] - was[time_of]) / asked / 1000 if asked else None))
     found.sort(key=lambda each: -each[1][0])
-    for name, rates, mean in found[:ROWS]:
+    for name, rates, mean in found[:rows]:
         yield name, [*map(_number, rates), "-" if mean is None else _number(mean)]
 
 
-def _nodes(before: Object, now: Object, seconds: float) -> Iterator[str]:
+def _nodes(before: Object, now: Object, seconds: float, rows: int) -> Iterator[str]:
+    """Those first that are not well, and then those that are asked most."""
     yield SHARE_FORM.format("NODE", "REQUESTS/s", "4xx/s", "5xx/s", "MEAN ms", "HEALTH")
     states: dict[str, set[str]] = {}
     for each in now["upstreams"]:
         states.setdefault(each["ip"], set()).add(f"{each['port']} {each['state'].replace('_', ' ')}")
-    told = dict(_shares(before, now, "nodes", "node", seconds))
-    for name in [*told, *(each for each in states if each not in told)]:
+    told = dict(_shares(before, now, "nodes", "node", seconds, rows))
+    names = [*told, *(each for each in states if each not in told)]
+    ill = {each["ip"] for each in now["upstreams"] if each["state"] not in WELL}
+    names.sort(key=lambda name: name not in ill)
+    for name in names[:rows]:
         rates = told.get(name, ["0.0"] * 3 + ["-"])
         yield SHARE_FORM.format(plain(name), *rates, ", ".join(sorted(states.get(name, ["-"]))))
 
 
-def _consumers(before: Object, now: Object, seconds: float) -> Iterator[str]:
+def _consumers(before: Object, now: Object, seconds: float, rows: int) -> Iterator[str]:
     yield SHARE_FORM.format("CONSUMER", "REQUESTS/s", "4xx/s", "5xx/s", "MEAN ms", "")
-    for name, rates in _shares(before, now, "consumers", "consumer", seconds):
+    for name, rates in _shares(before, now, "consumers", "consumer", seconds, rows):
         yield SHARE_FORM.format(plain(name), *rates, "")
 
 
-def _refusals(before: Object, now: Object, seconds: float) -> Iterator[str]:
+def _refusals(before: Object, now: Object, seconds: float, rows: int) -> Iterator[str]:
     yield "{:<34} {:>10} {:>8}".format("REFUSED", "PER s", "SO FAR")
     told = [(reason, (n - before["refused"].get(reason, 0)) / seconds, n) for reason, n in now["refused"].items()]
-    for reason, rate, n in sorted(told, key=lambda each: (-each[1], -each[2]))[:ROWS]:
+    for reason, rate, n in sorted(told, key=lambda each: (-each[1], -each[2]))[:rows]:
         yield f"{plain(reason):<34} {_number(rate):>10} {n:>8}"
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from fastgw.top import Seen, frame, plain
 
 NAMES = ("requests", "responses_2xx", "responses_4xx", "responses_5xx")
@@ -83,3 +85,32 @@ def test_who_has_just_come_into_the_list_has_no_rate_yet() -> None:
     rows = [line.split() for line in frame(before, now, "g")]
     assert ["known", "50.0", "0.0", "0.0", "2.0"] in rows
     assert ["old", "0.0", "0.0", "0.0", "-"] in rows
+
+
+def node(ip: str, state: str) -> dict[str, Any]:
+    return {"name": "/apisix/upstreams/u", "ip": ip, "port": 80, "state": state}
+
+
+@pytest.mark.parametrize("height", [24, 40])
+def test_many_limits_leave_room_for_the_others(height: int) -> None:
+    many: dict[str, Any] = {
+        "consumers": [asked("consumer", f"c{number}", 1) for number in range(100)],
+        "nodes": [asked("node", f"192.0.2.{number}", 1) for number in range(100)],
+        "refused": {f"reason-{number}": 1 for number in range(100)},
+    }
+    hot = tuple(limit("k") for _ in range(100))
+    lines = frame(seen(1.0, process(1, 0)), seen(2.0, process(1, 0), hot=hot, **many), "g", height=height)
+    assert len(lines) == height
+    for beginning in ("NODE ", "192.0.2.", "CONSUMER ", "c", "REFUSED ", "reason-"):
+        assert any(line.startswith(beginning) for line in lines), beginning
+    assert sum(line.endswith(" k") for line in lines) >= 2
+
+
+def test_nodes_that_are_not_well_come_first() -> None:
+    nodes = [asked("node", f"192.0.2.{number}", 10 - number) for number in range(10)]
+    states = ("healthy", "mostly_healthy", "unhealthy", "healthy", "mostly_unhealthy")
+    upstreams = [node(f"192.0.2.{number + 4}", state) for number, state in enumerate(states)]
+    lines = frame(seen(1.0, nodes=nodes), seen(2.0, nodes=nodes, upstreams=upstreams), "g")
+    shown = [line.split()[0] for line in lines if line.startswith("192.0.2.")]
+    assert set(shown[:2]) == {"192.0.2.6", "192.0.2.8"}
+    assert shown[2:] == ["192.0.2.0", "192.0.2.1", "192.0.2.2"]
