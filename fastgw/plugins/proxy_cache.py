@@ -123,7 +123,7 @@ class ProxyCache(Plugin):
         )
         cache = _Cache(conf, zone, plain, f"{self.name} of {env.owner}")
         steps: list[_core.Step] = [plain] if {"GET", "HEAD"}.issubset(conf.cache_method) else []
-        steps.append(_core.PythonStep(self.name, "access", cache.access, None))
+        steps.append(_core.PythonStep(self.name, "access", cache.access, None, keeps_time=True))
         return [*steps, _core.CacheAnswerStep(_core.PythonStep(self.name, "header_filter", cache.header_filter, None))]
 
 
