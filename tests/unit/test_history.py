@@ -9,7 +9,6 @@ import pytest
 from fastgw import _core
 from fastgw.admin import history
 from fastgw.admin.history import History, quantile
-from fastgw.admin.traffic import MOST, traffic
 from tests.support.core import snapshot
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -60,23 +59,3 @@ def test_an_hour_is_all_it_remembers(region: _core.Region) -> None:
 )
 def test_a_quantile(buckets: list[tuple[int, int]], share: float, found: float | None) -> None:
     assert quantile(buckets, share) == found
-
-
-def row(route: str, consumer: str, codes: list[tuple[int, int]], *, other: bool = False, node: str = "n") -> _core.SeriesView:
-    nothing = ([0] * 16, [0] * 16, [0] * 16)
-    return _core.SeriesView(0, other, route, "", "", "", consumer, node, codes, nothing, 10, 5, 1, 1)
-
-
-def test_rows_are_added_up_by_each_of_their_names() -> None:
-    told = traffic([row("a", "c", [(200, 3), (404, 1)]), row("a", "", [(503, 2)]), row("", "", [(404, 9)], node="")])
-    assert told["routes"] == [
-        {"route": "a", "requests": 6, "responses_4xx": 1, "responses_5xx": 2, "upstream_us": 10, "request_us": 20}
-    ]
-    assert [(each["consumer"], each["requests"]) for each in told["consumers"]] == [("c", 4)]
-    assert [(each["node"], each["requests"]) for each in told["nodes"]] == [("n", 6)]
-
-
-def test_the_busiest_are_told_and_no_more_than_a_hundred() -> None:
-    told = traffic([row(f"r{n}", "", [(200, n + 1)]) for n in range(MOST + 5)] + [row("", "", [(200, 1000)], other=True)])
-    assert len(told["routes"]) == MOST
-    assert [each["route"] for each in told["routes"]][:2] == ["other", f"r{MOST + 4}"]
