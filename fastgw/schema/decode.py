@@ -294,7 +294,10 @@ def _struct(info: mi.StructType, value: dict[str, Any], hidden: bool, extra: Map
         if field.required and name not in value:
             yield Fault(Path((name,)), "missing", "required")
     if issubclass(info.cls, Schema):
-        yield from info.cls.rules(good, value.keys())
+        try:
+            yield from info.cls.rules(good, value.keys())
+        except UnicodeEncodeError:  # of a text that a rule takes to pieces
+            yield Fault(Path(()), "expected Unicode text, found a lone surrogate", "type")
 
 
 _Check = Callable[[Any, Any, bool, Mapping[str, Any]], Iterator[Fault]]
