@@ -359,6 +359,6 @@ def test_defaults_of_settings_are_lawful() -> None:
     def given_only(value: Any) -> Any:
         if isinstance(value, dict):
             return {name: given_only(item) for name, item in value.items() if item is not None}
-        return value
+        return [given_only(item) for item in value] if isinstance(value, list) else value
 
     assert faults_of(given_only(written), Settings) == (Settings(), [])
