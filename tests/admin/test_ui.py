@@ -111,7 +111,8 @@ def test_stats_have_what_is_shown(gateway: Gateway) -> None:
 
     def told() -> Any:
         stats = gateway.api("GET", "stats").json()
-        return stats if stats["refused"].get("jwt.no_token") and stats["consumers"] else None
+        known = stats["refused"].get("jwt.no_token") and stats["consumers"] and stats["upstreams"]  # checks begin after the start
+        return stats if known else None
 
     stats = until(told, "all is counted")
     assert {each["route"] for each in stats["routes"]} == {"plain", "auth"}
