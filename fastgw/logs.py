@@ -28,18 +28,22 @@ __all__ = ["configure", "hide", "redact", "reopen", "sink"]
 # once poll says "writable" (pipe(7)).
 LINE_BYTES: Final = 4096
 HIDDEN: Final = "***"
-_NAMES: Final = r"[\w-]*(?:secret|passw(?:or)?d|api_?-?key|admin_?key|private_?key|token)[\w-]*"
-_SECRET_NAME: Final = re.compile(rf"{_NAMES}|.*authorization|.*cookie", re.IGNORECASE)
+_SAYS_SO: Final = r"(?:secret|passw(?:or)?d|api_?-?key|admin_?key|private_?key|token)"
+_SECRET_NAME: Final = re.compile(rf"(?=[\w-]*?{_SAYS_SO})[\w-]*|.*authorization|.*cookie", re.IGNORECASE)
+# Each byte is looked at a few times, whatever a client sends: a word once, from where it begins, and what does not fit is not
+# tried in parts. A line of this log is made where requests are served.
+_NAME: Final = rf"(?=[\w-]*?{_SAYS_SO})[\w-]++"
 _SHAPES: Final = tuple(
     (re.compile(shape, re.IGNORECASE | re.DOTALL), instead)
     for shape, instead in (
         (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", HIDDEN),
-        (r"\beyJ[\w-]+\.[\w-]*(?:\.[\w-]*)?", HIDDEN),  # JSON Web Token: base64url of '{"'
-        (r"\b(Bearer|Basic)\s+[^\s\"']+", rf"\1 {HIDDEN}"),
+        # JSON Web Token: base64url of '{"'
+        (r"(?<![\w-])((?>[\w-]*?\b(?=eyJ)))eyJ[\w-]++\.[\w-]*+(?:\.[\w-]*+)?", rf"\g<1>{HIDDEN}"),
+        (r"\b(Bearer|Basic)\s++[^\s\"']+", rf"\1 {HIDDEN}"),
         (r"\b(Authorization|X-API-KEY|Cookie|Set-Cookie):\s*[^\r\n]+", rf"\1: {HIDDEN}"),
         # Members of JSON and of queries; a bare "name: text" is a field's path in a fault, which must stay.
-        (rf"(([\"']){_NAMES}\2\s*:\s*)(?:\"[^\"]*\"|'[^']*'|[^\s,}}]+)", rf"\g<1>{HIDDEN}"),
-        (rf"({_NAMES}=)(?:\"[^\"]*\"|'[^']*'|[^\s,;&]+)", rf"\g<1>{HIDDEN}"),
+        (rf"(([\"']){_NAME}\2\s*+:\s*+)(?:\"[^\"]*\"|'[^']*'|[^\s,}}]+)", rf"\g<1>{HIDDEN}"),
+        (rf"((?<![\w-]){_NAME}=)(?:\"[^\"]*\"|'[^']*'|[^\s,;&]+)", rf"\g<1>{HIDDEN}"),
     )
 )
 _PLAIN: Final = re.compile(r"[\w.:/@+,*\[\]-]+")

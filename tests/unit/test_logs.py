@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +110,13 @@ def test_members_with_secret_names_and_known_values_are_taken_out(written: Path,
 def test_plain_words_stay(written: Path, text: str) -> None:
     log.warning("%s", text)
     assert written.read_text().endswith(f"{text}\n")
+
+
+def test_no_text_from_outside_takes_long_to_look_through() -> None:
+    """What a plugin raises may be a text of the client's: a KeyError shows its key. Hours, where words are tried in parts."""
+    words = ["secret" * 5_000, "'" + "secret" * 5_000, "a" * 100_000, "-eyJ" * 25_000, "token " * 5_000]
+    code = "import sys; from fastgw.logs import redact; [redact(each) for each in sys.stdin.read().splitlines()]"
+    subprocess.run([sys.executable, "-c", code], input="\n".join(words), text=True, check=True, timeout=120)
 
 
 def test_reopen_goes_on_under_the_old_name(written: Path) -> None:
