@@ -54,7 +54,8 @@ class JsonSchema:
             return "nested too deeply"
         except (ArithmeticError, ValueError) as problem:  # numbers that no arithmetic here takes
             return f"cannot be judged: {type(problem).__name__}"
-        return None if error is None else words(error)[:1024]
+        # A name or a text of the value may be half of a surrogate pair, which is no text in any answer.
+        return None if error is None else words(error)[:1024].encode(errors="backslashreplace").decode()
 
 
 # ---- which schemas are taken -------------------------------------------------------------------------

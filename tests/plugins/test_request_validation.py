@@ -109,6 +109,12 @@ def test_what_is_no_json_is_refused(gateway: Gateway, body: bytes) -> None:
         assert answer.body.startswith((b"expected JSON: ", b"wrong type: "))
 
 
+def test_half_of_a_surrogate_pair_is_refused_in_words(gateway: Gateway) -> None:
+    answer = send(gateway, "/body", r'{"a":1,"b":"\ud800"}', JSON)
+    assert answer.status == 400
+    assert answer.body == rb'property "b" validation failed: failed to match pattern "^(x+)+$" with "\ud800"'
+
+
 def test_the_upstream_gets_what_was_judged(gateway: Gateway) -> None:
     """Of a name that stands twice it might believe the other value: CVE-2022-25757."""
     for chunked in (False, True):
