@@ -120,7 +120,7 @@ def test_threads_and_forks_count_together() -> None:
 def test_a_thread_that_has_its_turn_between_two_conditions_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads share what routes are found in, and a regular expression is the interpreter's to judge."""
     others: list[Callable[[], None]] = []
-    monkeypatch.setattr("fastgw.schema.expression._search", lambda *_: lambda _: others.pop()() if others else None)
+    monkeypatch.setattr("fastgw.schema.expression.search_of", lambda *_, **__: lambda _: others.pop()() if others else None)
     routes = [
         {"id": "narrow", "uri": "/a/long/*", "vars": [["arg_x", "~~", "x"]], "plugins": {}},
         {"id": "wide", "uri": "/a/*", "plugins": {"jwt-auth": {}}},

@@ -18,7 +18,7 @@ NAMES = [
     "authorization", "cookie", "content-type", "user-agent", "referer", "server", "date", "forwarded",
     "x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port",
     "x-consumer-username", "x-credential-identifier", "x-consumer-custom-id", "x-request-id",
-    "max-forwards", "x-apisix-upstream-status",
+    "max-forwards", "x-apisix-upstream-status", "traceparent", "tracestate",
 ]  # fmt: skip
 IDS = {name: number for number, name in enumerate(NAMES, 1)}
 OTHER, X_FORWARDED_OTHER, X_CONSUMER_OTHER = 0, len(NAMES) + 1, len(NAMES) + 2
