@@ -13,6 +13,9 @@ __all__ = ["FLUSH", "BrotliCoder", "GzipCoder", "brotli", "decoded"]
 FLUSH: Final = 1  # native/encode.pxi: what is behind the bytes
 _END: Final = 2
 _GZIP: Final = 16 + zlib.MAX_WBITS
+_PIECE: Final = 16384
+_MEMBERS: Final = 64  # that a body may have, and one more for each so many bytes:
+_MEMBER: Final = 1024
 
 
 @cache
@@ -71,19 +74,26 @@ def decoded(body: bytes, coding: str, most: int) -> bytes:
 
 
 def _gunzipped(body: bytes, most: int) -> bytes:
-    found = b""
-    while body:  # members, one behind the other (RFC 1952 section 2.2)
+    found = bytearray()
+    at = members = 0
+    while at < len(body):  # members, one behind the other (RFC 1952 section 2.2)
+        members += 1
+        if members > _MEMBERS + len(body) // _MEMBER:  # each costs its time, however short it is
+            raise ValueError("gzip: in too many pieces")
         decoder = zlib.decompressobj(_GZIP)
-        try:
-            found += decoder.decompress(body, most + 1 - len(found))
-        except zlib.error as error:
-            raise ValueError(f"gzip: {error}") from error
-        if len(found) > most:
-            return found
-        if not decoder.eof:
-            raise ValueError("gzip: ends early")
-        body = decoder.unused_data
-    return found
+        while not decoder.eof:
+            piece = body[at : at + _PIECE]  # of what is given at once the rest is copied for each member
+            if not piece:
+                raise ValueError("gzip: ends early")
+            at += len(piece)
+            try:
+                found += decoder.decompress(piece, most + 1 - len(found))
+            except zlib.error as error:
+                raise ValueError(f"gzip: {error}") from error
+            if len(found) > most:
+                return bytes(found)
+        at -= len(decoder.unused_data)
+    return bytes(found)
 
 
 def _unbrotlied(body: bytes, most: int) -> bytes:

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from fastgw import _core
+from fastgw.plugins.codings import decoded
 from tests.support.core import OK, ask, chain, snapshot
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -310,3 +311,11 @@ def test_a_new_body_goes_through_filters_and_copies_are_of_the_old_one(theirs: b
     snap = snapshot(copy, rewrite(body=b"mine"), shout)
     _, fields, body = parted(ask(snap, GET, answer().replace(b": 0", b": %d" % len(theirs)) + theirs)[1])
     assert (fields[b"content-length"], body, taken) == ([b"4"], b"MINE", [theirs])
+
+
+def test_a_body_in_gzip_of_countless_pieces() -> None:
+    """Each one costs its time, and a worker's requests wait for it."""
+    piece = gzip.compress(b"")
+    assert decoded(gzip.compress(b"foo") + piece * 20 + gzip.compress(b"bar" * 9999), "gzip", 99999) == b"foo" + b"bar" * 9999
+    with pytest.raises(ValueError, match="too many pieces"):
+        decoded(piece * 5000, "gzip", 99999)
