@@ -366,6 +366,7 @@ cdef void answer_begin(Up* u, Head* h, const char* base, size_t n) noexcept nogi
     if not x.head.keep_alive or not x.body_done or x.loop.draining:
         d.close_after = 1
     if chain_has(x, PHASE_HEADER_FILTER):
+        buf_reset(&x.reply_body)    # where a step that gave no answer after all may have left something
         x.up_head = h
         x.up_base = base
         chain_on_answer(x, PHASE_HEADER_FILTER)

@@ -10,6 +10,7 @@ from tests.plugins.caching import HOUR, MEMORY, Saying, fetch, status
 from tests.plugins.mirror import Answer, parse
 from tests.support import wire
 from tests.support.gateway import Gateway
+from tests.support.waiting import until
 
 REDACT = '''"""redact: takes the numbers out of answers."""
 
@@ -124,3 +125,22 @@ def test_what_a_route_left_is_not_what_another_finds(gateway: Gateway) -> None:
     assert [status(fetch(gateway, f"/both?x={x}", say=PLAIN)) for x in "1122"] == ["MISS", "HIT", "MISS", "HIT"]
     assert fetch(gateway, "/both?x=1", method="PURGE").status == 200
     assert status(fetch(gateway, "/both?x=2", say=PLAIN)) == "MISS"
+
+
+@pytest.mark.parametrize(("name", "body"), [("filters", "answer b"), ("echo", "")])
+def test_what_is_known_of_other_answers_is_in_no_body(gateway: Gateway, name: str, body: str) -> None:
+    """The cache looks first at what it cannot give then: of another variant, and what has become old."""
+    target, own = f"/{name}/old", "X-Own: secret | Vary: X-V"
+    one = fetch(gateway, target, "X-V: 1", say=f"{HOUR} | {own}")
+    other = fetch(gateway, target, "X-V: 2", f"X-Body: {body}", say=f"Cache-Control: max-age=1 | {own}")
+    assert [status(each) for each in (one, other)] == ["MISS", "MISS"]
+    expected = b"aanswer b" if body else b"<>"
+    assert expected in other.body
+    assert len(other.body) <= len(expected) + len("9\r\n\r\n0\r\n\r\n")
+
+    def renewed() -> bool:
+        again = fetch(gateway, target, "X-V: 2", f"X-Body: {body}", say=f"{HOUR} | {own}")
+        assert len(again.body) <= len(expected) + len("9\r\n\r\n0\r\n\r\n")
+        return status(again) == "EXPIRED"
+
+    until(renewed, "it becomes old")
