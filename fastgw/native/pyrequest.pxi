@@ -63,10 +63,6 @@ cdef class Request:
     def __init__(self):
         raise TypeError("Request is made by the gateway")
 
-    def __dealloc__(self):
-        copy_end(&self.body_copy)
-        copy_end(&self.answer_copy)
-
     cdef int keep(self, Reply reply) except -1:
         # The exchange points to texts of it, and lives as long as this or shorter.
         if self.replies is None:
@@ -77,6 +73,8 @@ cdef class Request:
     def __dealloc__(self):
         if self.kept_in is not None:
             pyrequest_kept(self, NULL)
+        copy_end(&self.body_copy)       # under way still, where either side has left
+        copy_end(&self.answer_copy)
 
     @property
     def ctx(self) -> dict[str, Any]:

@@ -158,3 +158,19 @@ def test_when_copies_cannot_be_asked_for() -> None:
 
     exchange(_core.PythonStep("test", "before_proxy", asks, None), [POSTS["length"]], [OK])
     assert len(found) == 3
+
+
+@pytest.mark.parametrize("phase", ["before_proxy", "header_filter"])
+def test_a_copy_under_way_goes_with_its_request(phase: str) -> None:
+    """Else a few hundred clients that leave in time would be the end of all copies."""
+    before = _core._test_copies_held()
+    wire = _core.Wire(snapshot(copier([], 2**30, phase)))
+    line = wire.open()
+    wire.push(line, POSTS["length"][:-1] if phase == "before_proxy" else GET)
+    wire.pull(1)
+    if phase == "header_filter":
+        wire.push(1, ANSWERS["length"][:-1])
+    assert _core._test_copies_held() > before
+    wire.reset(line)
+    assert wire.active == 0
+    assert _core._test_copies_held() == before
