@@ -197,19 +197,26 @@ cdef class Request:
     def text(self, Template template not None) -> str:
         """A text with its variables filled in; one that the request has not is empty."""
         cdef Exchange* x = self.alive()
-        cdef Buf* scratch = &x.loop.wbuf
-        buf_reset(scratch)
-        parts_eval(template.parts, template.n, x, scratch)
-        return scratch.p[:scratch.len].decode("latin-1") if scratch.len else ""
+        cdef Buf scratch        # not the loop's: in `body_filter` the answer's head may stand in that
+        memset(&scratch, 0, sizeof(Buf))
+        parts_eval(template.parts, template.n, x, &scratch)
+        try:
+            return scratch.p[:scratch.len].decode("latin-1") if scratch.len else ""
+        finally:
+            buf_free(&scratch)
 
     def forwarded(self) -> list[tuple[str, str]]:
         """What the upstream is told of the client and of what it asked for, as X-Forwarded-For, -Proto, -Host and -Port."""
         cdef Exchange* x = self.alive()
-        cdef Buf* scratch = &x.loop.wbuf
-        buf_reset(scratch)
-        put_forwarded(x, scratch)
+        cdef Buf scratch
+        memset(&scratch, 0, sizeof(Buf))
+        put_forwarded(x, &scratch)
+        try:
+            text = scratch.p[:scratch.len].decode("latin-1") if scratch.len else ""
+        finally:
+            buf_free(&scratch)
         found = []
-        for line in scratch.p[:scratch.len].decode("latin-1").split("\r\n"):
+        for line in text.split("\r\n"):
             name, _, value = line.partition(": ")
             if name in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"):
                 found.append((name, value))
@@ -258,13 +265,9 @@ cdef class Request:
         """Takes a header out of the request, in every spelling that upstreams may take for it, whoever set it."""
         cdef Exchange* x = self.alive()
         cdef bytes raw = name.encode("latin-1")
-        cdef Span s
         head_drop(&x.head, x.bytes.p, raw, len(raw))
-        while extra_find(&x.up_extra, raw, <uint32_t>len(raw), &s):
-            if x.request_id_len and s.p == x.up_extra.p + x.request_id:
-                x.request_id_len = 0
-            buf_reset(&x.loop.wbuf)
-            extra_cut(x, raw, <uint32_t>len(raw), &x.loop.wbuf)
+        while x.up_extra.len and extra_drop(x, raw, <uint32_t>len(raw)):
+            pass
 
     def set_response_header(self, str name not None, str value not None) -> None:
         """Sets a header of the answer to the client; the upstream's of that name is dropped."""

@@ -83,3 +83,27 @@ def test_what_plugins_tell_each_other_is_theirs() -> None:
 
     steps = [_core.PythonStep(name, "access", call, None) for name, call in (("a", first), ("b", second))]
     assert b"X-Told: by the first\r\n" in ask(snapshot(*steps), REQUEST, OK)[0]
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        lambda request: request.forwarded(),
+        lambda request: request.text(_core.Template("a text of $host", "var_combination")),
+        lambda request: request.remove_header("X-Set"),
+    ],
+)
+def test_what_is_asked_in_a_body_filter_changes_no_answer(asks: Callable[[_core.Request], Any]) -> None:
+    """The answer's head may be made, and not yet sent."""
+
+    def rewrite(conf: Any, request: _core.Request) -> None:
+        request.set_header("X-Set", "1")
+
+    def body_filter(conf: Any, request: _core.Request, piece: bytes, last: bool) -> None:
+        asks(request)
+
+    steps = [_core.PythonStep("one", call.__name__, call, None) for call in (rewrite, body_filter)]
+    got = ask(snapshot(*steps), REQUEST, BODY)[1]
+    plain = ask(snapshot(_core.PythonStep("one", "body_filter", lambda *_: None, None)), REQUEST, BODY)[1]
+    assert got == plain
+    assert got.startswith(b"HTTP/1.1 200 OK\r\n")
