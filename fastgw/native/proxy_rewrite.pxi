@@ -203,8 +203,8 @@ cdef int rewrite_refuse(Exchange* x, uint16_t status, const char* text, const ch
     return STEP_REPLY
 
 
-cdef int rewrite_target(Exchange* x, const RewriteConf* c, Captures* captures) noexcept nogil:
-    # Makes x.target; STEP_REPLY where what would go upstream must not.
+cdef int rewrite_target(Exchange* x, const RewriteConf* c, Captures* captures, Buf* former) noexcept nogil:
+    # Makes x.target; STEP_REPLY where what would go upstream must not. former: what captures may still be of, to be freed.
     cdef Buf* out = &x.loop.wbuf
     cdef Span query
     cdef int found = 1
@@ -230,6 +230,9 @@ cdef int rewrite_target(Exchange* x, const RewriteConf* c, Captures* captures) n
             buf_put(out, query.p, query.n)
     if out.failed or out.len > COMPOSED_MOST:
         return rewrite_refuse(x, 414, NULL, "proxy-rewrite.too_long")
+    if captures.n and captures.text == x.target.p:
+        former[0] = x.target
+        memset(&x.target, 0, sizeof(Buf))
     buf_reset(&x.target)
     if c.target_len:
         buf_put(&x.target, out.p, out.len)
@@ -294,12 +297,19 @@ cdef void rewrite_method(Exchange* x, uint8_t method) noexcept nogil:
 cdef int step_proxy_rewrite(Exchange* x, void* p) noexcept nogil:
     cdef const RewriteConf* c = <const RewriteConf*>p
     cdef Captures captures
+    cdef Buf former
     cdef uint32_t i
+    cdef int verdict
     captures.n = 0
-    if rewrite_target(x, c, &captures) != STEP_NEXT:
-        return STEP_REPLY
-    for i in range(c.n_fields):
-        rewrite_field(x, &c.fields[i], &captures)
+    former.p = NULL
+    verdict = rewrite_target(x, c, &captures, &former)
+    if verdict == STEP_NEXT:
+        for i in range(c.n_fields):
+            rewrite_field(x, &c.fields[i], &captures)
+    if former.p != NULL:
+        buf_free(&former)
+    if verdict != STEP_NEXT:
+        return verdict
     if c.host_len:
         x.up_host = c.host
         x.up_host_len = c.host_len

@@ -319,3 +319,12 @@ def test_nothing_of_a_request_breaks_out(path: str, query: str, field: str) -> N
     assert not {".", ".."} & set(made.split("/"))
     assert "\\" not in made
     assert _core.normalise_path(made.encode()) == made.encode()
+
+
+def test_captures_are_of_the_target_that_there_was() -> None:
+    """Of an absolute form without a path the target is made, and so lies where the new one is going to."""
+    conf = {"use_real_request_uri_unsafe": True, "regex_uri": ["^/[?](.*)", "/was/$1"], "headers": {"set": {"X-C": "<$1>"}}}
+    for query in ("captured", "q" * 5000):
+        head = sent(conf, f"http://h.test:81?{query}")
+        assert head.startswith(f"GET /was/{query} HTTP/1.1\r\n")
+        assert values(head, "X-C") == [f"<{query}>"]
