@@ -32,8 +32,9 @@ cdef void names_collect(Names* names, const Buf* lines) noexcept nogil:
         colon = <const char*>memchr(p, 58, end - p)
         if colon == NULL:
             return
-        # A further line of one name: what a client sent of a field that a step adds to must not use up the room.
-        if names.n == 0 or names.len[names.n - 1] != colon - p or memcmp(names.at[names.n - 1], p, colon - p) != 0:
+        # A further line of one name, in whatever spelling: what a client sent of a field that a step adds to must not use up
+        # the room.
+        if names.n == 0 or names.len[names.n - 1] != colon - p or not same_name(names.at[names.n - 1], p, colon - p):
             names.at[names.n] = p
             names.len[names.n] = <uint16_t>(colon - p)
             names.n += 1

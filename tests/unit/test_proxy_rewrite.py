@@ -328,3 +328,14 @@ def test_captures_are_of_the_target_that_there_was() -> None:
         head = sent(conf, f"http://h.test:81?{query}")
         assert head.startswith(f"GET /was/{query} HTTP/1.1\r\n")
         assert values(head, "X-C") == [f"<{query}>"]
+
+
+def test_no_spelling_of_a_field_lets_another_one_pass() -> None:
+    """Lines that steps set replace the client's: also behind many that a client sent of a field that is added to."""
+    added = _core.ProxyRewriteStep(fields=[("add", "X-A", "1")])
+    told = _core.PythonStep("test", "rewrite", lambda _, request: request.set_header("X-User", "me"), None)
+    fields = "".join(f"{'X-A' if i % 2 else 'x-a'}: {i}\r\n" for i in range(80))
+    request = f"GET / HTTP/1.1\r\nHost: h\r\nX-User: admin\r\n{fields}\r\n".encode()
+    head = ask(snapshot(added, told), request)[0].decode()
+    assert len(values(head.lower(), "x-a")) == 81
+    assert values(head, "X-User") == ["me"]
