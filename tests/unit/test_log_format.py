@@ -108,3 +108,20 @@ def test_credentials_are_not_written() -> None:
 def test_a_text_that_cannot_be_is_refused(text: str, fault: str) -> None:
     with pytest.raises(ValueError, match=re.escape(fault)):
         _core.LogFormat(text)
+
+
+@pytest.mark.parametrize(
+    "bad", [b"GET /b HTTP/1.1\r\nno field\r\n\r\n", b"GET /b HTTP/1.1\r\n\r\n", b"GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n"]
+)
+def test_a_request_that_is_none_has_nothing_of_an_earlier_one(bad: bytes) -> None:
+    wire = _core.Wire(snapshot())
+    with tempfile.TemporaryFile() as log:
+        wire.access_log(log.fileno())
+        wire.log_as(_core.LogFormat("$status $uri"))
+        line = wire.open()
+        wire.run(line, b"GET /secret/%41 HTTP/1.1\r\nHost: h\r\n\r\n", OK, 1)
+        wire.push(line, bad)
+        assert wire.pull(line).startswith(b"HTTP/1.1 400 ")
+        wire.access_log(-1)
+        log.seek(0)
+        assert log.read().decode().splitlines() == ["200 /secret/A", "400 -"]
