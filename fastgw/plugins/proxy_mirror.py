@@ -7,7 +7,7 @@ other server is reached (http_client).
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from random import random
 from typing import Annotated, Any, Final, Literal
@@ -28,6 +28,7 @@ MOST_WAITING: Final = 1024  # copies
 MOST_BYTES: Final = 16 * 2**20  # that wait
 TOLD_EVERY: Final = 60.0  # seconds between two lines of one kind in the log
 _MOST_BODY: Final = 2**30
+_BODY: Final = "proxy-mirror body"  # among what plugins know of a request
 
 log = logging.getLogger("fastgw.proxy-mirror")
 
@@ -86,6 +87,34 @@ class ProxyMirror(Plugin):
         return [_core.PythonStep(self.name, "before_proxy", Mirror(conf, env.owner).before_proxy, None)]
 
 
+class _Body:
+    """A request's body for all configurations that copy the request, a global rule's and the route's; the first one's bound holds
+    for it."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.none = False
+        self._here = False
+        self._body: bytes | None = None
+        self._waiting: list[Callable[[bytes | None], None]] = []
+
+    def ask(self, done: Callable[[bytes | None], None]) -> None:
+        """Calls done(body) once it has passed, maybe at once; with None where it is too long."""
+        if self._here:
+            done(self._body)
+        else:
+            self._waiting.append(done)
+
+    def told(self, body: bytes | None) -> None:
+        """It has passed."""
+        self._here = True
+        if not self._waiting:  # at once: who asked, and who will, is told then
+            self._body = body
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            done(body)
+
+
 class Mirror:
     """One configuration at work in one worker. A copy is sent, or has failed, or was dropped: for lack of room in the queue or in
     memory, or since its body is too long."""
@@ -112,8 +141,15 @@ class Mirror:
         if self._tally is None:
             self._tally = _core.Tally(request)
         bare = head.startswith(b"HEAD ")
-        if not _core.copy_body(request, conf.max_req_body_size, partial(self._with_body, head, bare)):
+        body = request.ctx.get(_BODY)
+        if body is None:
+            body = request.ctx[_BODY] = _Body(conf.max_req_body_size)
+            if not _core.copy_body(request, body.most, body.told):
+                body.none = True
+        if body.none:
             self._put(head + b"\r\n", bare)
+        else:
+            body.ask(partial(self._with_body, head, bare))
 
     def _target(self, uri: str) -> str:
         path = self._conf.path
@@ -125,7 +161,7 @@ class Mirror:
         return path + mark + query
 
     def _with_body(self, head: bytes, bare: bool, body: bytes | None) -> None:
-        if body is None:
+        if body is None or len(body) > self._conf.max_req_body_size:
             self._note("mirror_dropped", f"a body longer than {self._conf.max_req_body_size} bytes, or no memory for its copy")
         else:
             self._put(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body), bare)

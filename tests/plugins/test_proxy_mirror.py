@@ -77,7 +77,10 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, other: Answering) -> Itera
             }
         )
         jack = {"username": "jack", "plugins": {"key-auth": {"key": "jacks-key"}}}
-        with Gateway(tmp_path_factory.mktemp("mirror"), {"routes": routes, "consumers": [jack]}) as running:
+        twice = {"host": host, "path": "/global", "_meta": {"filter": [["arg_twice", "==", "1"]]}}
+        rules = [{"id": "1", "plugins": {"proxy-mirror": twice}}]
+        config = {"routes": routes, "consumers": [jack], "global_rules": rules}
+        with Gateway(tmp_path_factory.mktemp("mirror"), config) as running:
             yield running
 
 
@@ -124,6 +127,25 @@ def test_bodies_of_all_framings_are_copied(gateway: Gateway, other: Answering) -
     chunks = head + b"3;x=1\r\nchu\r\n4\r\nnked\r\n0\r\n\r\n"
     assert "Transfer-Encoding: chunked" in send(gateway, chunks).sent
     assert b"Content-Length: 7\r\n\r\nchunked" in settled(other, b"chunked")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_two_mirrors_of_one_body(gateway: Gateway, other: Answering, at_once: bool) -> None:
+    """A global rule's and the route's, whether the body is there when they ask for it or comes later."""
+    mark = f"body of two {at_once}".encode()
+    head = f"POST /plain?twice=1&n={at_once} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {len(mark)}\r\n"
+    if at_once:
+        answer = send(gateway, head.encode() + b"\r\n" + mark)
+    else:
+        with closing(wire.connect(gateway.data)) as sock:
+            sock.sendall(head.encode() + b"Expect: 100-continue\r\n\r\n")
+            assert wire.read_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
+            sock.sendall(mark)
+            answer = parse(wire.read_to_end(sock))
+    assert answer.status == 200
+    until(lambda: copies(other).count(mark) == 2, "both copies reach the mirror")
+    for path in (b"plain", b"global"):
+        assert b"POST /%b?twice=1&n=%b " % (path, str(at_once).encode()) in copies(other)
 
 
 def test_a_body_is_not_waited_for(gateway: Gateway, other: Answering) -> None:
