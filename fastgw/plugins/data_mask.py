@@ -26,6 +26,7 @@ __all__ = ["REQUEST_BODY", "Conf", "DataMask", "Rule"]
 REQUEST_BODY: Final = "logged_request_body"
 """Under this name of `request.ctx` is the body that a logger is going to log."""
 
+_FORM: Final = "application/x-www-form-urlencoded"
 _SAFE: Final = "*-._~!$'(),:;@/"
 _GROUP: Final = re.compile(r"\$(?:\{(\d{1,3})\}|(\d{1,3})|(\$))")
 
@@ -111,7 +112,19 @@ class _Mask:
         self._most_args = conf.max_req_post_args
 
     def log(self, _: None, request: _core.Request) -> None:
-        """Runs before those who log."""
+        """Runs before those who log. Where it fails, or is cut off as it takes too long, they are told less, never more."""
+        body = request.ctx.pop(REQUEST_BODY, None) if self._json or self._form else None
+        try:
+            self._head(request)
+        except BaseException:
+            _core.ledger_query(request, b"")
+            for each in self._headers:
+                _core.ledger_field(request, each[0], None)
+            raise
+        if body is not None and (masked := self._body(request, body)) is not None:
+            request.ctx[REQUEST_BODY] = masked
+
+    def _head(self, request: _core.Request) -> None:
         if self._query and (query := request.query):
             masked = _masked(query, self._query)
             if masked != query:
@@ -121,21 +134,18 @@ class _Mask:
             if values:
                 left = [value for value in values if value is not None]
                 _core.ledger_field(request, name, left or None)
-        if (self._json or self._form) and (body := request.ctx.get(REQUEST_BODY)) is not None:
-            request.ctx[REQUEST_BODY] = self._body(request, body)
 
     def _body(self, request: _core.Request, body: bytes) -> bytes | None:
         """What cannot be masked is not logged."""
         if len(body) > self._most_bytes:
             return None
         kind = (request.header("content-type") or "").partition(";")[0].strip().lower()
-        if kind == "application/x-www-form-urlencoded":
-            if not self._form:
+        # What it is called is the client's word: `curl -d` calls JSON a form.
+        if not self._json or (kind == _FORM and body.lstrip()[:1] not in (b"{", b"[")):
+            if not self._form or kind.endswith("json"):
                 return body
             args = body.decode("latin-1").split("&")[: self._most_args]
             return _masked("&".join(args), self._form).encode("latin-1", "replace")
-        if not self._json:
-            return body
         try:
             document = msgspec.json.decode(body)
             for way, change in self._json:

@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from fastgw import _core
 from fastgw.plugins.check import check_plugin
-from fastgw.plugins.data_mask import Conf, _Mask
+from fastgw.plugins.data_mask import REQUEST_BODY, Conf, _Mask
 from tests.plugins.mirror import ask
+from tests.support.core import OK, snapshot
 from tests.support.gateway import Gateway
 from tests.support.upstreams import Answering
 from tests.support.waiting import until
@@ -158,6 +160,38 @@ def test_bodies_of_forms() -> None:
     assert masked(FORM_RULES, b"a=1&b=2&token=3", form, max_req_post_args=2) == b"a=1&b=2"
     assert masked(FORM_RULES, b"\xff=\xfe&token=\xff", form) == b"\xff=\xfe&token=***"
     assert masked(FORM_RULES, b'{"token":1}', "application/json") == b'{"token":1}'
+
+
+def test_a_type_that_is_none_of_the_body_hides_all_the_same() -> None:
+    assert masked(JSON_RULES, b' {"password":"x","a":1}', "application/x-www-form-urlencoded") == b'{"a":1}'
+    assert masked(FORM_RULES, b"token=1&a=2", None) == b"token=***&a=2"
+    assert masked(FORM_RULES, b"token=1&a=2", "text/plain") == b"token=***&a=2"
+
+
+@pytest.mark.parametrize("broken", ["_query", "_headers", "_json"])
+def test_where_it_is_cut_off_less_is_logged(broken: str) -> None:
+    """As by the time that a plugin may take: nothing is logged that is not masked."""
+
+    def cut_off(_: str) -> str:
+        raise _core.PluginTimeout("too long")
+
+    def keep(_: None, request: _core.Request) -> None:
+        request.ctx[REQUEST_BODY] = b'{"pin":"s3cret"}'
+
+    def look(_: None, request: _core.Request) -> None:
+        left.append((request.ctx.get(REQUEST_BODY), _core.ledger_target(request), request.header("x-key")))
+
+    rules = [{"type": "query", "name": "token"}, {"type": "header", "name": "X-Key"}]
+    rules += [{"type": "body", "body_format": "json", "name": "$.pin"}]
+    mask = _Mask(msgspec.convert({"request": [{**each, "action": "remove"} for each in rules]}, Conf))
+    setattr(mask, broken, [(getattr(mask, broken)[0][0], cut_off)])
+    left: list[tuple[Any, ...]] = []
+    calls = {"access": keep, "log": mask.log}
+    steps = [_core.PythonStep("data-mask", phase, call, None) for phase, call in calls.items()]
+    wire = _core.Wire(snapshot(*steps, _core.PythonStep("logger", "log", look, None)), on_error=lambda *_: None)
+    wire.open()
+    wire.run(0, b"GET /a?token=s3cret HTTP/1.1\r\nHost: h\r\nX-Key: s3cret\r\n\r\n", OK, 1)
+    assert left == [(None, "/a", None)]
 
 
 def test_faults_name_their_place() -> None:
