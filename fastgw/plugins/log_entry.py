@@ -23,7 +23,7 @@ from fastgw.plugins.contract import PluginConf
 from fastgw.plugins.data_mask import REQUEST_BODY
 from fastgw.schema.expression import expression_faults, parsed
 
-__all__ = ["LogConf", "LogMetadata", "Recorder", "conditions_of", "format_faults"]
+__all__ = ["Bodies", "LogConf", "LogMetadata", "Recorder", "conditions_of", "format_faults", "variable"]
 
 _DEEPEST: Final = 5
 _MOST_BODY: Final = 1 << 26
@@ -340,11 +340,11 @@ def _values(fields: Mapping[str, Any], request: _core.Request, account: Account,
 def _value(text: str) -> Value:
     alone = _ONE.fullmatch(text)
     if alone is not None:
-        return _variable(alone[1] or alone[2])
+        return variable(alone[1] or alone[2])
     parts: list[Value | str] = []
     at = 0
     for found in _ONE.finditer(text):
-        parts += [text[at : found.start()], _variable(found[1] or found[2])]
+        parts += [text[at : found.start()], variable(found[1] or found[2])]
         at = found.end()
     parts.append(text[at:])
 
@@ -355,18 +355,24 @@ def _value(text: str) -> Value:
     return joined
 
 
-def _variable(name: str) -> Value:
+def variable(name: str) -> Value:
+    """What a log may tell of a variable: without credentials, whichever plugin takes them; None where there is nothing."""
     own = _VARIABLES.get(name)
     if own is not None:
         return own
-    if name.startswith("http_") and is_concealed(name[5:]):
-        return lambda request, account, bodies: _HIDDEN if request.header(name[5:].replace("_", "-")) is not None else None
     if name.startswith("arg_"):
         return lambda request, account, bodies: _argument(request, name[4:])
     template = _core.Template(name, "var")
     if name.startswith("cookie_"):
         return lambda request, account, bodies: _HIDDEN if request.text(template) else None
+    if name.startswith("http_"):
+        return lambda request, account, bodies: _unless_concealed(name[5:], request.text(template))
     return lambda request, account, bodies: request.text(template) or None
+
+
+def _unless_concealed(header: str, value: str) -> str | None:
+    """Asked of each request: plugins that are made later may take credentials from it too."""
+    return _HIDDEN if value and is_concealed(header) else value or None
 
 
 def _argument(request: _core.Request, name: str) -> Any:

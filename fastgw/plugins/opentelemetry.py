@@ -17,7 +17,9 @@ from msgspec import Meta
 
 from fastgw import _core
 from fastgw.errors import Fault, Path
+from fastgw.plugins.concealed import is_concealed
 from fastgw.plugins.contract import Env, Plugin, PluginConf
+from fastgw.plugins.log_entry import Bodies, variable
 from fastgw.plugins.span_exporter import Counts, Span, SpanExporter
 from fastgw.schema.base import Nested, Text
 
@@ -170,8 +172,9 @@ class _Tracer:
         self._exporter = exporter
         wanted = {"net.host.name": "host", "http.scheme": "scheme", "http.target": "uri", "http.user_agent": "http_user_agent"}
         wanted |= {"apisix.route_name": "route_name", "apisix.service_id": "service_id", "apisix.service_name": "service_name"}
-        wanted |= {name: name for name in conf.additional_attributes if not _core.log_variable_fault(name)}
-        self._wanted = [(name, _core.Template(variable)) for name, variable in wanted.items()]
+        self._wanted = [(name, _core.Template(each)) for name, each in wanted.items()]
+        told = (name for name in conf.additional_attributes if not _core.log_variable_fault(name))
+        self._additional = [(name, variable(name)) for name in told]
         headers = [name.lower() for name in conf.additional_header_prefix_attributes]
         self._headers = frozenset(name for name in headers if not name.endswith("*"))
         self._prefixes = tuple(name[:-1] for name in headers if name.endswith("*"))
@@ -232,13 +235,19 @@ class _Tracer:
         for name, template in self._wanted:
             if value := request.text(template):
                 yield name, value
+        if self._additional:
+            account = _core.ledger_account(request)
+            for name, tell in self._additional:
+                if (found := tell(request, account, _NO_BODIES)) is not None:
+                    yield name, str(found)
         if self._headers or self._prefixes:
             for name, value in request.headers:
                 wanted = name.lower() in self._headers or name.lower().startswith(self._prefixes)
-                if wanted and not _core.log_variable_fault(f"http_{name}"):
+                if wanted and not is_concealed(name):
                     yield name.lower(), value
 
 
+_NO_BODIES: Final = Bodies(None, None)
 _exporters: dict[bytes, SpanExporter] = {}
 """By the metadata that they are made of: a process has one as long as nobody changes that."""
 

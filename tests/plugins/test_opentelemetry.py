@@ -22,6 +22,20 @@ ROUTES: dict[str, dict[str, Any]] = {
     "none": {"sampler": {"name": "trace_id_ratio", "options": {"fraction": 0}}},
     "all": {"sampler": {"name": "trace_id_ratio", "options": {"fraction": 1}}},
     "parent": {"sampler": {"name": "parent_base", "options": {"root": {"name": "always_on"}}}},
+    "keys": {
+        "sampler": {"name": "always_on"},
+        "additional_attributes": [
+            "request_uri",
+            "args",
+            "query_string",
+            "request",
+            "arg_own",
+            "http_x_own_key",
+            "arg_b",
+            "http_x_b",
+        ],
+        "additional_header_prefix_attributes": ["x-*"],
+    },
     "headers": {"sampler": {"name": "always_on"}, "additional_header_prefix_attributes": ["x-a-*", "X-B", "authorization"]},
 }
 
@@ -64,8 +78,10 @@ def config(upstream: Address, collector: Address, **batches: Any) -> dict[str, A
         "trace_id_source": "x-request-id",
         "batch_span_processor": {"batch_timeout": 0.05, **batches},
     }
+    routes[[each["id"] for each in routes].index("keys")]["plugins"]["key-auth"] = {"header": "X-Own-Key", "query": "own"}
+    consumers = [{"username": "jane", "plugins": {"key-auth": {"key": "s3cret-of-jane"}}}]
     routes.append({"id": "id", "uri": "/id", "upstream": node, "plugins": by_id})
-    return {"routes": routes, "plugin_metadata": [metadata]}
+    return {"routes": routes, "plugin_metadata": [metadata], "consumers": consumers}
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +173,16 @@ def test_headers_as_attributes_and_none_that_bears_credentials(gateway: Gateway,
         "x-a-2": "two",
         "x-b": "b",
     }
+
+
+def test_no_attribute_has_what_plugins_take_credentials_from(gateway: Gateway, collector: Collector) -> None:
+    lines = ("X-B: b", "X-Auth-Token: s3cret", "X-Own-Key: s3cret-of-jane")
+    for target, more in (("/keys?own=s3cret-of-jane&b=1", lines[:2]), ("/keys?b=1", lines)):
+        _, span_id, _ = context(ask(gateway, target, *more).sent)
+        span = until(lambda id=span_id: collector.span(id), "the collector has the span")  # type: ignore[misc]
+        told = {each.key: each.value.string_value for each in span.attributes}
+        assert "s3cret" not in str(told)
+        assert (told["x-b"], told["http_x_b"], told["arg_b"]) == ("b", "b", "1")
 
 
 def spans(gateway: Gateway) -> tuple[float, float]:
