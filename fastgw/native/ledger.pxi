@@ -83,6 +83,7 @@ def ledger_query(Request request not None, bytes query not None) -> None:
     cdef const char* mark
     cdef uint32_t path, at
     cdef bytes text
+    cdef Span asked
     mark = <const char*>memchr(target, c"?", x.head.target_len)
     path = <uint32_t>(mark - target) if mark != NULL else x.head.target_len
     text = target[:path]
@@ -101,6 +102,13 @@ def ledger_query(Request request not None, bytes query not None) -> None:
         if query:
             buf_put(&x.target, b"?", 1)
             buf_put(&x.target, <const char*>query, len(query))
+    if log_request_sent(x, False, &asked):      # the head that went upstream, of which a text format may tell the target
+        mark = <const char*>memchr(asked.p, c"?", asked.n)
+        if mark != NULL:
+            text = x.request.p[:mark - x.request.p] + (b"?" + query if query else b"")
+            text += asked.p[asked.n:x.request.p + x.request.len - asked.p]
+            buf_reset(&x.request)
+            buf_put(&x.request, <const char*>text, len(text))
 
 
 def ledger_field(Request request not None, str name not None, values) -> None:

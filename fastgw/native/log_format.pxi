@@ -39,7 +39,8 @@ _LOG_VARS = {
     "matched_host": LOG_MATCHED_HOST, "trace_id": LOG_TRACE_ID, "span_id": LOG_SPAN_ID,
 }
 # What bears a credential by its nature is refused; what plugins take one from, they say themselves (log_hide_arg).
-_LOG_SECRETS = {"http_authorization", "http_proxy_authorization", "http_cookie", "http_x_api_key", "http_apikey"}
+_LOG_SECRETS = {"http_authorization", "http_proxy_authorization", "http_cookie", "http_x_api_key", "http_apikey",
+                "http_x_auth_token", "http_x_amz_security_token"}
 
 
 def log_variable_fault(str name) -> str:

@@ -94,6 +94,14 @@ def test_credentials_are_not_written() -> None:
     assert told == "GET /?own_key=***&b=2 HTTP/1.1|/?own_key=***&b=2|own_key=***&b=2|***|***|2"
 
 
+def test_what_data_mask_hides_is_not_told_by_the_way_upstream() -> None:
+    request = b"GET /a?token=s3cret&b=2 HTTP/1.1\r\nHost: h.test\r\n\r\n"
+    for masked, shown in ((b"token=*", "/a?token=*"), (b"", "/a")):
+        step = _core.PythonStep("data-mask", "log", lambda query, request: _core.ledger_query(request, query), masked)
+        told = line("$request_uri|$upstream_uri|$upstream_host", request, step)
+        assert told == f"{shown}|{shown}|h.test"
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -102,6 +110,7 @@ def test_credentials_are_not_written() -> None:
         ("$http_Authorization", "bears credentials"),
         ("${cookie_session}", "bears credentials"),
         ("$http_cookie", "bears credentials"),
+        ("$http_x_auth_token", "bears credentials"),
         ("$post_arg_x", "is of the body"),
     ],
 )
