@@ -27,7 +27,9 @@ class _File:
     """An open file."""
 
     def __init__(self, path: str) -> None:
-        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        # To open a named pipe waits for who reads it, and lines for all other files with it; to write may wait.
+        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
+        os.set_blocking(self.fd, True)
         self.looked_at = time.monotonic()
 
     def moved(self, path: str) -> bool:
@@ -49,6 +51,7 @@ class FileWriter:
         self._bytes = 0
         self._changed = threading.Condition()
         self._files: dict[str, _File] = {}
+        self._torn: set[str] = set()
         self._dropped: dict[str, Dropped] = {}
         self._thread: threading.Thread | None = None
         self._ending = False
@@ -95,14 +98,17 @@ class FileWriter:
 
     def _write(self, path: str, lines: list[bytes]) -> None:
         """Whole lines in one write, as other workers append to the same file."""
-        data = b"".join(lines)
+        data = (b"\n" if path in self._torn else b"") + b"".join(lines)
+        done = 0
         try:
             file = self._opened(path)
-            done = os.write(file.fd, data)
             while done < len(data):  # the disk is full, or a signal came: a line of its own goes on
                 done += os.write(file.fd, data[done:])
+            self._torn.discard(path)
         except OSError as error:
-            self._lost(path, len(lines), error.strerror or str(error))
+            if done:  # what comes next is not to continue this line
+                (self._torn.discard if data[:done].endswith(b"\n") else self._torn.add)(path)
+            self._lost(path, data.count(b"\n", max(done, 1)), error.strerror or str(error))
             self._shut(path)
 
     def _opened(self, path: str) -> _File:

@@ -1,5 +1,6 @@
 """Lines that a thread writes to files: all of them, whole, also after a file was moved; what cannot be written is counted."""
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -47,6 +48,34 @@ def test_what_cannot_be_written_is_told_and_the_rest_goes_on(tmp_path: Path, cap
         "file-logger: /dev/full: 1 entries dropped, 1 in all: No space left on device",
         f"file-logger: {tmp_path}/none/a.log: 1 entries dropped, 1 in all: No such file or directory",
     ]
+
+
+def test_a_pipe_that_nobody_reads_holds_up_no_other_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pipe, writer = tmp_path / "pipe", FileWriter()
+    os.mkfifo(pipe)
+    writer.put(str(pipe), b"1\n")
+    writer.put(str(tmp_path / "a.log"), b"2\n")
+    writer.close(20)
+    assert (tmp_path / "a.log").read_bytes() == b"2\n"
+    assert f"file-logger: {pipe}: 1 entries dropped" in caplog.text
+
+
+def test_a_line_goes_on_in_none_that_was_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk takes the beginning of a write; when there is room again, the next line is one."""
+    room = [5, 0]
+
+    def write(fd: int, data: bytes) -> int:
+        n = room.pop(0) if room else len(data)
+        if n == 0:
+            raise OSError(errno.ENOSPC, "full")
+        return real(fd, data[:n])
+
+    real, path, writer = os.write, tmp_path / "a.log", FileWriter()
+    monkeypatch.setattr(os, "write", write)
+    for lines in ([b"one\n", b"two\n", b"three\n"], [b"four\n"], [b"five\n"]):
+        writer._write(str(path), lines)
+    assert path.read_bytes() == b"one\nt\nfour\nfive\n"
+    assert writer._dropped[str(path)].total == 2
 
 
 def test_a_reader_that_reads_nothing_holds_up_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
