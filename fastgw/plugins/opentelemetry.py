@@ -20,8 +20,9 @@ from fastgw.errors import Fault, Path
 from fastgw.plugins.concealed import is_concealed
 from fastgw.plugins.contract import Env, Plugin, PluginConf
 from fastgw.plugins.log_entry import Bodies, variable
-from fastgw.plugins.span_exporter import Counts, Span, SpanExporter
-from fastgw.schema.base import Nested, Text
+from fastgw.plugins.span_exporter import Counts, Span, SpanExporter, is_address
+from fastgw.schema.base import Nested, Text, secret
+from fastgw.schema.rules import broken
 
 __all__ = ["Conf", "Metadata", "OpenTelemetry", "close", "take_counts"]
 
@@ -109,7 +110,13 @@ class Collector(Nested, frozen=True, kw_only=True):
 
     address: Text = "127.0.0.1:4318"
     request_timeout: Annotated[int, Meta(ge=1, le=300)] = 3
-    request_headers: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
+    request_headers: Annotated[dict[str, bool | int | float | str], secret] = msgspec.field(default_factory=dict)
+
+    @classmethod
+    def rules(cls, good: Mapping[str, Any], present: Collection[str]) -> Iterator[Fault]:
+        """An address that can be asked, without credentials, which the log would show; those are for request_headers."""
+        if "address" in good and not is_address(good["address"]):
+            yield broken("address", "expected host:port, or http:// or https:// with a host, without a user or a query")
 
 
 class Batches(Nested, frozen=True, kw_only=True):

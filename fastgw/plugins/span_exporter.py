@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["Counts", "Span", "SpanExporter"]
+__all__ = ["Counts", "Span", "SpanExporter", "is_address"]
 
 PATH: Final = "/v1/traces"
 LIBRARY: Final = "fastgw"
@@ -63,7 +63,7 @@ class SpanExporter:
         batch_s: float,
     ) -> None:
         """address: host:port, or the beginning of a URL."""
-        parts = urlsplit(address if "://" in address else f"http://{address}")
+        parts = _split(address)
         self._secure, self._place = parts.scheme == "https", parts.netloc
         self._path = parts.path.rstrip("/") + PATH
         self._timeout = timeout
@@ -159,6 +159,20 @@ class SpanExporter:
         elif failure is None and self._failing:
             log.info("opentelemetry: collector %s takes spans again", self._place)
         self._failing = failure is not None
+
+
+def is_address(text: str) -> bool:
+    """Whether a collector can be there; credentials have no place in it."""
+    try:
+        parts = _split(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return good and text.isascii() and text.isprintable() and not set("@?# ") & set(text)
+
+
+def _split(address: str) -> SplitResult:
+    return urlsplit(address if "://" in address else f"http://{address}")
 
 
 def _encoded(resource: Mapping[str, Value], spans: Sequence[Span]) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fastgw.admin.redact import without_secrets
 from tests.plugins.mirror import ask, mirror
 from tests.support import wire
 from tests.support.gateway import ADMIN_KEY, Gateway
@@ -222,4 +223,13 @@ def test_what_is_refused(gateway: Gateway) -> None:
         answer = gateway.api("PUT", "routes/x", {"uri": "/x", "upstream": node, "plugins": {"opentelemetry": conf}})
         assert answer.status == 400, answer.body
         assert said in answer.body.decode()
-    assert gateway.api("PUT", "plugin_metadata/opentelemetry", {"collector": {"address": ""}}).status == 400
+    for address in ("", "http://", "ftp://a", "http://user:s3cret@127.0.0.1:4318", "a:b", "a b", "127.0.0.1:4318?x"):
+        answer = gateway.api("PUT", "plugin_metadata/opentelemetry", {"collector": {"address": address}})
+        assert answer.status == 400, address
+        assert b"s3cret" not in answer.body
+
+
+def test_headers_for_the_collector_are_a_secret() -> None:
+    collector = {"address": "https://traces.test/v1", "request_headers": {"Authorization": "s3cret"}}
+    shown = without_secrets("plugin_metadata", {"id": "opentelemetry", "collector": collector})
+    assert shown == {"id": "opentelemetry", "collector": {"address": "https://traces.test/v1"}}
