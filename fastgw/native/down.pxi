@@ -43,8 +43,7 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     x.node = NULL
     x.stage = STAGE_HEAD
     x.composite = NULL
-    x.passes_over = 0
-    x.n_member_refused = 0
+    x.passes_over = x.n_member_refused = 0
     x.waiting = x.body_done = x.replayable = x.fresh = x.gathering = 0
     x.answering = x.answer_done = x.answer_chunked = x.up_keep = x.informational = 0
     x.at = x.at_consumer = x.n_judged = 0

@@ -38,7 +38,9 @@ cdef void reshape_type(Exchange* x, Span* type) noexcept nogil:
     # Of an answer of the gateway's own, as reply_send has it.
     if answer_find(x, "Content-Type", 12, type):
         return
-    type.p = x.reply_type if x.reply_type != NULL else <const char*>b"application/json"
+    type.p = ""                 # of a stored one that has none
+    if x.reply_type != REPLY_STORED:
+        type.p = x.reply_type if x.reply_type != NULL else <const char*>b"application/json"
     type.n = <uint32_t>strlen(type.p)
 
 

@@ -38,7 +38,8 @@ def answer(request: bytes) -> bytes:
     body = LONG if b"long" in target else PAGE
     kind = target.partition(b"?")[2].replace(b"long", b"") or b"text/html"
     said = b"" if request.startswith(b"HEAD") else body
-    return b'HTTP/1.1 200 OK\r\nContent-Type: %b\r\nETag: "x"\r\nContent-Length: %d\r\n\r\n%b' % (kind, len(body), said)
+    kind = b"" if kind == b"none" else b"Content-Type: %b\r\n" % kind
+    return b'HTTP/1.1 200 OK\r\n%bETag: "x"\r\nContent-Length: %d\r\n\r\n%b' % (kind, len(body), said)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,10 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         ]
         both = {"gzip": {"types": "*"}, "brotli": {"types": "*", "comp_level": 11, "lgwin": 0}}
         routes.append({"id": "both", "uri": "/both", "upstream": node, "plugins": both})
+        kept = {"proxy-cache": {"cache_strategy": "memory", "cache_zone": "memory_cache"}, "gzip": {"types": "*", "vary": True}}
+        rewritten = {**kept, "response-rewrite": {"filters": [{"regex": "again", "scope": "global", "replace": "anew"}]}}
+        routes.append({"id": "kept", "uri": "/kept", "upstream": node, "plugins": kept})
+        routes.append({"id": "rewritten", "uri": "/rewritten", "upstream": node, "plugins": rewritten})
         with Gateway(tmp_path_factory.mktemp("gzip"), {"routes": routes}) as running:
             yield running
 
@@ -97,6 +102,26 @@ def test_older_clients_and_head(gateway: Gateway) -> None:
     assert b"Content-Encoding" not in wire.raw(gateway.data, old % b"/gzip/plain")
     got = wire.request(gateway.data, "HEAD", "/gzip/all", headers={"Accept-Encoding": "gzip"})
     assert (got.headers.get("content-encoding"), got.headers["content-length"]) == (None, str(len(PAGE)))
+
+
+@pytest.mark.parametrize("accept", [["gzip", "identity", "gzip"], ["identity", "gzip", "identity"]])
+@pytest.mark.parametrize("route", ["kept", "rewritten"])
+def test_a_cache_keeps_what_is_not_coded(gateway: Gateway, route: str, accept: list[str]) -> None:
+    page = PAGE if route == "kept" else PAGE.replace(b"again", b"anew")
+    for turn, coding in enumerate(accept):
+        got = gateway.get(f"/{route}?text/{accept[0]}", headers={"Accept-Encoding": coding})
+        assert got.headers["apisix-cache-status"] == ("MISS" if turn == 0 else "HIT")
+        assert got.headers.get("content-encoding") == (coding if coding == "gzip" else None)
+        assert (gzip.decompress(got.body) if coding == "gzip" else got.body) == page
+        assert "Accept-Encoding" in got.headers["vary"]
+        assert ("etag" in got.headers) == (route == "kept")  # of another body it says nothing
+
+
+def test_what_was_kept_without_a_type_is_not_coded(gateway: Gateway) -> None:
+    for expected in ("MISS", "HIT"):
+        got = gateway.get("/kept?none", headers={"Accept-Encoding": "gzip"})
+        assert (got.headers["apisix-cache-status"], got.headers.get("content-encoding")) == (expected, None)
+        assert got.body == PAGE
 
 
 class Events(Upstream):
