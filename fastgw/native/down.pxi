@@ -54,8 +54,7 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     x.tries = 0
     x.status = x.up_status = x.reshaped = x.fail_status = 0
     x.t_up = x.t_up_head = 0
-    x.authority_len = x.authority_port = x.query_len = x.raw_path_len = x.up_host_len = 0
-    x.uri_path_len = 0          # a head that is refused has none: the log must not find an earlier request's
+    x.authority_len = x.authority_port = x.query_len = x.raw_path_len = x.up_host_len = x.uri_path_len = 0
     x.refused = x.shadow = x.reply_type = NULL
     x.request_id_len = 0
     x.up_head = NULL
