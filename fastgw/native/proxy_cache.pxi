@@ -167,6 +167,18 @@ cdef void cache_told(Exchange* x, Buf* m) noexcept nogil:
         p = stop
 
 
+cdef void cache_asked(const Exchange* x, const char* mark, Buf* m) noexcept nogil:
+    # What steps have made of the query, as of a header that cache_key does not have; of the client's own that says what counts.
+    cdef uint32_t n
+    if x.target.len == 0 or mark == NULL:
+        return
+    n = <uint32_t>(x.target.p + x.target.len - mark)
+    if n > x.query_len and memcmp(mark + n - x.query_len, x.bytes.p + x.query, x.query_len) == 0:
+        n -= x.query_len
+    if n > 1:
+        cache_part(m, mark, n)
+
+
 cdef void cache_variant(Exchange* x, const CacheConf* c, const ZoneKey* resource, const char* known, uint32_t n_known,
                         const char* extra, uint32_t n_extra, ZoneKey* out) noexcept nogil:
     cdef Buf* m = &x.loop.wbuf
@@ -198,6 +210,7 @@ cdef void cache_variant(Exchange* x, const CacheConf* c, const ZoneKey* resource
         n_path = x.target.len
     mark = <const char*>memchr(path, c"?", n_path) if n_path else NULL
     cache_part(m, path, n_path if mark == NULL else <uint32_t>(mark - path))
+    cache_asked(x, mark, m)
     if c.isolated:
         cache_told(x, m)
     while p < end:

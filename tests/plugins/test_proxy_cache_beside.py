@@ -40,6 +40,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "cors": {"cors": {}},
     "redact": {"redact": {}},
     "id": {"request-id": {}},
+    "asked": {"proxy-rewrite": {"uri": "/own?tenant=$http_x_tenant"}},
 }
 PLAIN = f"{HOUR} | Content-Type: text/plain"
 
@@ -144,3 +145,11 @@ def test_what_is_known_of_other_answers_is_in_no_body(gateway: Gateway, name: st
         return status(again) == "EXPIRED"
 
     until(renewed, "it becomes old")
+
+
+def test_what_a_rewrite_asks_the_upstream_is_another_resource(gateway: Gateway) -> None:
+    """Also where it says in the query what the key has not."""
+    one, other = (fetch(gateway, "/asked/1?x=1", f"X-Tenant: {who}", say=HOUR) for who in ("a", "b"))
+    again = fetch(gateway, "/asked/1?x=1", "X-Tenant: a", say=HOUR)
+    assert [status(each) for each in (one, other, again)] == ["MISS", "MISS", "HIT"]
+    assert one.body == again.body != other.body
