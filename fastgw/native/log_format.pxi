@@ -266,7 +266,10 @@ cdef void log_formatted(Exchange* x, const VarPart* parts, uint32_t n, bint json
         elif parts[i].id >= VAR_MADE and parts[i].id < LOG_REMOTE_USER and var_made(x, &parts[i], out):
             pass                # numbers and addresses
         elif log_value(x, &parts[i], &s):
-            log_escaped(out, s.p, s.n, json)
+            if parts[i].id == VAR_HTTP and parts[i].len == 7 and field_same(parts[i].text, "referer", 7):
+                log_target(out, s.p, s.n)       # a URL: of this host most often, with what it was asked with
+            else:
+                log_escaped(out, s.p, s.n, json)
         elif parts[i].other != NULL:
             log_escaped(out, parts[i].other, parts[i].other_len, json)
         elif not json:

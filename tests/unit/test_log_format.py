@@ -134,3 +134,11 @@ def test_a_request_that_is_none_has_nothing_of_an_earlier_one(bad: bytes) -> Non
         wire.access_log(-1)
         log.seek(0)
         assert log.read().decode().splitlines() == ["200 /secret/A", "400 -"]
+
+
+def test_a_referer_has_no_credential() -> None:
+    """The page before was asked with one, as the next is."""
+    request = b'GET /a HTTP/1.1\r\nHost: h\r\nReferer: https://h/b?x=1&apikey=kims-key&y="\r\n\r\n'
+    _core.KeyAuthStep()  # says that its argument is a credential
+    for json in (False, True):
+        assert line("$http_referer", request, json=json) == r"https://h/b?x=1&apikey=***&y=\""
