@@ -117,8 +117,12 @@ def runs(pid: int, title: str = "") -> bool:
     """Whether there is such a process, of this user, and its title begins so, as far as the system tells: numbers come again."""
     try:
         os.kill(pid, 0)
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read().startswith(title.encode())
+        told = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if told.startswith(title.encode()):
+            return True
+        # One that has ended has no command line any more. One that may not overwrite its own (capabilities of its file, say) has
+        # its title as the thread's name.
+        return told != b"" and Path(f"/proc/{pid}/comm").read_bytes().startswith(title.encode()[:15])
     except (ProcessLookupError, PermissionError):
         return False
     except OSError:  # no /proc, or it has just gone, which the next look sees

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 from fastgw._core import Region
 from fastgw.process import TITLE, fork, runs
@@ -30,6 +32,20 @@ def test_a_number_that_another_program_has_by_now_keeps_no_slot() -> None:
     assert runs(os.getpid())
     assert slots.sweep() == 0
     assert slots.region.slot(7).state == State.FREE
+
+
+def test_a_process_that_has_its_title_only_as_its_name_keeps_its_slot() -> None:
+    """Where a file has capabilities, say, the system does not tell its process where its command line lies."""
+    slots = Slots(Region.create(1024))
+    code = f"import ctypes; ctypes.CDLL(None).prctl(15, b'{TITLE}worker', 0, 0, 0); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdin
+        process.stdout.readline()
+        slots.region.set_slot(7, process.pid, Kind.WORKER, State.DRAINING)
+        assert slots.sweep() == 1
+        process.stdin.close()
+    assert slots.sweep() == 0
 
 
 def test_slots_of_this_master_are_not_swept() -> None:
