@@ -47,7 +47,8 @@ cdef class Request:
     cdef Exchange* x
     cdef dict own_ctx
     cdef uint64_t plugins       # a bit for each place in PluginBlocks: those that have seen it
-    cdef Region kept_in         # where it is counted as kept, once it is over
+    # The Region where it is counted as kept, once it is over. As an object the collector would take it before the end is counted.
+    cdef PyObject* kept_in
     cdef PluginBlock* kept_at
     cdef bint holds_up          # a coroutine of a Python plugin does, which is what may await the body
     cdef object body_future     # of who awaits the body; None: nobody does
@@ -71,8 +72,9 @@ cdef class Request:
         return 0
 
     def __dealloc__(self):
-        if self.kept_in is not None:
+        if self.kept_in != NULL:
             pyrequest_kept(self, NULL)
+            Py_DECREF(<object>self.kept_in)
         copy_end(&self.body_copy)       # under way still, where either side has left
         copy_end(&self.answer_copy)
 
@@ -346,7 +348,8 @@ cdef void pyrequest_kept(Request r, Loop* loop) noexcept:
     if r.plugins == 0:
         return
     if loop != NULL:
-        r.kept_in = (<Reactor>loop.reactor).region
+        r.kept_in = <PyObject*>(<Reactor>loop.reactor).region
+        Py_INCREF(<object>r.kept_in)
         r.kept_at = loop.plugins
     for i in range(PLUGIN_PLACES):
         if r.plugins >> i & 1:

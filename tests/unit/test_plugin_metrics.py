@@ -1,5 +1,6 @@
 """What Python plugins are counted by: names claimed once over all processes, sums over slots, buckets, what is kept."""
 
+import gc
 import os
 
 import pytest
@@ -98,3 +99,19 @@ def test_what_is_kept_counts_until_it_goes_or_its_process_does(again: bool) -> N
     else:
         kept.clear()
     assert shared.plugins()["keeps"]["kept"] == 0
+
+
+def test_what_keeps_itself_goes_with_the_collector() -> None:
+    shared = region(slots=1)
+    step = _core.PythonStep("circle", "log", lambda conf, request: request.ctx.update(own=request), None)
+    wire = _core.Wire(snapshot(step), region=shared)
+    wire.open()
+    gc.collect()
+    gc.disable()
+    try:
+        wire.run(0, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", OK, 3)
+        assert shared.plugins()["circle"]["kept"] == 3
+    finally:
+        gc.enable()
+    gc.collect()
+    assert shared.plugins()["circle"]["kept"] == 0
