@@ -40,6 +40,7 @@ _NOT_KEPT: Final = frozenset(
     {"age", "apisix-cache-status", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization", "trailer"}
 )
 _HIDDEN: Final = ("cache-control", "expires")
+_KEEPER: Final = "proxy-cache keeps"  # among what plugins know of a request
 
 
 class Conf(PluginConf, frozen=True, kw_only=True):
@@ -265,7 +266,7 @@ class _Cache:
                 self._zone.forget(asked.resource)
             return
         how = self._kept(request, fields, asked.at) if whole_ else None
-        if how is not None:
+        if how is not None and request.ctx.setdefault(_KEEPER, self) is self:  # a global rule's keeps it for the route's too
             lines = [field for field in fields if field[0].lower() not in _NOT_KEPT]
             if self._conf.hide_cache_headers:
                 lines = [field for field in lines if field[0].lower() not in _HIDDEN]

@@ -153,3 +153,11 @@ def test_what_a_rewrite_asks_the_upstream_is_another_resource(gateway: Gateway) 
     again = fetch(gateway, "/asked/1?x=1", "X-Tenant: a", say=HOUR)
     assert [status(each) for each in (one, other, again)] == ["MISS", "MISS", "HIT"]
     assert one.body == again.body != other.body
+
+
+def test_a_global_rules_and_the_routes(gateway: Gateway) -> None:
+    """One of them keeps the answer, and the other does not fail of it."""
+    first, again = (fetch(gateway, "/id/both?global=1", say=HOUR) for _ in range(2))
+    assert [set(each.header("Apisix-Cache-Status")) for each in (first, again)] == [{"MISS"}, {"HIT"}]
+    assert first.body == again.body
+    assert "by one who asks" not in gateway.log()
