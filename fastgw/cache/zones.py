@@ -48,12 +48,15 @@ class Zone:
         found = self.memory.get(key)
         if found is not None or self._disk is None:
             return found
-        size = self._disk.size(key)
-        if size == 0:
+        try:
+            size = self._disk.size(key)
+            if size > _READ_AT_ONCE:
+                return self._later(resource, key)
+            turn = self.turn(resource)
+            entry = self._disk.read(key) if size else None
+        except _core.PluginTimeout:  # a disk that takes longer than a plugin may costs the cache, not the request
             return None
-        if size > _READ_AT_ONCE:
-            return self._later(resource, key)
-        return self._found(resource, key, self.turn(resource), self._disk.read(key))
+        return self._found(resource, key, turn, entry)
 
     async def _later(self, resource: bytes, key: bytes) -> Entry | None:
         assert self._disk is not None  # noqa: S101
@@ -102,7 +105,13 @@ class Zone:
         """What is known of the resource, in every process, and what of it is being fetched; whether anything was known."""
         self.memory.move_on(resource)
         known = self.memory.drop(resource)
-        return (self._disk is not None and self._disk.drop(resource)) or known
+        if self._disk is None:
+            return known
+        try:
+            return self._disk.drop(resource) or known
+        except _core.PluginTimeout:  # whether or not it is gone: what was to be forgotten must not come back
+            self._disk.drop(resource)
+            return True
 
 
 class _Ground(NamedTuple):

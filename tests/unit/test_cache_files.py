@@ -1,0 +1,52 @@
+"""Files behind a zone's memory, on a disk that takes longer than a plugin may: it costs the cache, never a request."""
+
+import mmap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastgw import _core
+from fastgw.cache.disk import Disk
+from fastgw.cache.zones import Zone
+
+RESOURCE, KEY = b"r" * 16, b"k" * 16
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    made = Disk(tmp_path / "zone", 2**20, lambda change: 0)
+    made.prepare()
+    for key in (RESOURCE, KEY):
+        assert made.write(key, b"head", b"body", 2**32, lambda: True)
+    return made
+
+
+def zone(disk: Disk) -> Zone:
+    return Zone("z", _core.CacheZone(mmap.mmap(-1, 2**20), bytes(16)), disk)
+
+
+def cut_off_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """As by the signal that ends what a plugin does for too long, before it is done."""
+    real = getattr(Disk, name)
+
+    def call(self: Disk, *args: Any) -> Any:
+        monkeypatch.setattr(Disk, name, real)
+        raise _core.PluginTimeout("too long")
+
+    monkeypatch.setattr(Disk, name, call)
+
+
+@pytest.mark.parametrize("name", ["size", "read"])
+def test_what_cannot_be_read_in_time_is_not_there(disk: Disk, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    made = zone(disk)
+    cut_off_once(monkeypatch, name)
+    assert made.find(RESOURCE, KEY) is None
+    assert made.find(RESOURCE, KEY) == (b"head", b"body")
+
+
+def test_what_is_to_be_forgotten_does_not_come_back(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = zone(disk)
+    cut_off_once(monkeypatch, "drop")
+    assert made.forget(RESOURCE)
+    assert made.find(RESOURCE, RESOURCE) is None
