@@ -5,7 +5,6 @@ them. What goes wrong costs the cache, never a request: a file that is not what 
 nothing.
 """
 
-import contextlib
 import errno
 import fcntl
 import hashlib
@@ -50,19 +49,16 @@ class Disk:
             text = f"expected a directory of this user's with mode 0700, found {stat.S_IMODE(found.st_mode):04o}"
             raise PermissionError(errno.EPERM, text, str(self.directory))
         path = self.directory / "secret"
-        while True:  # whoever makes it first makes it for all
-            try:
-                secret = path.read_bytes()
-            except FileNotFoundError:
-                new = path.with_name(f"secret.{os.getpid()}.new")
-                self._put(new, os.urandom(_SECRET))
-                with contextlib.suppress(FileExistsError):
-                    os.link(new, path)
-                new.unlink()
-                continue
-            if len(secret) != _SECRET:
-                raise OSError(errno.EINVAL, f"expected {_SECRET} bytes, found {len(secret)}", str(path))
+        lock = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # whoever makes it first makes it for all
+            secret = path.read_bytes() if path.exists() else b""
+            if len(secret) != _SECRET:  # none yet, or the machine stopped before it was on the disk
+                secret = os.urandom(_SECRET)
+                self._put(path, secret)
             return secret
+        finally:
+            os.close(lock)
 
     @property
     def most(self) -> int:

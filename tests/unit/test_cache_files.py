@@ -22,6 +22,20 @@ def disk(tmp_path: Path) -> Disk:
     return made
 
 
+@pytest.mark.parametrize("left", [b"", b"half of"])
+def test_a_secret_that_was_cut_is_made_anew(tmp_path: Path, left: bytes) -> None:
+    """The machine may stop before it is on the disk: nothing that was kept is found any more, and all goes on."""
+    made = Disk(tmp_path, 2**20, lambda change: 0)
+    tmp_path.chmod(0o700)
+    before = made.prepare()
+    assert made.prepare() == before
+    (tmp_path / "secret").write_bytes(left)
+    after = made.prepare()
+    assert len(after) == 16
+    assert after != before
+    assert made.prepare() == after
+
+
 def zone(disk: Disk) -> Zone:
     return Zone("z", _core.CacheZone(mmap.mmap(-1, 2**20), bytes(16)), disk)
 
