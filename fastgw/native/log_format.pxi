@@ -112,14 +112,14 @@ cdef void log_seconds(Buf* out, uint64_t ns) noexcept nogil:
     log_part(out, <uint32_t>(ms % 1000))
 
 
-cdef void log_target(Buf* out, const char* p, size_t n) noexcept nogil:
+cdef void log_target(Buf* out, const char* p, size_t n, bint json) noexcept nogil:
     # A path with a query, without the values of arguments that carry credentials.
     cdef const char* query = <const char*>memchr(p, c"?", n) if n else NULL
     if query == NULL:
-        log_text(out, p, n)
+        log_escaped(out, p, n, json)
         return
-    log_text(out, p, query + 1 - p)
-    log_query(out, query + 1, p + n)
+    log_escaped(out, p, query + 1 - p, json)
+    log_query(out, query + 1, p + n, json)
 
 
 cdef void log_time_local(Buf* out, Loop* loop) noexcept nogil:
@@ -184,16 +184,16 @@ cdef bint log_made(Exchange* x, const VarPart* part, uint64_t now, Buf* out, bin
             return False
         buf_str(out, method_name(x.head.method))
         buf_byte(out, 32)
-        log_target(out, x.bytes.p + x.head.target, x.head.target_len)
+        log_target(out, x.bytes.p + x.head.target, x.head.target_len, json)
         buf_put(out, b" HTTP/1.1" if x.head.minor else b" HTTP/1.0", 9)
     elif part.id == LOG_TARGET:
         if not x.head.target_len:
             return False
-        log_target(out, x.bytes.p + x.head.target, x.head.target_len)
+        log_target(out, x.bytes.p + x.head.target, x.head.target_len, json)
     elif part.id == LOG_ARGS:
         if not x.query_len:
             return False
-        log_query(out, x.bytes.p + x.query, x.bytes.p + x.query + x.query_len)
+        log_query(out, x.bytes.p + x.query, x.bytes.p + x.query + x.query_len, json)
     elif part.id == LOG_BODY_BYTES:
         buf_int(out, x.answer_bytes)
     elif part.id == LOG_REQUEST_BODY_BYTES:
@@ -207,7 +207,7 @@ cdef bint log_made(Exchange* x, const VarPart* part, uint64_t now, Buf* out, bin
     elif part.id == LOG_UPSTREAM_SCHEME and pool != NULL:
         buf_str(out, "http" if pool.tls == NULL else "https")
     elif part.id == LOG_UPSTREAM_URI and log_request_sent(x, False, &s):
-        log_target(out, s.p, s.n)
+        log_target(out, s.p, s.n, json)
     else:
         return False
     return True
@@ -267,7 +267,7 @@ cdef void log_formatted(Exchange* x, const VarPart* parts, uint32_t n, bint json
             pass                # numbers and addresses
         elif log_value(x, &parts[i], &s):
             if parts[i].id == VAR_HTTP and parts[i].len == 7 and field_same(parts[i].text, "referer", 7):
-                log_target(out, s.p, s.n)       # a URL: of this host most often, with what it was asked with
+                log_target(out, s.p, s.n, json)       # a URL: of this host most often, with what it was asked with
             else:
                 log_escaped(out, s.p, s.n, json)
         elif parts[i].other != NULL:

@@ -83,7 +83,8 @@ cdef bint log_is_secret(const char* p, const char* stop) noexcept nogil:
     return False
 
 
-cdef void log_query(Buf* out, const char* p, const char* end) noexcept nogil:
+cdef void log_query(Buf* out, const char* p, const char* end, bint json) noexcept nogil:
+    # json: escaped as in JSON, else as in a text format.
     cdef const char* run = p
     cdef const char* stop
     cdef const char* equals
@@ -93,11 +94,11 @@ cdef void log_query(Buf* out, const char* p, const char* end) noexcept nogil:
             stop = end
         equals = <const char*>memchr(p, c"=", stop - p)
         if equals != NULL and log_is_secret(p, stop):
-            log_text(out, run, equals + 1 - run)
+            log_escaped(out, run, equals + 1 - run, json)
             buf_put(out, b"***", 3)
             run = stop
         p = stop + 1
-    log_text(out, run, end - run)
+    log_escaped(out, run, end - run, json)
 
 
 cdef inline void log_url(Buf* out, const char* name, size_t name_len, const char* p, size_t n) noexcept nogil:
@@ -108,5 +109,5 @@ cdef inline void log_url(Buf* out, const char* name, size_t name_len, const char
         return
     buf_put(out, name, name_len)
     log_text(out, p, query + 1 - p)
-    log_query(out, query + 1, p + n)
+    log_query(out, query + 1, p + n, True)
     buf_byte(out, 34)

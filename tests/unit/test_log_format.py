@@ -75,6 +75,15 @@ def test_no_value_forges_a_line() -> None:
     assert line('{"a":"$http_user_agent","b":"$http_none"}', request, json=True) == r'{"a":"a\"b\\c\u0009q\u00ff","b":""}'
 
 
+def test_no_target_and_no_referer_ends_what_quotes_enclose() -> None:
+    request = b'GET /a"b?c"d=1 HTTP/1.1\r\nHost: h\r\nReferer: x" 500 "\\?y="z\xe9\r\n\r\n'
+    told = line('"$request" "$request_uri" "$args" "$upstream_uri" "$http_referer"', request)
+    assert told == (
+        r'"GET /a\x22b?c\x22d=1 HTTP/1.1" "/a\x22b?c\x22d=1" "c\x22d=1" "/a\x22b?c\x22d=1" "x\x22 500 \x22\x5C?y=\x22z\xE9"'
+    )
+    assert line('{"a":"$args"}', request, json=True) == r'{"a":"c\"d=1"}'
+
+
 def test_what_is_refused_is_told() -> None:
     assert (
         line("$status $refused $upstream_addr", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", _core.JwtAuthStep()) == "401 jwt.no_token -"
@@ -140,5 +149,5 @@ def test_a_referer_has_no_credential() -> None:
     """The page before was asked with one, as the next is."""
     request = b'GET /a HTTP/1.1\r\nHost: h\r\nReferer: https://h/b?x=1&apikey=kims-key&y="\r\n\r\n'
     _core.KeyAuthStep()  # says that its argument is a credential
-    for json in (False, True):
-        assert line("$http_referer", request, json=json) == r"https://h/b?x=1&apikey=***&y=\""
+    for json, quote in ((False, r"\x22"), (True, r"\"")):
+        assert line("$http_referer", request, json=json) == f"https://h/b?x=1&apikey=***&y={quote}"
