@@ -114,7 +114,9 @@ cdef void answer_coded(Exchange* x, const Head* h) noexcept nogil:
 cdef void answer_reshaped(Up* u, Head* h, const char* base, size_t n) noexcept nogil:
     # What answer_begin does of any other answer, from its head on.
     cdef Exchange* x = u.c.x
+    cdef Down* d = x.down
     cdef Buf* out = &x.loop.wbuf
+    cdef uint32_t turn = d.requests
     answer_body_gone(x, h)
     if x.reshaped & ANSWER_WHOLE:
         answer_whole(x)
@@ -130,6 +132,12 @@ cdef void answer_reshaped(Up* u, Head* h, const char* base, size_t n) noexcept n
         buf_put(out, x.reply_body.p, x.reply_body.len)
         x.answer_bytes = x.reply_body.len
     answer_body(u, base + h.len, n - h.len)
+    # What is left of a body that nobody gets may never end: its connection is given up, and the client's is free. (The
+    # exchange may be over by now, and its memory another's: then the connection has counted it.)
+    if d.requests == turn and u.c.x == x and x.reshaped & ANSWER_WHOLE and not x.answer_done and not x.filtering & FILTER_COPIES:
+        x.up_keep = 0
+        x.answer_done = 1
+        exchange_finish(x)
 
 
 cdef bint answer_filtered(Exchange* x, const char** p, size_t* n, bint last) noexcept nogil:

@@ -177,7 +177,9 @@ class SlowReader(Upstream):
         head = bytearray()
         while b"\r\n\r\n" not in head:
             head += sock.recv(1) or b"\r\n\r\n"
-        self.received[index] += head
+        with self._arrived:
+            self.received[index] += head
+            self._arrived.notify_all()
         expected = content_length(bytes(head))
         assert expected is not None, f"no Content-Length in {bytes(head)!r}"
         assert self.go.wait(TIMEOUT), "the test never let the upstream read on"
