@@ -375,8 +375,6 @@ def test_no_cluster(plain: Server) -> None:
     assert "cluster support disabled" in why(RedisSettings("redis-cluster", (tuple(plain.address),), name="c"))
 
 
-# A connection whose caller gave up while it was made is left to the collector by the library, which says so.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_dead_node_concerns_its_own_keys(tmp_path: Path) -> None:
     """Also one that hangs: calls of other places need not wait for it; and it is used again when it is back."""
     with Cluster(tmp_path, "--appendonly", "yes", "--appendfsync", "always") as cluster:
