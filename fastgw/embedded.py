@@ -9,7 +9,6 @@ what it counted, where both have one table.
 
 import inspect
 import json
-import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from fastgw import _core, config, revocations
 from fastgw.compile import Compiler
 from fastgw.core import Table
 from fastgw.errors import FastgwError
+from fastgw.plugin_log import PluginLog
 from fastgw.plugins import order
 from fastgw.plugins.redis_fields import RedisSettings
 from fastgw.schema.kinds import KINDS
@@ -36,8 +36,6 @@ EVERYTHING: Final = "fastgw-everything-else"
 _LEAST: Final = -(2**31)
 _LEFT_OUT: Final = {"upstreams", "ssls", "protos"}
 _UPSTREAM: Final = ("upstream", "upstream_id", "timeout")
-
-log = logging.getLogger("fastgw.embedded")
 
 
 class EmbeddingError(FastgwError):
@@ -98,7 +96,7 @@ class Embedded:
             limits=msgspec.structs.asdict(self.settings.limits),
             trusted=self.settings.trusted_addresses,
             token_cache=self.settings.token_cache,
-            on_error=_on_plugin_error,
+            on_error=PluginLog().failed,
         )
 
     def _table(self, table: "str | os.PathLike[str] | Table | None") -> Table:
@@ -176,7 +174,3 @@ def _revoke(table: Table, objects: list[_Object]) -> None:
     changes = [Change(each.kind, each.id, each.value, 0, each.created) for each in objects if each.kind == revocations.KIND]
     if changes:
         revocations.add(_core.Revocations(table.region), changes)
-
-
-def _on_plugin_error(plugin: str, phase: str, error: BaseException) -> None:
-    log.error("plugin %s failed in phase %s", plugin, phase, exc_info=error)
