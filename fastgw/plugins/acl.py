@@ -79,6 +79,7 @@ class Acl(Plugin):
 
     name = "acl"
     version = 0.1
+    # May they, in `access`.
     priority = 2410
     phases = ("access",)
     conf = Conf

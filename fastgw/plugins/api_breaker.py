@@ -93,6 +93,7 @@ class ApiBreaker(Plugin):
 
     name = "api-breaker"
     version = 0.1
+    # Is the upstream well enough, in `access` and `log`.
     priority = 1005
     phases = ("access", "log")
     conf = Conf

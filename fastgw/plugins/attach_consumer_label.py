@@ -39,6 +39,7 @@ class AttachConsumerLabel(Plugin):
 
     name = "attach-consumer-label"
     version = 0.1
+    # What is the upstream told of them, in `before_proxy`.
     priority = 2399
     phases = ("before_proxy",)
     conf = Conf

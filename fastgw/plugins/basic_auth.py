@@ -57,6 +57,7 @@ class BasicAuth(Plugin):
 
     name = "basic-auth"
     version = 0.1
+    # Who is it. All in `rewrite`, so that everything later may depend on the consumer.
     priority = 2520
     kind = "auth"
     phases = ("rewrite",)

@@ -49,6 +49,7 @@ class Brotli(Plugin):
 
     name = "brotli"
     version = 0.1
+    # What becomes of the answer. Codings are only asked for here, and given behind all of it.
     priority = 996
     phases = ("header_filter",)
     conf = Conf

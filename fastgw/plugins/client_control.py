@@ -27,6 +27,7 @@ class ClientControl(Plugin):
 
     name = "client-control"
     version = 0.1
+    # How much may it send. Before anything reads a body.
     priority = 22000
     phases = ("rewrite",)
     conf = Conf

@@ -60,6 +60,7 @@ class ConsumerRestriction(Plugin):
 
     name = "consumer-restriction"
     version = 0.1
+    # May they, in `access`.
     priority = 2400
     phases = ("access",)
     conf = Conf

@@ -106,6 +106,7 @@ class Cors(Plugin):
 
     name = "cors"
     version = 0.1
+    # Who may read the answer. Before all that may refuse, as browsers ask without credentials.
     priority = 4000
     phases = ("rewrite", "header_filter")
     conf = Conf

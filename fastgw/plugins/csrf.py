@@ -50,6 +50,7 @@ class Csrf(Plugin):
 
     name = "csrf"
     version = 0.1
+    # Did another site's page send it, in `access`.
     priority = 2980
     phases = ("access", "header_filter")
     conf = Conf

@@ -85,6 +85,7 @@ class DataMask(Plugin):
 
     name = "data-mask"
     version = 0.1
+    # What must no log tell of it, in `log`. Before all that logs.
     priority = 1500
     phases = ("log",)
     conf = Conf

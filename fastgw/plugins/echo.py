@@ -43,6 +43,7 @@ class Echo(Plugin):
 
     name = "echo"
     version = 0.1
+    # What becomes of the answer.
     priority = 412
     phases = ("header_filter", "body_filter")
     conf = Conf

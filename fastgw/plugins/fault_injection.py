@@ -100,6 +100,7 @@ class FaultInjection(Plugin):
 
     name = "fault-injection"
     version = 0.1
+    # What is done to try clients out.
     priority = 11000
     phases = ("rewrite",)
     conf = Conf

@@ -73,6 +73,7 @@ class FileLogger(Plugin):
 
     name = "file-logger"
     version = 0.1
+    # Who is told of it. Last in `access`, so that nobody's body is kept who is refused; `log`.
     priority = 399
     phases = ("access", "header_filter", "body_filter", "log")
     conf = Conf

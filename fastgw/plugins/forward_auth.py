@@ -91,6 +91,7 @@ class ForwardAuth(Plugin):
 
     name = "forward-auth"
     version = 0.1
+    # Does somebody else let it in, in `access`.
     priority = 2002
     phases = ("access",)
     conf = Conf

@@ -44,6 +44,7 @@ class Gzip(Plugin):
 
     name = "gzip"
     version = 0.1
+    # What becomes of the answer. Codings are only asked for here, and given behind all of it.
     priority = 995
     phases = ("header_filter",)
     conf = Conf

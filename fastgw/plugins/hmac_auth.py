@@ -70,6 +70,7 @@ class HmacAuth(Plugin):
 
     name = "hmac-auth"
     version = 0.1
+    # Who is it. All in `rewrite`, so that everything later may depend on the consumer.
     priority = 2530
     kind = "auth"
     phases = ("rewrite",)

@@ -92,6 +92,7 @@ class HttpLogger(Plugin):
 
     name = "http-logger"
     version = 0.1
+    # Who is told of it. Last in `access`, so that nobody's body is kept who is refused; `log`.
     priority = 410
     phases = ("access", "header_filter", "body_filter", "log")
     conf = Conf

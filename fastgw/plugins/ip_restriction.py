@@ -46,6 +46,7 @@ class IpRestriction(Plugin):
 
     name = "ip-restriction"
     version = 0.1
+    # Where does it come from, in `access`.
     priority = 3000
     phases = ("access",)
     conf = Conf

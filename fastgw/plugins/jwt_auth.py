@@ -91,6 +91,7 @@ class JwtAuth(Plugin):
 
     name = "jwt-auth"
     version = 0.1
+    # Who is it. All in `rewrite`, so that everything later may depend on the consumer.
     priority = 2510
     kind = "auth"
     phases = ("rewrite",)

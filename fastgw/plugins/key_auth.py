@@ -43,6 +43,7 @@ class KeyAuth(Plugin):
 
     name = "key-auth"
     version = 0.1
+    # Who is it. All in `rewrite`, so that everything later may depend on the consumer.
     priority = 2500
     kind = "auth"
     phases = ("rewrite",)

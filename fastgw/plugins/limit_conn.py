@@ -95,6 +95,7 @@ class LimitConn(Plugin):
 
     name = "limit-conn"
     version = 0.1
+    # How much may they. After every check that may refuse, as a refused request must not count.
     priority = 1003
     phases = ("access",)
     counts = True

@@ -125,6 +125,7 @@ class LimitCount(Plugin):
 
     name = "limit-count"
     version = 0.5
+    # How much may they. After every check that may refuse, as a refused request must not count.
     priority = 1002
     phases = ("access",)
     counts = True

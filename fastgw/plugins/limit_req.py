@@ -64,6 +64,7 @@ class LimitReq(Plugin):
 
     name = "limit-req"
     version = 0.1
+    # How much may they. After every check that may refuse, as a refused request must not count.
     priority = 1001
     phases = ("access",)
     counts = True

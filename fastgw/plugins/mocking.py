@@ -71,6 +71,7 @@ class Mocking(Plugin):
 
     name = "mocking"
     version = 0.1
+    # What is done to try clients out.
     priority = 10900
     phases = ("access",)
     conf = Conf

@@ -82,6 +82,7 @@ class MultiAuth(Plugin):
 
     name = "multi-auth"
     version = 0.1
+    # Who is it. All in `rewrite`, so that everything later may depend on the consumer.
     priority = 2600
     kind = "auth"
     phases = ("rewrite",)

@@ -158,6 +158,7 @@ class OpenTelemetry(Plugin):
 
     name = "opentelemetry"
     version = 0.1
+    # What everything later may name. Before all that may answer, so that a refusal has it too.
     priority = 12009
     phases = ("rewrite", "log")
     conf = Conf

@@ -24,6 +24,7 @@ class Prometheus(Plugin):
 
     name = "prometheus"
     version = 0.2
+    # What is told of it.
     priority = 500
     phases = ("log",)
     conf = Conf

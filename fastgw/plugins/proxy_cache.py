@@ -106,6 +106,7 @@ class ProxyCache(Plugin):
 
     name = "proxy-cache"
     version = 0.2
+    # Is the answer known already. After every check of who may have it.
     priority = 1085
     phases = ("access", "header_filter")
     conf = Conf

@@ -78,6 +78,7 @@ class ProxyMirror(Plugin):
 
     name = "proxy-mirror"
     version = 0.1
+    # Who else is to see it, in `before_proxy`: what the upstream gets is known.
     priority = 1010
     phases = ("before_proxy",)
     conf = Conf

@@ -79,6 +79,7 @@ class ProxyRewrite(Plugin):
 
     name = "proxy-rewrite"
     version = 0.1
+    # What is the upstream asked, in `rewrite`, when the consumer is known.
     priority = 1008
     phases = ("rewrite",)
     conf = Conf

@@ -31,6 +31,7 @@ class PublicApi(Plugin):
 
     name = "public-api"
     version = 0.1
+    # What plugins answer themselves, in `access`.
     priority = 501
     phases = ("access",)
     conf = Conf

@@ -46,6 +46,7 @@ class RealIp(Plugin):
 
     name = "real-ip"
     version = 0.1
+    # Whose request is it. Before all that may ask.
     priority = 23000
     phases = ("rewrite",)
     conf = Conf

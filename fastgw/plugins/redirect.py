@@ -68,6 +68,7 @@ class Redirect(Plugin):
 
     name = "redirect"
     version = 0.1
+    # Is the client to go elsewhere, in `rewrite`.
     priority = 900
     phases = ("rewrite",)
     conf = Conf

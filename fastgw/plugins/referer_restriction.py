@@ -45,6 +45,7 @@ class RefererRestriction(Plugin):
 
     name = "referer-restriction"
     version = 0.1
+    # Where does it come from, in `access`.
     priority = 2990
     phases = ("access",)
     conf = Conf

@@ -62,6 +62,7 @@ class RequestId(Plugin):
 
     name = "request-id"
     version = 0.1
+    # What everything later may name. Before all that may answer, so that a refusal has it too.
     priority = 12015
     phases = ("rewrite", "header_filter")
     conf = Conf

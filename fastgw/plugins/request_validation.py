@@ -68,6 +68,7 @@ class RequestValidation(Plugin):
 
     name = "request-validation"
     version = 0.1
+    # Is it what the upstream takes, in `rewrite`.
     priority = 2800
     phases = ("rewrite",)
     conf = Conf

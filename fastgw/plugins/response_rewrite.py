@@ -159,6 +159,7 @@ class ResponseRewrite(Plugin):
 
     name = "response-rewrite"
     version = 0.1
+    # What becomes of the answer. The codings before it are given behind all of it.
     priority = 899
     phases = ("header_filter", "body_filter")
     conf = Conf

@@ -25,6 +25,7 @@ class ServerInfo(Plugin):
 
     name = "server-info"
     version = 0.1
+    # What plugins answer themselves; it runs in no phase.
     priority = 990
     phases = ()
     conf = Conf

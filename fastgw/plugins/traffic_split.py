@@ -86,6 +86,7 @@ class TrafficSplit(Plugin):
 
     name = "traffic-split"
     version = 0.1
+    # Which upstream takes it, in `access`, for what is let through.
     priority = 966
     phases = ("access",)
     conf = Conf

@@ -48,6 +48,7 @@ class UaRestriction(Plugin):
 
     name = "ua-restriction"
     version = 0.1
+    # Where does it come from, in `access`.
     priority = 2999
     phases = ("access",)
     conf = Conf

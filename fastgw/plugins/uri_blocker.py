@@ -46,6 +46,7 @@ class UriBlocker(Plugin):
 
     name = "uri-blocker"
     version = 0.1
+    # Does it look like an attack, in `rewrite`.
     priority = 2900
     phases = ("rewrite",)
     conf = Conf

@@ -114,6 +114,7 @@ class Workflow(Plugin):
 
     name = "workflow"
     version = 0.1
+    # What is to be done with it. Before the plugins whose work it may do.
     priority = 1006
     phases = ("access",)
     conf = Conf
