@@ -115,6 +115,13 @@ class _TlsConnection(SSLConnection):
         super().__init__(**more)
         self.ssl_context.context = context
 
+    async def disconnect(self, nowait: bool = False, *more: Any, **named: Any) -> None:
+        """nowait: at once. redis-py lets go of it then, and it would stay for as long as the other side takes to say goodbye."""
+        writer: asyncio.StreamWriter | None = self._writer
+        await super().disconnect(nowait, *more, **named)
+        if nowait and writer is not None:
+            writer.transport.abort()
+
 
 def _redis(address: Address, options: dict[str, Any]) -> "Redis":
     host, port = address
