@@ -31,7 +31,17 @@ from fastgw.schema.links import Entry, link_faults
 from fastgw.schema.parse import SUFFIXES, parse
 from fastgw.schema.settings import ProxyCache, Settings
 
-__all__ = ["ADMIN_KEY", "Config", "json_schema", "load", "loads", "resolve_env", "resolve_object", "take_plugins_in"]
+__all__ = [
+    "ADMIN_KEY",
+    "Config",
+    "json_schema",
+    "load",
+    "loads",
+    "resolve_env",
+    "resolve_object",
+    "take_directory_in",
+    "take_plugins_in",
+]
 
 ADMIN_KEY: Final = "FASTGW_ADMIN_KEY"
 _DIRECTORY: Final = "plugins_dir"
@@ -105,7 +115,12 @@ def _take_plugins_in(data: dict[str, Any], source: str, environ: Mapping[str, st
     """What a file says of plugins can be judged only when all are known: so those of users come first."""
     directory = resolve_env({_DIRECTORY: data.get(_DIRECTORY)}, environ)[0][_DIRECTORY]
     usable = isinstance(directory, str) and directory and not directory.startswith("$")  # else a fault of the settings
-    found = own.take_in(directory if usable else None)
+    take_directory_in(directory if usable else None, source)
+
+
+def take_directory_in(directory: str | None, source: str) -> None:
+    """Makes plugins of users known, those of this directory too. source: whose setting it is."""
+    found = own.take_in(directory)
     faults = [Fault(ROOT, line) for line in found.faults]
     faults += [Fault(Path((_DIRECTORY,)), line) for line in found.faults_of_directory]
     if faults:

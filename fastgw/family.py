@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fastgw import echo, logs, service_manager, worker
+from fastgw import echo, logs, plugin_reload, service_manager, worker
 from fastgw.admin import audit
 from fastgw.admin import process as admin_process
 from fastgw.admin.auth import Key, keys_of
@@ -80,6 +80,8 @@ class Family:
             zones.make(self.data_dir.path / "proxy-cache")
             descriptors = (given.wakes, given.ack, given.asks) if given else None
             self.slots = Slots(self._memory.region, descriptors, given.downward if given else False)
+            self.reloads = plugin_reload.Line()
+            self.inherit_not(self.reloads.master.close)
         except BaseException:
             self.close()
             raise
@@ -89,9 +91,9 @@ class Family:
         audit.prepare(_audit_log(settings, self.data_dir.path))
         return _admin_keys(settings.admin, self.data_dir.path)
 
-    def take_keys(self, keys: list[Key]) -> None:
-        """For the next admin process."""
-        self._keys = keys
+    def take_keys(self, keys: list[Key] | None) -> None:
+        """For the next admin process; None: those that there are."""
+        self._keys = self._keys if keys is None else keys
 
     def inherit_not(self, close: Callable[[], None]) -> None:
         """Every child calls this first: it holds something that must end with the master."""
@@ -210,6 +212,7 @@ class Family:
             slot=slot,
             wake=self.slots.wakes[slot],
             asks=self.slots.asks[0],
+            reloads=self.reloads.admin,
             jwks=self.settings.jwks,
             dns_resolver=self.settings.dns_resolver,
             dns_resolver_valid=self.settings.dns_resolver_valid,

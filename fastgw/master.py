@@ -19,12 +19,12 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Collection
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
 from fastgw import config, handover, logs, process, revocations, service_manager
-from fastgw._core import RemoteStore, Revocations, TlsTrust, tls_load
+from fastgw._core import RemoteStore, Revocations
 from fastgw.admin.auth import Key
 from fastgw.compile import Compiler
 from fastgw.config import Config
@@ -32,12 +32,14 @@ from fastgw.dataplane import DataPlane
 from fastgw.errors import ConfigError
 from fastgw.family import Family, configure_log
 from fastgw.misfits import refuse_misfits
+from fastgw.plugin_reload import Outcome, Waiting
 from fastgw.plugins import own
 from fastgw.plugins.redis_fields import RedisSettings
 from fastgw.renewed import renewed
-from fastgw.schema.settings import Settings, Tls
+from fastgw.schema.settings import Settings
 from fastgw.store import Store, StoreError
 from fastgw.supervisor import Role, Supervisor
+from fastgw.tls import try_tls
 from fastgw.upgrade import Upgrade
 from fastgw.worker import MakeReactor
 
@@ -112,7 +114,7 @@ class Master:
     def _prepare(self, loaded: Config, stack: ExitStack) -> None:
         """Everything that can fail for reasons the user can mend."""
         settings = loaded.settings
-        _try_tls(settings.tls)
+        try_tls(settings.tls)
         configure_log("master", settings.error_log)
         for source, plugin in own.loaded():
             log.info("plugin %s: of %s", plugin, source)
@@ -127,6 +129,8 @@ class Master:
         except (StoreError, sqlite3.Error) as exc:
             raise ValueError(str(exc)) from exc
         self._listen_to_signals(stack)
+        self._asked = Waiting(self._family.reloads.master, self._reload_plugins)
+        self._selector.register(self._family.reloads.master, selectors.EVENT_READ, self._asked.on_asked)
         self._upgrade = Upgrade(self._family, self._selector, self._hand_over, self._take_place, self._obey_predecessor)
         if given is None:
             self._family.own(True)
@@ -275,54 +279,66 @@ class Master:
 
     # ---- reload ----
 
-    def _reload(self) -> None:
-        service_manager.tell("RELOADING=1", service_manager.monotonic())
-        if not self._read_again():
-            service_manager.tell("READY=1", "STATUS=the last reload was refused, see the log")
+    def _reload_plugins(self) -> Outcome:
+        if self._stopping or self._upgrade.under_way:
+            return Outcome(busy="the gateway is ending or being upgraded: nothing was changed")
+        return self._reload(whole=False)
 
-    def _read_again(self) -> bool:
-        """False: refused."""
+    def _reload(self, *, whole: bool = True) -> Outcome:
+        """whole: the config file, not only the files of plugins in the directory that is in force."""
+        service_manager.tell("RELOADING=1", service_manager.monotonic())
         with own.Renewal() as plugins:
-            taken = self._taken_in(plugins)
-        if taken is None:
-            return False
-        keys, loaded, revision, changed = taken
+            taken = self._taken_in(plugins, whole)
+        if isinstance(taken, list):
+            for fault in taken:
+                log.error("%s", fault)
+            log.error("reload refused: nothing was changed", extra={"faults": len(taken)})
+            service_manager.tell("READY=1", "STATUS=the last reload was refused, see the log")
+            return Outcome(faults=tuple(taken))
+        keys, settings, revision, changed = taken
         for source, name in changed.items():
             log.info("plugin %s: taken in anew: %s", name, source)
         self._family.take_keys(keys)
-        self._take_over(loaded.settings, plugins=bool(changed))
+        self._take_over(settings, plugins=bool(changed))
         self._reloading = revision, time.monotonic() + APPLY_S
-        return True
+        return Outcome(changed=changed)
 
-    def _taken_in(self, plugins: own.Renewal) -> tuple[list[Key], Config, int, dict[str, str]] | None:
-        """What the file says now, with plugins as they are now, and as which revision it was published."""
+    def _taken_in(self, plugins: own.Renewal, whole: bool) -> tuple[list[Key] | None, Settings, int, dict[str, str]] | list[str]:
+        """What the file says now, with plugins as they are now, and as which revision it was published; or the faults."""
+        keys, settings = None, self._family.settings
         try:
-            loaded = config.load(self._path)
-            keys = self._family.admin_keys(loaded.settings)
-            _try_tls(loaded.settings.tls)
-            changed = plugins.changed()
-            self._family.reserve(self._workers_of(loaded.settings))
-            revision = self._publish(loaded, changed=changed.values())
+            if whole:
+                loaded = config.load(self._path)
+                settings = loaded.settings
+                keys = self._family.admin_keys(settings)
+                try_tls(settings.tls)
+                changed = plugins.changed()
+                self._family.reserve(self._workers_of(settings))
+                revision = self._publish(loaded, changed=changed.values())
+            else:
+                config.take_directory_in(settings.plugins_dir, str(self._path))
+                changed = plugins.changed()
+                revision = self._judge(changed.values())
         except ConfigError as exc:
-            faults = [f"{exc.source}: {fault}" for fault in exc.faults]
+            return [f"{exc.source}: {fault}" for fault in exc.faults]
         except (StoreError, sqlite3.Error) as exc:
-            faults = [f"{self._family.data_dir.database}: {exc}"]
+            return [f"{self._family.data_dir.database}: {exc}"]
         except (ValueError, OSError) as exc:
-            faults = [str(exc)]
-        else:
-            plugins.keep()
-            return keys, loaded, revision, changed
-        for fault in faults:
-            log.error("%s", fault)
-        log.error("reload refused: nothing was changed", extra={"faults": len(faults)})
-        return None
+            return [str(exc)]
+        plugins.keep()
+        return keys, settings, revision, changed
+
+    def _judge(self, changed: Collection[str]) -> int:
+        """Whether these plugins take the objects that there are; of which revision."""
+        with closing(Store(self._family.data_dir.database)) as store:
+            refuse_misfits(store, changed, str(self._path))
+        return self._family.slots.region.target()
 
     def _publish(self, loaded: Config, *, first: bool = False, changed: Collection[str] = ()) -> int:
         """Makes the file's objects the file layer of the store and tells every process. changed: plugins that are others now."""
         for warning in loaded.warnings:
             log.warning("%s: %s", self._path, warning)
-        store = Store(self._family.data_dir.database)  # not kept: a connection must not cross a fork
-        try:
+        with closing(Store(self._family.data_dir.database)) as store:  # not kept: a connection must not cross a fork
             if first:  # better no gateway than one that lacks an object
                 store.verify()
             refuse_misfits(store, changed)
@@ -330,8 +346,6 @@ class Master:
             store.bounds = {revocations.KIND: region.revocations}
             revision, hidden = store.replace_file_layer(loaded.objects)
             revocations.follow(store, Revocations(region), whole=first)  # also before a worker accepts
-        finally:
-            store.close()
         if hidden:
             ids = " ".join(f"{kind}/{id_}" for kind, id_ in hidden)
             log.warning("objects of the file stay overridden by the Admin API: %s", ids)
@@ -379,11 +393,15 @@ class Master:
     def _check_reload(self, revision: int, deadline: float) -> None:
         """Says "reloaded" only when it is true of every worker, and of the admin process."""
         late = self._family.slots.region.lagging(revision)
+        outdated = any(role.retired and self._family.slots.serves(role.slot) for role in self._workers)
+        done = not late and not outdated and self._all_serve()
+        if done:
+            self._asked.settle()  # those who asked end with the admin process that is to be replaced
         if time.monotonic() < deadline:
-            outdated = any(role.retired and self._family.slots.serves(role.slot) for role in self._workers)
-            if late or outdated or not self._all_serve() or not self._admin_serves():
+            if not done or not self._admin_serves():
                 return
         else:
+            self._asked.settle(f"taken in, but after {APPLY_S:g} s not every worker has it yet; the gateway's log has more")
             for _, pid in late:
                 log.error("worker has not applied the reload in time: killed, to be replaced", extra={"pid": pid})
             slots = {slot for slot, _ in late}
@@ -394,6 +412,10 @@ class Master:
         self._reloading = None
         service_manager.tell("READY=1", f"STATUS=serving, {len(self._serving())} workers")
         log.info("reloaded", extra={"revision": revision, "workers": len(self._serving())})
+
+    def _forget_reload(self) -> None:
+        self._reloading = None
+        self._asked.settle("taken in, but the gateway is ending or being upgraded")
 
     # ---- one worker after the other ----
 
@@ -423,7 +445,8 @@ class Master:
     def _hand_over(self) -> None:
         """The successor's workers serve: from here on this master only ends. The successor's admin process follows its own."""
         self._stopping = True
-        self._rolling, self._outgoing, self._reloading = None, None, None
+        self._rolling, self._outgoing = None, None
+        self._forget_reload()
         self._family.own(False)
         others = [role for role in self._supervisor.roles if role not in self._workers]
         for role in self._supervisor.roles:
@@ -458,7 +481,7 @@ class Master:
             self._upgrade.end()
             return
         self._stopping = True
-        self._reloading = None
+        self._forget_reload()
         self._lingering.clear()
         service_manager.tell("STOPPING=1")
         log.info("stopping: workers drain", extra={"workers": len(self._workers)})
@@ -475,11 +498,3 @@ class Master:
         if rest:
             self._supervisor.retire(rest)
             self._deadline = time.monotonic() + GRACE_S
-
-
-def _try_tls(settings: Tls) -> None:
-    """ValueError: TLS is asked for and cannot be spoken, or nobody can be judged by the file."""
-    if settings.listen:
-        tls_load()
-    if settings.trusted_certificate is not None:
-        TlsTrust(settings.trusted_certificate)

@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 from fastgw import _core
 from fastgw.schema.expression import parsed
+from fastgw.schema.settings import Tls
 from fastgw.schema.ssl import Ssl, SslClient
 from fastgw.schema.upstream import Upstream, UpstreamTls
 
-__all__ = ["Clients", "Pair", "ServerNames", "Shown", "shown_of"]
+__all__ = ["Clients", "Pair", "ServerNames", "Shown", "shown_of", "try_tls"]
 
 Pair = tuple[str, str]
 """A certificate and its key, PEM."""
@@ -29,6 +30,14 @@ class Shown(NamedTuple):
     created: int
     names: tuple[bytes, ...]
     server: _core.TlsServer
+
+
+def try_tls(settings: Tls) -> None:
+    """ValueError: TLS is asked for and cannot be spoken, or nobody can be judged by the file."""
+    if settings.listen:
+        _core.tls_load()
+    if settings.trusted_certificate is not None:
+        _core.TlsTrust(settings.trusted_certificate)
 
 
 def shown_of(ssl: Ssl, created: int, protocols: tuple[str, ...]) -> Shown:

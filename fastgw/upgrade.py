@@ -79,8 +79,13 @@ class Upgrade:
 
     # ---- the old master ----
 
+    @property
+    def under_way(self) -> bool:
+        """There are two masters."""
+        return self._successor is not None or self._predecessor is not None
+
     def begin(self) -> None:
-        if self._successor is not None or self._predecessor is not None:
+        if self.under_way:
             log.warning("USR2: an upgrade is under way")
         elif os.getpid() == 1:
             log.error("USR2: refused: this is process 1, whose end would end its container: replace the container instead")

@@ -33,7 +33,7 @@ LADDER = [
     {"upstreams", "misfits", "redis_limits", "dns_client", "inherited", "entries"},
     {"compile", "config"},
     {"health", "logs", "datadir", "memory", "plugin_log", "process", "resolve", "sockets", "handover", "service_manager"},
-    {"embedded", "slots", "unaccepted"},
+    {"embedded", "slots", "unaccepted", "plugin_reload"},
     {"dataplane", "echo", "supervisor", "tokens", "revoke", "top", "metrics"},
     {"follow"},
     {"admin", "worker", "asgi", "wsgi", "testing"},

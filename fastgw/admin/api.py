@@ -30,12 +30,13 @@ from fastgw.admin.limits import Limits
 from fastgw.admin.live import Live
 from fastgw.admin.openapi import OpenApi
 from fastgw.admin.pages import PATHS, page
-from fastgw.admin.plugins import Plugins
+from fastgw.admin.plugins import Plugins, reload
 from fastgw.admin.resource import MISSING, Call
 from fastgw.admin.schemas import Schemas
 from fastgw.admin.server import Admission, Request
 from fastgw.admin.stats import stats
 from fastgw.admin.traffic import Traffic
+from fastgw.plugin_reload import Asking
 from fastgw.schema.kinds import KINDS
 from fastgw.schema.parse import parse_json
 from fastgw.store import DeclaredInFile, Full, NotFound, Store, StoreError
@@ -85,9 +86,10 @@ class Api:
         region: Region,
         scrape: Callable[[], Awaitable[Reply]],
         checked: Callable[[], list[tuple[str, str, Checked]]],
+        asking: Asking,
     ) -> None:
         """source: the config file's name, for those who would delete what only it declares. scrape: all metrics. checked: nodes
-        with health checks."""
+        with health checks. asking: for plugins to be read anew."""
         self._store = store
         self._gate = gate
         self._live = live
@@ -98,6 +100,7 @@ class Api:
         self._region = region
         self._scrape = scrape
         self._checked = checked
+        self._asking = asking
         self._history = History(region)
         self._traffic = Traffic()
         self._revoked = Revocations(region)
@@ -207,6 +210,11 @@ class Api:
         place = PLACES.get(kind)
         if kind == "stream_routes":
             return error(400, "stream mode is disabled, can not add stream routes")
+        if (kind, id, sub, request.method) == ("plugins", "reload", (), "PUT"):
+            reply, changed = await reload(self._asking)
+            if changed:
+                await self._in_thread(lambda: self._audit.note(actor, "plugins", "reload", changed))
+            return reply
         if place is None or (kind == "credentials" and owner is None):
             return error(404, f"Unsupported resource type: {kind}")
         body: Any = MISSING

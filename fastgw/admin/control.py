@@ -1,7 +1,7 @@
 """The Control API: what the gateway has, for those on its own machine, without a key and without secrets.
 
-Owns: APISIX's paths below /v1 and their answers. Must not know: how to change anything. It reads the store by a
-connection and a thread of its own, so a long list delays no write.
+Owns: APISIX's paths below /v1 and their answers. Must not know: how to change an object; only that files of plugins may be read
+anew. It reads the store by a connection and a thread of its own, so a long list delays no write.
 """
 
 import asyncio
@@ -20,10 +20,11 @@ import msgspec
 from fastgw.admin import envelope
 from fastgw.admin.envelope import Reply, error
 from fastgw.admin.health_report import Nodes, health
-from fastgw.admin.plugins import all_plugins
+from fastgw.admin.plugins import all_plugins, reload
 from fastgw.admin.redact import without_secrets
 from fastgw.admin.schemas import kind_schemas
 from fastgw.admin.server import Request
+from fastgw.plugin_reload import Asking
 from fastgw.plugins import order
 from fastgw.plugins.server_info import facts
 from fastgw.store import Row, Store, StoreError, View
@@ -36,10 +37,11 @@ log = logging.getLogger("fastgw.admin")
 class Control:
     """The handler behind the control listener."""
 
-    def __init__(self, database: Path, nodes: Nodes) -> None:
-        """nodes: how those of an object stand."""
+    def __init__(self, database: Path, nodes: Nodes, asking: Asking) -> None:
+        """nodes: how those of an object stand. asking: for plugins to be read anew."""
         self._store = Store(database)
         self._nodes = nodes
+        self._asking = asking
         self._thread = ThreadPoolExecutor(1, "control")
 
     def close(self) -> None:
@@ -49,6 +51,8 @@ class Control:
     async def __call__(self, request: Request) -> Reply:
         path = request.target.partition("?")[0]
         version, name, *rest = (*(unquote(part) for part in path.strip("/").split("/")), "")
+        if (request.method, version, name, [part for part in rest if part]) == ("PUT", "v1", "plugins", ["reload"]):
+            return (await reload(self._asking))[0]
         answer = ANSWERS.get((request.method, name)) if version == "v1" else None
         if answer is health:
             answer = partial(health, nodes=self._nodes, html="text/html" in request.headers.get("accept", ""))
@@ -94,11 +98,6 @@ def _metadata_of(view: View, rest: Sequence[str]) -> Reply:
     return error(404, f"plugin metadata[{name}] not found") if row is None else _json(_open(row))
 
 
-def _plugins(view: View, rest: Sequence[str]) -> Reply:
-    """Plugins come with the gateway: there is never anything new to load."""
-    return envelope.plain(200, "done", versioned=False) if list(rest) == ["reload"] else error(404, "not found")
-
-
 def _server_info(view: View, rest: Sequence[str]) -> Reply:
     return _json(facts())
 
@@ -120,7 +119,6 @@ ANSWERS: Final[dict[tuple[str, str], Answer]] = {
     ("GET", "plugin_metadata"): _metadata_of,
     ("GET", "healthcheck"): health,
     ("GET", "server_info"): _server_info,
-    ("PUT", "plugins"): _plugins,
     ("POST", "gc"): _gc,
 }
 

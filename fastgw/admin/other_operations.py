@@ -95,7 +95,12 @@ def _plugins() -> list[Operation]:
             "reloadPlugins",
             "plugins",
             "Reload plugins",
-            {200: answer("Done; there is never anything new to load.", _PLAIN)},
+            {
+                200: answer("Done: every worker has what the files say now.", _PLAIN),
+                400: answer("A file, or an object that would not fit any more; nothing was changed.", json_of(ref("Error"))),
+                503: answer("Not done, or not by every worker in time.", json_of(ref("Error"))),
+            },
+            "The files of `plugins_dir` are read again, in all processes, all or none of them.",
         ),
         *(
             Operation(

@@ -1,6 +1,6 @@
 """What there is to know about plugins: which there are, in which order they run, how their configuration looks.
 
-Owns: the answers below `plugins`, APISIX's ways to ask included. Must not know: what a plugin does.
+Owns: the answers below `plugins`, APISIX's ways to ask included. Must not know: what a plugin does, how files are read anew.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,13 @@ import msgspec
 from fastgw.admin import envelope
 from fastgw.admin.envelope import Failure, Reply, error
 from fastgw.admin.resource import Call
+from fastgw.plugin_reload import Asking
 from fastgw.plugins import order
 from fastgw.plugins.contract import Plugin
 from fastgw.schema.document import struct_schema
 from fastgw.store import Store
 
-__all__ = ["Plugins", "all_plugins", "plugin_schema"]
+__all__ = ["Plugins", "all_plugins", "plugin_schema", "reload"]
 
 SUBSYSTEMS: Final = ("http", "stream")  # of stream there are none
 _MARK: Final = "this is a mark for our injected plugin schema"  # APISIX's, beside a schema that has `_meta`
@@ -27,7 +28,7 @@ class Plugins:
 
     def answer(self, store: Store, call: Call) -> Reply:
         if call.id == "reload" and not call.sub:
-            return _reload(call.method)
+            return error(405, f"please use PUT method to reload the plugins, {call.method} method is not allowed.")
         if call.method != "GET" or call.sub:
             return error(404, "not found")
         if call.id == "list":
@@ -77,11 +78,15 @@ def _list(subsystem: str | None) -> Reply:
     return Reply(200, msgspec.json.encode(names) + b"\n")
 
 
-def _reload(method: str) -> Reply:
-    """Plugins come with the gateway: there is never anything new to load."""
-    if method != "PUT":
-        return error(405, f"please use PUT method to reload the plugins, {method} method is not allowed.")
-    return envelope.plain(200, "done", versioned=False)
+async def reload(asking: Asking) -> tuple[Reply, list[dict[str, Any]]]:
+    """The files of plugins are read anew, in every process; what that changed, for the audit log."""
+    outcome = await asking.ask()
+    changed = [{"object": f"plugins/{name}", "path": source} for source, name in outcome.changed.items()]
+    if outcome.faults:
+        return error(400, f"failed to reload plugins, nothing was changed: {'; '.join(outcome.faults)}"), changed
+    if outcome.busy is not None:
+        return error(503, f"failed to reload plugins: {outcome.busy}"), changed
+    return envelope.plain(200, "done", versioned=False), changed
 
 
 def _subsystem(query: Mapping[str, str]) -> str:

@@ -30,6 +30,7 @@ from fastgw.admin.live import Live
 from fastgw.admin.prometheus import Exporter
 from fastgw.admin.server import MAX_BODY, Server
 from fastgw.admin.status import Status
+from fastgw.plugin_reload import Asking
 from fastgw.process import hear
 from fastgw.schema.settings import Jwks, Limits, Prometheus, Router, WrongKeys
 from fastgw.store import Store
@@ -45,9 +46,9 @@ log = logging.getLogger("fastgw.admin")
 class Setup:
     """What the master decides. keys come from `auth.keys_of`; source names the config file; audit is the audit log's file, of
     which the store keeps so many entries; limits and router are the data plane's; metrics, control and status are where
-    these listen, if they do; workers is how many there are to be. slot is this process's own, wake its eventfd, asks where
-    workers say which key sets they miss keys of. trusted_certificate: whose signatures on certificates of upstreams are
-    trusted."""
+    these listen, if they do; workers is how many there are to be; reloads is where the master is asked to read plugins anew.
+    slot is this process's own, wake its eventfd, asks where workers say which key sets they miss keys of. trusted_certificate:
+    whose signatures on certificates of upstreams are trusted."""
 
     database: Path
     slot: int
@@ -68,6 +69,7 @@ class Setup:
     control: socket.socket | None = None
     status: socket.socket | None = None
     workers: int = 1
+    reloads: socket.socket | None = None
     router: Router = field(default_factory=Router)
     dns_resolver: tuple[str, ...] = ()
     dns_resolver_valid: float | None = None
@@ -95,10 +97,11 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
     limits = CountedLimits(setup.database, region)
     health = HealthChecks(setup.database, region, setup.trusted_certificate, setup.dns_resolver, setup.dns_resolver_valid)
     exporter = Exporter(setup.database, region, health.nodes, setup.prometheus)
-    api = Api(store, gate, live, setup.source, audit, explain, limits, region, exporter.scrape, health.all)
+    asking = Asking(setup.reloads)
+    api = Api(store, gate, live, setup.source, audit, explain, limits, region, exporter.scrape, health.all, asking)
     software = f"{SPOKEN} fastgw/{__version__}" if setup.server_tokens else "APISIX"
     server = Server(api, software, setup.body_bytes, api.admit)
-    control = None if setup.control is None else Control(setup.database, health.nodes)
+    control = None if setup.control is None else Control(setup.database, health.nodes, asking)
     beside = [
         (sock, Server(handler, software, setup.body_bytes))
         for sock, handler in ((setup.control, control), (setup.status, Status(region, setup.workers)), (setup.metrics, exporter))
@@ -119,6 +122,7 @@ async def _serve(sockets: Sequence[socket.socket], region: Region, live: Live, s
     loop.remove_reader(setup.wake)
     for each in (server, *(another for _, another in beside)):
         await each.stop()
+    asking.stop()
     if control is not None:
         control.close()
     exporter.close()

@@ -9,6 +9,7 @@ import pytest
 
 from tests.plugins.mirror import ask, mirror
 from tests.plugins.own import package, routes, source, write
+from tests.support.control import ask as control_ask
 from tests.support.gateway import Gateway
 from tests.support.processes import ROOT
 from tests.support.waiting import until
@@ -108,6 +109,78 @@ def test_a_broken_one_is_refused_and_the_old_one_stays(directory: Path) -> None:
             assert "reloaded" in gateway.reload()
             assert said_version(gateway) == ["2"]
             assert b'"second"' in gateway.api("GET", "plugins/list").body
+
+
+SOME_BROKEN = ("syntax", "contract", "dies", "needs more")
+
+
+def asked(gateway: Gateway) -> tuple[int, str]:
+    """PUT plugins/reload."""
+    answer = gateway.api("PUT", "plugins/reload")
+    return answer.status, answer.body.decode()
+
+
+def refused(gateway: Gateway) -> str:
+    status, body = asked(gateway)
+    assert status == 400
+    return str(json.loads(body)["error_msg"])
+
+
+def test_the_admin_api_takes_in_what_the_files_say(directory: Path) -> None:
+    files = write(directory, versioned=version(1))
+    with mirror() as upstream:
+        control = directory / "control.sock"
+        config = {
+            "plugins_dir": str(files),
+            "workers": 2,
+            "control": f"unix:{control}",
+            "routes": routes(upstream.address, a={"versioned": {}}),
+        }
+        with Gateway(directory, config) as gateway:
+            before = gateway.workers()
+            assert asked(gateway) == (200, "done")  # nothing has changed
+            assert gateway.workers() == before
+            write(directory, versioned=version(2), second=version(5, name="second"))
+            gateway.write_config({**config, "routes": []})  # only files of plugins are read
+            assert asked(gateway) == (200, "done")
+            # Every worker that takes requests has it, and whoever judges what is written.
+            assert {*(said_version(gateway)[0] for _ in range(16))} == {"2"}
+            gateway.put("routes/b", routes(upstream.address, b={"second": {}})[0] | {"id": "b"})
+            assert said_version(gateway, "/b") == ["5"]
+            until(lambda: not set(before) & set(gateway.workers()), "the old workers are gone")
+            (entry,) = [each for each in json.loads(gateway.api("GET", "audit").body)["list"] if each["kind"] == "plugins"]
+            assert [each["object"] for each in entry["changes"]] == ["plugins/second", "plugins/versioned"]
+            write(directory, versioned=version(3))
+            assert control_ask(control, "PUT", "/v1/plugins/reload")[:2] == (200, "done")
+            assert {*(said_version(gateway)[0] for _ in range(16))} == {"3"}
+
+
+def test_the_admin_api_names_what_is_broken_and_the_old_one_stays(directory: Path) -> None:
+    files = write(directory, versioned=version(1), fixed=version(9, name="fixed"))
+    with mirror() as upstream:
+        config = {"plugins_dir": str(files), "routes": routes(upstream.address, a={"versioned": {}})}
+        with Gateway(directory, config) as gateway:
+            gateway.put("routes/c", routes(upstream.address, c={"fixed": {}})[0] | {"id": "c"})
+            workers = gateway.workers()
+            for what in SOME_BROKEN:
+                text, why = BROKEN[what]
+                write(directory, versioned=text, second=version(5, name="second"))
+                said = refused(gateway)
+                assert why in said
+                assert "versioned.py: " in said or "config.json: routes.a.plugins.versioned" in said
+                assert (gateway.workers(), said_version(gateway)) == (workers, ["1"])
+                assert b'"second"' not in gateway.api("GET", "plugins/list").body
+            write(directory, versioned=version(2), fixed=version(9, name="fixed", conf="    new: int"))
+            assert "routes.c.plugins.fixed.new: missing" in refused(gateway)  # what the Admin API wrote
+            # One that the Admin API hides may come back.
+            gateway.put("routes/a", routes(upstream.address, a={"fixed": {}})[0])
+            write(directory, versioned=version(2, conf="    new: int"), fixed=version(9, name="fixed"))
+            assert "config.json: routes.a.plugins.versioned.new: missing" in refused(gateway)
+            assert gateway.workers() == workers
+            assert gateway.log().count("reload refused: nothing was changed") == len(SOME_BROKEN) + 2
+            gateway.api("DELETE", "routes/a")
+            gateway.kill_worker(workers[0])  # its successor has what is in force
+            assert said_version(gateway) == ["1"]
 
 
 def test_what_the_admin_api_wrote_must_fit_as_well(directory: Path) -> None:
