@@ -70,6 +70,8 @@ class Server:
         self.admit = admit
         self.software = software  # the Server header
         self.connections: set[Connection] = set()
+        self.answering: set[asyncio.Task[None]] = set()  # outlive their connections: a write goes on whose client has gone
+        self.stopping = False
         self._listeners: list[asyncio.AbstractServer] = []
         self._empty = asyncio.Event()
 
@@ -80,22 +82,42 @@ class Server:
         self._listeners.append(await create(lambda: Connection(self), sock=sock))
 
     async def stop(self) -> None:
-        """Accepts no more, lets answers that are due go out, then closes."""
+        """Accepts no more, lets answers that are due go out, then closes. Once this returns no handler runs."""
         for listener in self._listeners:
             listener.close()
+        self.stopping = True
         for connection in list(self.connections):
             connection.finish()
-        self._empty.clear()
-        if self.connections:
-            try:
-                await asyncio.wait_for(self._empty.wait(), STOP_TIMEOUT_S)
-            except asyncio.TimeoutError:
-                for connection in list(self.connections):
-                    connection.abort()
+        await asyncio.sleep(0)  # one that was accepted just now is made in the event loop's next turn
+        self._settle()
+        try:
+            await asyncio.wait_for(self._empty.wait(), STOP_TIMEOUT_S)
+        except asyncio.TimeoutError:
+            for connection in list(self.connections):
+                connection.abort()
+            for task in list(self.answering):
+                task.cancel()
+            await asyncio.gather(*self.answering, return_exceptions=True)
 
     def forget(self, connection: "Connection") -> None:
         self.connections.discard(connection)
-        if not self.connections:
+        self._settle()
+
+    def answer(self, connection: "Connection") -> "asyncio.Task[None]":
+        """The task of what a connection has asked."""
+        task = asyncio.get_running_loop().create_task(connection.answer_all())
+        self.answering.add(task)
+        task.add_done_callback(self._answered)
+        return task
+
+    def _answered(self, task: "asyncio.Task[None]") -> None:
+        self.answering.discard(task)
+        self._settle()
+
+    def _settle(self) -> None:
+        if self.connections or self.answering:
+            self._empty.clear()
+        else:
             self._empty.set()
 
 
@@ -146,6 +168,8 @@ class Connection(asyncio.Protocol):
             return
         self._server.connections.add(self)
         self._wait_for(IDLE_TIMEOUT_S)
+        if self._server.stopping:
+            self.finish()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
@@ -226,7 +250,7 @@ class Connection(asyncio.Protocol):
         self._waiting.append((request, self._parser.should_keep_alive(), self._early))
         self._early = None
         if self._task is None:
-            self._task = self._loop.create_task(self._answer_all())
+            self._task = self._server.answer(self)
         else:
             self._transport.pause_reading()
 
@@ -241,7 +265,8 @@ class Connection(asyncio.Protocol):
 
     # Answers
 
-    async def _answer_all(self) -> None:
+    async def answer_all(self) -> None:
+        """What has arrived, in order."""
         while self._waiting and not self._transport.is_closing():
             self._wait_for(None)
             request, keep, early = self._waiting.popleft()

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
 from collections.abc import Callable
 
 import pytest
+import uvloop
 
 from fastgw.admin import server
 from fastgw.admin.envelope import Reply
@@ -177,6 +179,75 @@ def test_term_lets_the_answer_that_is_due_go_out(make_admin: Callable[..., Admin
         admin.region.set_applied(0, admin.region.target())
         assert one_answer(busy)[0] == 201
     assert admin.process.wait(30) == 0
+
+
+def test_a_stop_waits_for_what_is_done_for_a_client_that_has_gone() -> None:
+    """Else what the handler needs is taken from under it: half of a write is done."""
+    done = []
+
+    async def main() -> None:
+        begun, may_end = asyncio.Event(), asyncio.Event()
+
+        async def slow(_: Request) -> Reply:
+            begun.set()
+            await may_end.wait()
+            done.append("whole")
+            return Reply(200, b"ok")
+
+        running = Server(slow, "test")
+        listener = socket.create_server(("127.0.0.1", 0))
+        await running.listen(listener)
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await begun.wait()
+        writer.transport.abort()
+        while running.connections:
+            await asyncio.sleep(0)
+        stopping = asyncio.create_task(running.stop())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not stopping.done()
+        may_end.set()
+        await stopping
+        assert done == ["whole"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_connection_that_was_accepted_as_the_stop_began_is_closed(run: Callable[..., None]) -> None:
+    asked = []
+
+    async def note(_: Request) -> Reply:
+        asked.append("asked")
+        return Reply(200, b"ok")
+
+    async def main() -> None:
+        running = Server(note, "test")
+        listener = socket.create_server(("127.0.0.1", 0))
+        address = listener.getsockname()
+        await running.listen(listener)
+        told, begin = os.pipe()
+        stopped = asyncio.Event()
+        asyncio.get_running_loop().add_reader(told, stopped.set)
+        waiting = asyncio.create_task(stopped.wait())
+        await asyncio.sleep(0)
+        os.write(begin, b"x")  # both are there when the event loop looks: the word to stop first
+        with socket.create_connection(address) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await waiting
+            asyncio.get_running_loop().remove_reader(told)
+            await running.stop()
+            seen = list(asked)
+            assert not running.connections
+            assert not running.answering
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert asked == seen, "nothing is asked of what has been stopped"
+        os.close(told)
+        os.close(begin)
+
+    run(main())
 
 
 # Time: against a server in this process, with its limits made short; each test waits for the server's deed.
