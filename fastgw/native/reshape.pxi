@@ -62,12 +62,9 @@ cdef void reply_reshaped(Exchange* x) noexcept nogil:
 
 cdef void answer_body_gone(Exchange* x, const Head* h) noexcept nogil:
     # Where a new status leaves no body, or one that none came with needs one, it is an empty one.
-    if x.reshaped & ANSWER_WHOLE:
-        if x.status == 205:
-            buf_reset(&x.reply_body)
-    elif x.status == h.status:
+    if x.reshaped & ANSWER_WHOLE or x.status == h.status:
         return
-    elif (x.status == 204 or x.status == 205 or x.status == 304 or h.status == 204 or h.status == 304
+    if (x.status == 204 or x.status == 205 or x.status == 304 or h.status == 204 or h.status == 304
             or h.status == 205) and x.head.method != METHOD_HEAD:
         buf_reset(&x.reply_body)
         x.reshaped |= ANSWER_WHOLE
@@ -79,6 +76,8 @@ cdef void answer_whole(Exchange* x) noexcept nogil:
     cdef Span type
     if filters:
         reshape_filter(x)
+    if x.status == 205:         # has no content (RFC 9110 section 15.3.6), whatever filters say
+        buf_reset(&x.reply_body)
     if x.reshaped & ANSWER_ENCODES:
         if not answer_find(x, "Content-Type", 12, &type):
             type.p = ""

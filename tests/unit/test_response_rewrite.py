@@ -170,6 +170,17 @@ def test_heads_without_bodies_stay_so(status: int, body: bytes) -> None:
     assert fields.get(b"content-length", []) == ([] if status == 204 else [b"%d" % len(body)])
 
 
+@pytest.mark.parametrize("theirs", [OK, b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n", CHUNKED])
+def test_a_205_has_no_content_whatever_filters_add(theirs: bytes) -> None:
+    """RFC 9110 section 15.3.6; the steps are those of echo."""
+    nothing = _core.AnswerHeaders([])
+    add = _core.ResponseRewriteStep(nothing, search=lambda body, coding: body + b"!", streams=True)
+    behind = _core.PythonStep("add", "body_filter", lambda conf, request, piece, last: piece + b"!" * last, None)
+    _, sent = ask(snapshot(rewrite(status=205), add, behind), GET, theirs)
+    code, fields, body = parted(sent)
+    assert (code, fields[b"content-length"], body) == (205, [b"0"], b"")
+
+
 def test_answers_of_the_gateways_own_are_rewritten_too() -> None:
     snap = snapshot(_core.KeyAuthStep(), rewrite(("set", "X-A", "$status"), status=418, body=b"tea"))
     status, fields, body = parted(ask(snap, GET)[1])
