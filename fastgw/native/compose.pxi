@@ -216,6 +216,8 @@ cdef void compose_put(Buf* out, const char* p, uint32_t n, uint8_t stands) noexc
     cdef uint32_t i
     cdef uint32_t run = 0
     cdef uint8_t byte
+    if n == 0:                  # p may be NULL, to which C lets nobody add even 0
+        return
     for i in range(n):
         byte = <uint8_t>p[i]
         if STANDS[byte] & stands:

@@ -154,7 +154,8 @@ cdef int rewrite_path(const char* composed, uint32_t len, Buf* out) noexcept nog
         if size < 0 or uri_dots(out.p + out.len, <uint32_t>size):
             return -1
         out.len += <uint32_t>size
-    buf_put(out, composed + end, len - end)
+    if end < len:               # else it may be NULL
+        buf_put(out, composed + end, len - end)
     return 0
 
 

@@ -122,7 +122,8 @@ cdef void redirect_put(const RedirectConf* c, const Buf* url, Buf* out) noexcept
             at += 1
         if url.len == 0 or (not c.text and url.p[0] != c"/"):
             buf_byte(out, c"/")
-    buf_put(out, url.p + at, url.len - at)
+    if url.len:                 # else it may be NULL
+        buf_put(out, url.p + at, url.len - at)
 
 
 cdef int step_redirect(Exchange* x, void* p) noexcept nogil:
