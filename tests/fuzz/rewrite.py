@@ -5,19 +5,31 @@ Owns: which steps and lines are worth trying. Must not know what they do.
 
 from __future__ import annotations
 
+import gzip
 import random
 import re
 
 from tests.fuzz.mutate import TOKENS, Raw
 from tests.fuzz.play import SEPARATOR
-from tests.fuzz.scene import CHAINS
+from tests.fuzz.scene import NAMES
 
 LONGEST = 4096  # bytes that a step is made to grow to
 LENGTH = re.compile(rb"(?i)(content-length: *)[0-9]+")
 
 _HEAD = b" HTTP/1.1\r\nHost: x\r\n"
-_SHOWN = {b"auth": b"?jwt=$TOKEN", b"key": b"?apikey=kim-key", b"say": b"?say"}
-_TARGETS = [b"/%s/$N%s" % (name, _SHOWN.get(name, b"")) for name in CHAINS if name != b"hmac"]
+_SHOWN = {b"auth": b"?jwt=$TOKEN", b"key": b"?apikey=kim-key", b"say": b"?say", b"mixed": b"?apikey=kim-key"}
+_TARGETS = [b"/%s/$N%s" % (name, _SHOWN.get(name, b"")) for name in NAMES if name != b"hmac"]
+_TARGETS += [b"/rewrite/%41$N/c%2Fd", b"/rewrite/./$N", b"/raw/a%41//$N", b"/split/$N?b=1", b"/split/$N?b=2", b"/fault/$N?d=1"]
+_TARGETS += [
+    b"/fault/$N?s=1",
+    b"/made/$N?u=a+b&u=%26",
+    b"/goto/$N?to=//b",
+    b"/goto/$N?to=",
+    b"/cache/n1",
+    b"/cache/n1",
+    b"/cache-told/n1",
+    b"/mixed/n1?apikey=kim-key",
+]
 _TARGETS += [b"/none", b"*", b"/auth", b"/key"]
 _REQUESTS = [
     *(b"sGET " + target + _HEAD + b"\r\n" for target in _TARGETS),
@@ -41,8 +53,28 @@ _REQUESTS = [
     b"sGET /up/$N" + _HEAD + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\nGET /open/$N" + _HEAD + b"\r\n",
     b"sOPTIONS *" + _HEAD + b"Max-Forwards: 10\r\n\r\n", b"sOPTIONS /open/$N" + _HEAD + b"Max-Forwards: 10\r\n\r\n",
     b"sGET http://a.example:81/open/$N" + _HEAD + b"\r\n",
+    *(b"sGET " + target + _HEAD + b"Accept-Encoding: " + coding + b"\r\n\r\n"
+      for target, coding in ((b"/gzip/$N", b"gzip"), (b"/brotli/$N", b"gzip;q=.5, br"), (b"/mixed/n1?apikey=kim-key", b"*;q=1"))),
+    *(b"sHEAD " + target + _HEAD + b"\r\n" for target in (b"/to-get/$N", b"/to-200/$N", b"/cache/n1", b"/echo/$N", b"/gzip/$N")),
+    b"sPOST /to-get/$N" + _HEAD + b"Content-Length: 6\r\n\r\nbody$N",
+    b"sPOST /to-head/$N" + _HEAD + b"Transfer-Encoding: chunked\r\n\r\n6\r\nbody$N\r\n0\r\n\r\n",
+    b"sPOST /small/$N" + _HEAD + b"Content-Length: 9\r\n\r\nbody$N...",
+    b"sPOST /small/$N" + _HEAD + b"Transfer-Encoding: chunked\r\n\r\n6\r\nbody$N\r\n",
+    b"sOPTIONS /cors/$N" + _HEAD + b"Origin: http://a.example\r\nAccess-Control-Request-Method: GET\r\n\r\n",
+    b"sGET /cors/$N" + _HEAD + b"Origin: http://a.example\r\n\r\n",
+    b"sGET /cors-any/$N" + _HEAD + b"Origin: null\r\nAccess-Control-Request-Headers: X-A\r\n\r\n",
+    b"sGET /peer/$N" + _HEAD + b"X-Client: 192.0.2.3\r\n\r\n",
+    b"sGET /peer/$N" + _HEAD + b"X-Client: [::ffff:192.0.2.9]:80\r\n\r\n",
+    b"sGET /hops/$N" + _HEAD + b"X-Forwarded-For: 2001:db9::1, 192.0.2.2\r\nX-Forwarded-For: 2001:db8::1\r\n\r\n",
+    b"sGET /secure/$N?a" + _HEAD + b"X-Forwarded-Proto: https\r\n\r\n",
+    b"sGET /rewrite/$N/b" + _HEAD + b"X-More: 1\r\nX-A: 2\r\nX_Part: 3\r\nX-B: 4\r\n\r\n",
+    b"sGET /cache/n1" + _HEAD + b"If-None-Match: \"a\"\r\n\r\n", b"sGET /cache/n1" + _HEAD + b"Range: bytes=1-1\r\n\r\n",
+    b"sGET /cache/n1" + _HEAD + b"X-A: $N\r\n\r\n", b"sPURGE /cache/n1" + _HEAD + b"\r\n", b"sPOST /cache/n1" + _HEAD + b"\r\n",
+    b"sGET /cache-told/n1" + _HEAD + b"Cache-Control: max-stale=9, max-age=60\r\n\r\n",
+    b"sGET /cache-told/n1" + _HEAD + b"Cache-Control: only-if-cached\r\n\r\n",
     b"sab", b"s0\r\n\r\n", b"s3\r\nabc\r\n",
 ]  # fmt: skip
+_GZIP = gzip.compress(b"n1 and n2", mtime=0)
 _ANSWERS = [
     b"SHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nn$N",
     b"SHTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nn$N\r\n0\r\n\r\n",
@@ -59,6 +91,13 @@ _ANSWERS = [
     b"SHTTP/1.1 204 No Content\r\n\r\n",
     b"SHTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
     b"SHTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n",
+    b"SHTTP/1.1 200 OK\r\nContent-Type: a/b\r\nETag: \"a\"\r\nCache-Control: max-age=9\r\nContent-Length: 3\r\n\r\nn$N",
+    b"SHTTP/1.1 200 OK\r\nContent-Type: a/b\r\nCache-Control: max-age=9\r\nVary: X-A\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n3\r\nn$N\r\n0\r\n\r\n",
+    b"SHTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(_GZIP) + _GZIP,
+    b"SHTTP/1.1 200 OK\r\nContent-Type: a/b\r\nAccess-Control-Allow-Origin: *\r\nVary: *\r\n\r\nn$N",
+    b"SHTTP/1.1 206 Part\r\nContent-Type: a/b\r\nContent-Range: bytes 0-2/9\r\nContent-Length: 3\r\n\r\nn$N",
+    b"SHTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n",
     b"Sxx", b"S0\r\n\r\n",
 ]  # fmt: skip
 _REST = [

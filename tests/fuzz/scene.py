@@ -8,6 +8,7 @@ from __future__ import annotations
 from email.utils import formatdate
 
 from fastgw import _core
+from tests.fuzz.plugged import OTHER, PLUGGED, Chains
 from tests.support import signing
 from tests.support.core import IDENTITY, TOKEN, chain, john, pool, shown
 
@@ -78,6 +79,8 @@ CHAINS = {
     b"fixed": chain(_core.ResponseRewriteStep(_core.AnswerHeaders([("add", "X-Fixed", _ADDRESS)]), body=FIXED)),
     b"say": chain(_core.PythonStep("say", "access", _say, None)),
 }
+NAMES = (*CHAINS, *PLUGGED)  # of the routes that scripts know
+EMPTY = _core.Snapshot([], {}, chain())
 _TIMEOUTS = {"connect": 5.0, "send": 5.0, "read": 5.0}
 
 
@@ -86,19 +89,21 @@ class Scene:
 
     def __init__(self) -> None:
         self.nodes = [(pool("127.0.0.1:81"), 1, 0, b"a:81"), (pool("127.0.0.1:82"), 1, 0, b"b:82")]
+        self._plugged = Chains()
 
     def snapshot(self) -> _core.Snapshot:
         """/open, /say, /swap, /swap-coded, /fixed and /tag are for anybody, /auth for John's token, /key for Kim's key, which are
         hidden, and /hmac for what Sue signed; /slow and /held delay and refuse; /up lets other protocols through; /hash has a
-        node for each path, and a Host of its own.
+        node for each path, and a Host of its own. The routes of PLUGGED have its plugins, /split two kinds of nodes.
         """
         plain = _core.Upstream(self.nodes, keepalive_requests=20, **_TIMEOUTS)
         hashed = _core.Upstream(
             self.nodes, "rewrite", REWRITTEN, retries=1, balance="chash", key=_core.Template("uri"), keepalive_size=1, **_TIMEOUTS
         )
+        other = _core.Upstream(self.nodes, "rewrite", OTHER, **_TIMEOUTS)
         routes = [
             (_core.Plan(name, steps, hashed if name == b"hash" else plain, upgrades=name == b"up"), b"", b"/" + name + b"*")
-            for name, steps in CHAINS.items()
+            for name, steps in [*CHAINS.items(), *self._plugged.made(other).items()]
         ]
         routes.append((_core.Plan(b"other", chain(), plain), b"", b"/a*"))  # where tests/wire asks
         routes.append((_core.Plan(b"none", chain(), None), b"", b"/none"))

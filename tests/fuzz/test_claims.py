@@ -20,6 +20,20 @@ STEPS = [
     REQUEST % (b"GET /none", b""),
     REQUEST % (b"POST /tag/three", b"Content-Length: 4\r\n") + b"body",
     ANSWER % b"3rd",
+    REQUEST % (b"GET /rewrite/x/five", b""),
+    ANSWER % b"5th",
+    REQUEST % (b"GET /peer/six", b"X-Client: 192.0.2.77\r\n"),
+    ANSWER % b"6th",
+    REQUEST % (b"GET /cache/seven", b""),
+    ANSWER % b"7th",
+    REQUEST % (b"GET /cache/seven", b""),
+    REQUEST % (b"GET /echo/eight", b""),
+    ANSWER % b"8th",
+    REQUEST % (b"GET /cors/nine", b"Origin: http://a.example\r\n"),
+    ANSWER % b"9th",
+    REQUEST % (b"GET /redirect/ten", b""),
+    REQUEST % (b"GET /filters/eleven", b""),
+    ANSWER % b"n11",
     b"n",
     REQUEST % (b"POST /open/four", b"Content-Length: 4\r\n") + b"more",
     ANSWER % b"4th",
@@ -29,10 +43,7 @@ STEPS = [
 
 def played(tamper: Callable[[Play], None]) -> None:
     play = Play(SEPARATOR.join(STEPS))
-    play.run()
-    free = play.settle()
-    over = play.now
-    play.leave()
+    free, over = play.played()
     tamper(play)
     exchange.judge(play, free, over)
 
@@ -117,6 +128,15 @@ TAMPERED = {
     "an answer too many": (change("down", ONE, ONE + MORE), "nobody|not asked"),
     "an answer behind the last": (behind_the_last, "after the last"),
     "bytes before the question": (spoken_before, "nobody said"),
+    "a path that was to be another": (change("up", b"/re/.x/five", b"/rewrite/x/five"), "nobody asked"),
+    "an address that was to be another": (change("up", b"X-Real-IP: 192.0.2.77", b"X-Real-IP: 192.0.2.1"), "made of none"),
+    "an address that nobody said": (change("up", b"X-Real-IP: 192.0.2.77", b"X-Real-IP: 192.0.2.78"), "made of none"),
+    "a field of a step's": (change("up", b"X-Part: x", b"X-Part: y"), "made of none"),
+    "what nobody has kept": (change("down", b"HIT\r\n\r\n7th", b"HIT\r\n\r\n8th"), "nobody said"),
+    "a body without its end": (change("down", b"\r\n>>\r\n", b"\r\n>.\r\n"), "nobody said"),
+    "a body as it came": (change("down", b"<1>1", b"n11."), "nobody said"),
+    "a reader of another origin": (change("down", b"Origin: http://a.", b"Origin: http://b."), "http://b."),
+    "another place to go to": (change("down", b"Location: /to/", b"Location: /at/"), "/at/ten"),
     "nothing for who waits": (withheld, "kept back|forgotten"),
     "a line that stays": (left_open, "never closed"),
 }  # fmt: skip
