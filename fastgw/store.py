@@ -25,7 +25,7 @@ from fastgw.errors import ChangesGone, DeclaredInFile, Full, NotFound, StoreErro
 from fastgw.storage import feed
 from fastgw.storage.database import open_database, place_of, transaction
 from fastgw.storage.keyring import Key, Keyring, WrongKey
-from fastgw.storage.lookup import Field, Lookup, text_at
+from fastgw.storage.lookup import Field, Lookup, texts_at
 from fastgw.storage.rotation import Rotated, rotate
 from fastgw.versions import Versions
 
@@ -150,7 +150,7 @@ class View:
         return dict(self._db.execute("SELECT kind, MAX(revision) FROM feed GROUP BY kind"))
 
     def find(self, kind: str, field: Field, value: str) -> Rows:
-        """Objects whose field, as text, equals value; `Store.index` makes it fast."""
+        """Objects one of whose fields, as text, equals value; `Store.index` makes it fast."""
         self._key()  # digests under one that this process has not met yet would be missed
         lookup = Lookup(self._db)
         if field in lookup.fields:
@@ -158,7 +158,7 @@ class View:
             rows = sorted((row for row in found if row is not None), key=lambda row: row.created)
         else:
             rows = self.list(kind)
-        return [row for row in rows if text_at(row.value, field) == value]
+        return [row for row in rows if value in texts_at(row.value, field)]
 
     def _key(self) -> Key:
         """What is written now is sealed with it."""

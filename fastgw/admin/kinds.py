@@ -13,7 +13,7 @@ from fastgw.admin.plugin_metadata import PluginMetadata
 from fastgw.admin.resource import Resource, User
 from fastgw.admin.secrets import Secrets
 from fastgw.admin.ssls import Ssls
-from fastgw.schema.kinds import KINDS
+from fastgw.schema.kinds import KINDS, Kind
 
 __all__ = ["INDEXES", "RESOURCES"]
 
@@ -30,11 +30,16 @@ def _users(kind: str) -> tuple[User, ...]:
     if kind in UNGUARDED:
         return ()
     return tuple(
-        User(each.name, each.singular, reference.path)
+        User(each.name, each.singular if reference.plugin is None else f"plugin in {_holder(each)}", reference.path)
         for each in KINDS.values()
         for reference in each.references
         if reference.kind == kind
     )
+
+
+def _holder(kind: Kind) -> str:
+    """What APISIX calls an object in whose plugin something stands."""
+    return kind.name if kind.name == "global_rules" else kind.singular.replace(" ", "_")
 
 
 def _resource(kind: str, shape: type[Resource] = Resource, **differences: Any) -> Resource:

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from fastgw.admin.envelope import Failure
+from fastgw.errors import Path
 from fastgw.plugins import order
 from fastgw.schema.kinds import KINDS, Reference
-from fastgw.schema.links import linked
+from fastgw.schema.links import links
 from fastgw.store import Row, View
 
 __all__ = ["FIELDS", "forbid_dangling", "forbid_shared_keys", "forbid_unlike_groups"]
@@ -30,15 +31,15 @@ FIELDS: Final[tuple[Field, ...]] = tuple(("plugins", plugin, member) for plugin,
 def forbid_dangling(view: View, references: Iterable[Reference], value: Object) -> None:
     """What the object refers to must be there."""
     for reference in references:
-        target = linked(value, reference)
-        if target is None:
-            continue
-        text = f"failed to fetch {reference.noun} info by {reference.noun} id [{target}]"
-        found = view.get(reference.kind, target)
-        if found is None:
-            raise Failure(400, f"{text}, response code: 404")
-        if reference.kind == "ssls" and found.value.get("type", "server") != "client":
-            raise Failure(400, f"{text}, wrong ssl type")
+        for place, target in links(value, reference):
+            text = f"failed to fetch {reference.noun} info by {reference.noun} id [{target}]"
+            if reference.plugin is not None:
+                text = f"failed to check the configuration of plugin {reference.plugin} err: {Path(place[2:])}: {text}"
+            found = view.get(reference.kind, target)
+            if found is None:
+                raise Failure(400, f"{text}, response code: 404")
+            if reference.kind == "ssls" and found.value.get("type", "server") != "client":
+                raise Failure(400, f"{text}, wrong ssl type")
 
 
 def forbid_shared_keys(view: View, kind: str, id: str, value: Object) -> None:

@@ -5,7 +5,7 @@ know how any of them is stored, checked beyond its Struct, or run.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fastgw.schema.base import Schema
 from fastgw.schema.consumer import Consumer, Credential
@@ -18,16 +18,24 @@ from fastgw.schema.service import Service
 from fastgw.schema.ssl import Ssl
 from fastgw.schema.upstream import Upstream
 
-__all__ = ["FETCHED", "KINDS", "Kind", "Reference", "object_id"]
+__all__ = ["EACH", "FETCHED", "KINDS", "Kind", "Reference", "object_id"]
+
+EACH: Final = "*"
 
 
 class Reference(NamedTuple):
     """A member by which an object names another one."""
 
     path: tuple[str, ...]
+    """Names of members; EACH stands for every item of a list."""
     kind: str
     noun: str
     """How APISIX calls the target in messages."""
+
+    @property
+    def plugin(self) -> str | None:
+        """The plugin in whose configuration it stands."""
+        return self.path[1] if self.path[0] == "plugins" else None
 
 
 SchemaType = type[Schema]
@@ -59,24 +67,27 @@ _UPSTREAM = Reference(("upstream_id",), "upstreams", "upstream")
 _CLIENT_CERT = Reference(("upstream", "tls", "client_cert_id"), "ssls", "ssl")
 _SERVICE = Reference(("service_id",), "services", "service")
 _PLUGIN_CONFIG = Reference(("plugin_config_id",), "plugin_configs", "plugin config")
+_SHARE = Reference(
+    ("plugins", "traffic-split", "rules", EACH, "weighted_upstreams", EACH, "upstream_id"), "upstreams", "upstream"
+)
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("routes", "route", Route, "id", (_UPSTREAM, _CLIENT_CERT, _SERVICE, _PLUGIN_CONFIG)),
-        Kind("services", "service", Service, "id", (_UPSTREAM, _CLIENT_CERT)),
+        Kind("routes", "route", Route, "id", (_UPSTREAM, _CLIENT_CERT, _SERVICE, _PLUGIN_CONFIG, _SHARE)),
+        Kind("services", "service", Service, "id", (_UPSTREAM, _CLIENT_CERT, _SHARE)),
         Kind("upstreams", "upstream", Upstream, "id", (Reference(("tls", "client_cert_id"), "ssls", "ssl"),)),
         Kind(
             "consumers",
             "consumer",
             Consumer,
             "username",
-            (Reference(("group_id",), "consumer_groups", "consumer group"),),
+            (Reference(("group_id",), "consumer_groups", "consumer group"), _SHARE),
         ),
         Kind("credentials", "credential", Credential),
-        Kind("consumer_groups", "consumer group", ConsumerGroup),
-        Kind("plugin_configs", "plugin config", PluginConfig),
-        Kind("global_rules", "global rule", GlobalRule),
+        Kind("consumer_groups", "consumer group", ConsumerGroup, "id", (_SHARE,)),
+        Kind("plugin_configs", "plugin config", PluginConfig, "id", (_SHARE,)),
+        Kind("global_rules", "global rule", GlobalRule, "id", (_SHARE,)),
         Kind("plugin_metadata", "plugin_metadata", PluginMetadata),
         Kind("ssls", "ssl", Ssl),
         Kind("secrets", "secret", Manager, types=MANAGERS, served=False),

@@ -7,11 +7,11 @@ which member of which plugin is a key is handed in.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from fastgw.errors import Fault, Path
+from fastgw.errors import ROOT, Fault, Path
 from fastgw.schema.decode import shown
-from fastgw.schema.kinds import Kind, Reference
+from fastgw.schema.kinds import EACH, Kind, Reference
 
-__all__ = ["Entry", "link_faults", "linked"]
+__all__ = ["Entry", "link_faults", "links"]
 
 
 class Entry(NamedTuple):
@@ -26,12 +26,26 @@ class Entry(NamedTuple):
     """Its members, references to the environment replaced; None for one that is not in use."""
 
 
-def linked(value: Mapping[str, Any], reference: Reference) -> str | None:
-    """The id a raw object gives at a reference, None where it gives none that is lawful."""
-    here: Any = value
-    for name in reference.path:
-        here = here.get(name) if isinstance(here, Mapping) else None
-    return None if isinstance(here, bool) or not isinstance(here, str | int) else str(here)
+def links(value: Any, reference: Reference) -> Iterator[tuple[Path, str]]:
+    """Every id that a raw object gives at a reference, with its place there; what is not lawful is none."""
+    yield from _links(value, reference.path, ROOT)
+
+
+def _links(here: Any, way: tuple[str, ...], path: Path) -> Iterator[tuple[Path, str]]:
+    if not way:
+        if not isinstance(here, bool) and isinstance(here, str | int):
+            yield path, str(here)
+    elif way[0] == EACH:
+        for index, each in enumerate(here) if isinstance(here, list) else ():
+            yield from _links(each, way[1:], path.to(index))
+    elif isinstance(here, Mapping) and way[0] in here and not _off(here):
+        yield from _links(here[way[0]], way[1:], path.to(way[0]))
+
+
+def _off(conf: Mapping[str, Any]) -> bool:
+    """Whether it is a plugin's configuration that switches it off: nothing of it is looked at then."""
+    meta = conf.get("_meta")
+    return isinstance(meta, Mapping) and meta.get("disable") is True
 
 
 def link_faults(entries: Iterable[Entry], key_fields: Mapping[str, str], group_fields: Mapping[str, str]) -> list[Fault]:
@@ -71,17 +85,15 @@ def _dangling(entries: list[Entry]) -> Iterator[Fault]:
     by_id = {(entry.kind.name, entry.id): entry for entry in entries}
     for entry in entries:
         for reference in entry.kind.references:
-            target = linked(entry.value or {}, reference)
-            if target is None:
-                continue
-            found = by_id.get((reference.kind, target))
-            path = entry.path.to(*reference.path)
-            if found is None:
-                message = f"no {reference.noun} with id {shown(target)} in this file"
-                yield Fault(path, message, "reference", reference.kind, target)
-            elif reference.kind == "ssls" and (found.value or {}).get("type", "server") != "client":
-                message = f'expected an ssl of type "client", found {shown(target)} of type "server"'
-                yield Fault(path, message, "reference", reference.kind, target)
+            for place, target in links(entry.value or {}, reference):
+                found = by_id.get((reference.kind, target))
+                path = entry.path.to(*place)
+                if found is None:
+                    message = f"no {reference.noun} with id {shown(target)} in this file"
+                    yield Fault(path, message, "reference", reference.kind, target)
+                elif reference.kind == "ssls" and (found.value or {}).get("type", "server") != "client":
+                    message = f'expected an ssl of type "client", found {shown(target)} of type "server"'
+                    yield Fault(path, message, "reference", reference.kind, target)
 
 
 def _keys(entries: list[Entry], key_fields: Mapping[str, str]) -> Iterator[Fault]:

@@ -13,10 +13,10 @@ import msgspec
 
 from fastgw.storage.keyring import Key, Keyring
 
-__all__ = ["Field", "Lookup", "text_at"]
+__all__ = ["Field", "Lookup", "texts_at"]
 
 Field = tuple[str, ...]
-"""Names of members, from the outside in."""
+"""Names of members, from the outside in; "*" stands for every item of a list."""
 
 
 class Lookup:
@@ -34,8 +34,7 @@ class Lookup:
     def put(self, key: Key, kind: str, id: str, layer: str, value: dict[str, Any], fields: Iterable[Field] = ()) -> None:
         """Adds a row's digests; of all fields, unless some are named."""
         for field in fields or self.fields:
-            text = text_at(value, field)
-            if text is not None:
+            for text in texts_at(value, field):
                 row = (key.digest(_term(kind, field, text)), kind, id, layer)
                 self._db.execute("INSERT OR IGNORE INTO lookup VALUES (?, ?, ?, ?)", row)
 
@@ -50,15 +49,15 @@ class Lookup:
         return [id for (id,) in self._db.execute(query, (*digests, kind))]
 
 
-def text_at(value: Any, field: Field) -> str | None:
-    """The member as text, so that the ids 1 and "1" are the same; None if it is no text and no whole number."""
+def texts_at(value: Any, field: Field) -> set[str]:
+    """The members as text, so that the ids 1 and "1" are the same; not what is no text and no whole number."""
+    found = [value]
     for name in field:
-        if not isinstance(value, dict):
-            return None
-        value = value.get(name)
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    return str(value)
+        if name == "*":
+            found = [item for each in found if isinstance(each, list) for item in each]
+        else:
+            found = [each[name] for each in found if isinstance(each, dict) and name in each]
+    return {str(each) for each in found if isinstance(each, str | int) and not isinstance(each, bool)}
 
 
 @cache

@@ -156,6 +156,48 @@ def test_guards(admin: Admin, put: Put) -> None:
     assert (answer.status, answer.body) == (200, {"key": "/apisix/services/g", "deleted": "1"})
 
 
+def split(*ids: str | int, **more: Any) -> dict[str, Any]:
+    """traffic-split, of which each rule but an empty one names the route's own upstream and one of these."""
+    rules = [{}, *({"weighted_upstreams": [{"weight": 1}, {"upstream_id": each}]} for each in ids)]
+    return {"plugins": {"traffic-split": {"rules": rules, **more}}}
+
+
+SPLITS = {
+    "/routes/w": ({"uri": "/w"}, "route [w]"),
+    "/services/w": ({}, "service [w]"),
+    "/plugin_configs/w": ({}, "plugin_config [w]"),
+    "/consumer_groups/w": ({}, "consumer_group [w]"),
+    "/consumers": ({"username": "w"}, "consumer [w]"),
+    "/global_rules/w": ({}, "global_rules [w]"),
+}
+
+
+@pytest.mark.parametrize("path", SPLITS)
+def test_upstreams_that_traffic_split_names(admin: Admin, put: Put, path: str) -> None:
+    body, user = SPLITS[path]
+    put("/upstreams/w1", UPSTREAM)
+    put("/upstreams/w2", UPSTREAM)
+    refused = admin.call("PUT", path, {**body, **split("w1", "w9")})
+    why = "failed to fetch upstream info by upstream id [w9], response code: 404"
+    at = "failed to check the configuration of plugin traffic-split err: rules[2].weighted_upstreams[1].upstream_id"
+    assert (refused.status, refused.body) == (400, {"error_msg": f"{at}: {why}"})
+    put(path, {**body, **split("w9", _meta={"disable": True})})  # nothing of it is looked at
+    put(path, {**body, **split("w1", "w2")})
+    message = f"can not delete this upstream, plugin in {user} is still using it now"
+    for id in ("w1", "w2"):
+        kept = admin.call("DELETE", f"/upstreams/{id}")
+        assert (kept.status, kept.body) == (400, {"error_msg": message})
+    put(path, {**body, **split("w1")})
+    assert admin.call("DELETE", "/upstreams/w2").status == 200
+    assert admin.call("DELETE", "/upstreams/w1?force=true").status == 200
+
+
+def test_ids_of_upstreams_that_traffic_split_names_may_be_numbers(admin: Admin, put: Put) -> None:
+    put("/upstreams/77", UPSTREAM)
+    put("/routes/n", {"uri": "/n", **split(77)})
+    assert admin.call("DELETE", "/upstreams/77").status == 400
+
+
 @pytest.fixture(scope="module")
 def listed(admin: Admin) -> Iterator[None]:
     for number in range(25):
