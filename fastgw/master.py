@@ -315,10 +315,13 @@ class Master:
                 changed = plugins.changed()
                 self._family.reserve(self._workers_of(settings))
                 revision = self._publish(loaded, changed=changed.values())
+                self._upgrade.note_declared()
             else:
                 config.take_directory_in(settings.plugins_dir, str(self._path))
                 changed = plugins.changed()
-                revision = self._judge(changed.values())
+                with closing(Store(self._family.data_dir.database)) as store:
+                    refuse_misfits(store, changed.values(), str(self._path))
+                revision = self._family.slots.region.target()
         except ConfigError as exc:
             return [f"{exc.source}: {fault}" for fault in exc.faults]
         except (StoreError, sqlite3.Error) as exc:
@@ -327,12 +330,6 @@ class Master:
             return [str(exc)]
         plugins.keep()
         return keys, settings, revision, changed
-
-    def _judge(self, changed: Collection[str]) -> int:
-        """Whether these plugins take the objects that there are; of which revision."""
-        with closing(Store(self._family.data_dir.database)) as store:
-            refuse_misfits(store, changed, str(self._path))
-        return self._family.slots.region.target()
 
     def _publish(self, loaded: Config, *, first: bool = False, changed: Collection[str] = ()) -> int:
         """Makes the file's objects the file layer of the store and tells every process. changed: plugins that are others now."""

@@ -142,6 +142,10 @@ class View:
         query = "SELECT kind, id, layer, key, value FROM object WHERE kind = ? AND layer = 'file'"
         return {row[1]: msgspec.json.decode(self._open(*row)) for row in self._db.execute(query, (kind,))}
 
+    def expiries(self, kind: str) -> dict[str, float]:
+        """When objects of a kind are to go that do not stay, by id."""
+        return dict(self._db.execute("SELECT id, expires FROM object WHERE kind = ? AND expires NOTNULL", (kind,)))
+
     def versions(self) -> Versions:
         return versions.read(self._db, self.revision())
 

@@ -9,12 +9,15 @@ import os
 import selectors
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable
 from typing import Final
 
 from fastgw import handover
 from fastgw.family import Family
+from fastgw.store import StoreError
+from fastgw.undo import Declared
 
 __all__ = ["Upgrade"]
 
@@ -44,6 +47,7 @@ class Upgrade:
         self._take_place = take_place
         self._obey = obey
         self._successor: handover.Successor | None = None
+        self._declared: Declared | None = None
         self._predecessor: socket.socket | None = None
         self._placed = True
         self._give_up_at = NEVER
@@ -91,8 +95,9 @@ class Upgrade:
             log.error("USR2: refused: this is process 1, whose end would end its container: replace the container instead")
         else:
             try:
+                self._declared = Declared(self._family.data_dir.database)
                 self._successor = handover.Successor(self._family.offer())
-            except OSError as exc:
+            except (OSError, StoreError, sqlite3.Error) as exc:
                 log.error("USR2: the new master cannot be started: %s", exc)
                 return
             self._family.inherit_not(self._successor.close)
@@ -113,7 +118,27 @@ class Upgrade:
                     log.info("upgrade given up: told to stop")
                     return
                 self._sweep_at = time.monotonic()
-                log.error("upgrade failed: the new master ended with code %d; nothing was changed", code)
+                log.error("upgrade failed: the new master ended with code %d; %s", code, self._undone())
+
+    def note_declared(self) -> None:
+        """This master has read the file again: that is what a successor that fails leaves in force."""
+        if self._declared is not None:
+            try:
+                self._declared = Declared(self._family.data_dir.database)
+            except (OSError, StoreError, sqlite3.Error) as exc:
+                self._declared = None
+                log.error("what a new master that fails reads from the file will stay in force until the next reload: %s", exc)
+
+    def _undone(self) -> str:
+        """Puts back what the successor read from the file, which workers of this master follow too; what came of it."""
+        declared, self._declared = self._declared, None
+        try:
+            if declared is not None:
+                slots = self._family.slots
+                slots.publish(declared.put_back(self._family.data_dir.database, slots.region))
+        except (OSError, StoreError, sqlite3.Error) as exc:
+            return f"what it read from the file may be in force until the next reload: {exc}"
+        return "nothing was changed"
 
     @property
     def awaited(self) -> bool:
@@ -153,6 +178,7 @@ class Upgrade:
             if self._ending:
                 return
             self.handed_over = True
+            self._declared = None
             self._give_up_at = NEVER
             self._hand_over()
         elif said is None and self.handed_over:  # before, its exit code tells more

@@ -30,7 +30,7 @@ LADDER = [
     {"core", "cache"},
     {"plugins"},
     {"parts", "pools", "claims", "plugin", "revocations", "redis_client", "tls", "dns_message"},
-    {"upstreams", "misfits", "redis_limits", "dns_client", "inherited", "entries"},
+    {"upstreams", "misfits", "undo", "redis_limits", "dns_client", "inherited", "entries"},
     {"compile", "config"},
     {"health", "logs", "datadir", "memory", "plugin_log", "process", "resolve", "sockets", "handover", "service_manager"},
     {"embedded", "slots", "unaccepted", "plugin_reload"},

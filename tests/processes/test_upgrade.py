@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugins.own import source, write
 from tests.support.gateway import Gateway, one_route
 from tests.support.load import Load
 from tests.support.processes import adopt_orphans, alive, children, open_files, title
@@ -70,6 +71,42 @@ def test_a_new_master_that_fails_changes_nothing(directory: Path, echo: Address)
         assert "wrokers" in gateway.log()
         assert gateway.workers() == workers
         assert {gateway.get("/anything").status for _ in range(16)} == {200}
+        gateway.config_path.write_text(whole)
+        gateway.upgrade()
+        assert gateway.get("/anything").status == 200
+
+
+BROKEN = source(
+    "broken",
+    """
+    def provision(self, conf, env):
+        import os
+        os._exit(3)
+
+    def access(self, conf, request):
+        return None
+""",
+    phases='("access",)',
+)
+
+
+def test_a_new_master_that_fails_later_leaves_nothing_of_its_file(directory: Path, echo: Address) -> None:
+    config = one_route(echo, "/anything") | {"consumers": [{"username": "jane"}]}
+    with Gateway(directory, config) as gateway:
+        whole = gateway.config_path.read_text()
+        gateway.put("routes/two", {"uri": "/status/202", "upstream": {"nodes": {str(echo): 1}}})
+        gateway.put("consumers/jane/credentials/one", {"plugins": {"key-auth": {"key": "the-key-of-jane"}}})
+        files = {"plugins_dir": str(write(directory, broken=BROKEN)), "global_rules": [{"id": "g", "plugins": {"broken": {}}}]}
+        gateway.write_config(one_route(echo, "/status/203") | files)  # without the consumer
+        new = successor(gateway)
+        until(lambda: "worker 1 exited with code 3" in gateway.log(), "its worker fails")
+        gateway.put("routes/three", {"uri": "/status/204", "upstream": {"nodes": {str(echo): 1}}})
+        os.kill(new, signal.SIGKILL)
+        until(lambda: "upgrade failed: the new master ended with code -9; nothing was changed" in gateway.log(), gateway.log())
+        until(lambda: gateway.get("/anything").status == 200, f"the file's route is back\n{gateway.log()}")
+        assert [gateway.get(f"/status/20{number}").status for number in (2, 3, 4)] == [202, 404, 204]
+        assert gateway.api("GET", "global_rules/g").status == 404
+        assert gateway.api("GET", "consumers/jane/credentials/one").status == 200
         gateway.config_path.write_text(whole)
         gateway.upgrade()
         assert gateway.get("/anything").status == 200
