@@ -20,14 +20,22 @@ cdef class CollectStep(Step):
         self.bind(step_collect, &self.conf, "body_filter")
 
 
+cdef bint collect_part(const Exchange* x) noexcept nogil:
+    # Whether the answer, as its maker gave it, has a part of a body (RFC 9110 section 14.4), of which nothing can be made.
+    cdef Span told
+    if x.status == 206 or (x.up_head != NULL and x.up_status == 206):
+        return True
+    # An earlier step may have given it another status. What 416 says, "bytes */9", is of no part; "bytes 0-1/*" is.
+    return answer_find(x, "Content-Range", 13, &told) and told.n > 0 and memchr(told.p, c"*", told.n - 1) == NULL
+
+
 cdef void collect_begin(Exchange* x, bint reads_br) noexcept nogil:
     # The head of an answer whose body a CollectStep will take: it stands for another body from now on. One in a coding that
-    # nobody here reads stays as it is, and so does its head; of a part of a body (RFC 9110 section 14.4) nothing can be made.
+    # nobody here reads stays as it is, and so does its head.
     cdef Span coding
     cdef uint16_t known = 0
     cdef bint stored = x.reply_type == REPLY_STORED     # in a cache, where its body lies whole
-    if x.up_status == 206 or (stored and x.status == 206) or (
-            x.answer_body == BODY_NONE and not stored and not x.reshaped & ANSWER_WHOLE and x.head.method != METHOD_HEAD):
+    if x.answer_body == BODY_NONE and not stored and not x.reshaped & ANSWER_WHOLE and x.head.method != METHOD_HEAD:
         x.reshaped |= ANSWER_PASSES
         return
     if answer_find(x, "Content-Encoding", 16, &coding) and coding.n:

@@ -128,9 +128,12 @@ cdef class ResponseRewriteStep(Step):
 
 cdef int step_response_rewrite(Exchange* x, void* p) noexcept nogil:
     cdef const ResponseRewriteConf* c = <const ResponseRewriteConf*>p
+    cdef bint part = False
     if x.status == 101:         # another protocol follows: there is no other status and no body
         answer_headers(x, &c.headers)
         return STEP_NEXT
+    if c.searches and not c.streams:
+        part = collect_part(x)  # as long as it has its own status
     if c.status:
         x.status = c.status
     if c.replaces:
@@ -139,7 +142,7 @@ cdef int step_response_rewrite(Exchange* x, void* p) noexcept nogil:
         buf_put(&x.reply_body, c.body, c.body_len)
         x.reshaped |= ANSWER_WHOLE
     elif c.searches and x.up_head == NULL and x.reply_type != REPLY_STORED:
-        if x.reply_body.len or c.streams:
+        if (x.reply_body.len or c.streams) and not part:
             collect_search(x, c.search, &x.reply_body)
     elif c.streams:
         answer_forget(x)
@@ -147,6 +150,8 @@ cdef int step_response_rewrite(Exchange* x, void* p) noexcept nogil:
             x.reshaped |= ANSWER_UNMEASURED
         elif x.answer_body == BODY_NONE:
             x.reshaped |= ANSWER_WHOLE      # an empty one, for the other step
+    elif part:
+        x.reshaped |= ANSWER_PASSES
     elif c.searches:
         collect_begin(x, c.reads_br)
     answer_headers(x, &c.headers)
