@@ -260,7 +260,18 @@ cdef class Request:
         return self.body_future
 
     def set_header(self, str name not None, str value not None) -> None:
-        """Sets a header of the request to the upstream; what the client sent under that name is dropped."""
+        """Sets a header of the request to the upstream; what the client sent under that name is dropped, and what was set before."""
+        cdef Exchange* x = self.alive()
+        cdef bytes raw = name.encode("latin-1")
+        cdef uint32_t before = x.up_extra.len
+        cdef Span s
+        put_python_line(&x.up_extra, name, value)
+        while lines_find(x.up_extra.p, before, raw, <uint32_t>len(raw), &s):
+            before -= <uint32_t>len(raw) + 2 + s.n + 2
+            extra_drop(x, raw, <uint32_t>len(raw))
+
+    def add_header(self, str name not None, str value not None) -> None:
+        """Adds a header to those of this name that were set; what the client sent under it is dropped all the same."""
         put_python_line(&self.alive().up_extra, name, value)
 
     def remove_header(self, str name not None) -> None:
@@ -272,20 +283,41 @@ cdef class Request:
             pass
 
     def set_response_header(self, str name not None, str value not None) -> None:
-        """Sets a header of the answer to the client; the upstream's of that name is dropped."""
-        put_python_line(&self.alive().down_extra, name, value)
+        """Sets a header of the answer to the client: all that is said under that name is dropped, by the upstream and before."""
+        cdef bytes n = python_name(name)
+        cdef bytes v = value.encode("latin-1")
+        if answer_set(self.alive(), n, <uint32_t>len(n), v, len(v)) < 0:
+            raise python_unfit(name)
+
+    def add_response_header(self, str name not None, str value not None) -> None:
+        """Adds a header to the answer beside what is said under that name, as Set-Cookie wants it. In `header_filter`: what is
+        added before the answer's head is there takes the place of the upstream's."""
+        cdef bytes n = python_name(name)
+        cdef bytes v = value.encode("latin-1")
+        if answer_add(self.alive(), n, <uint32_t>len(n), v, len(v)) < 0:
+            raise python_unfit(name)
 
 
 cdef int put_python_line(Buf* lines, str name, str value) except -1:
-    cdef bytes n = name.encode("latin-1")
+    cdef bytes n = python_name(name)
     cdef bytes v = value.encode("latin-1")
+    if extra_line(lines, n, len(n), v, len(v)) < 0:
+        raise python_unfit(name)
+    return 0
+
+
+cdef bytes python_name(str name):
+    # Of a header that plugins may say; not framing, and what belongs to one connection.
+    cdef bytes n = name.encode("latin-1")
     cdef bint folded
     cdef uint8_t id = field_id(n, len(n), &folded)
-    if FRAMING_DROP_RESPONSE[id] or id == FIELD_HOST:   # framing, and what belongs to one connection
+    if FRAMING_DROP_RESPONSE[id] or id == FIELD_HOST:
         raise ValueError(f"header {name!r}: the gateway sets it itself")
-    if extra_line(lines, n, len(n), v, len(v)) < 0:
-        raise ValueError(f"header {name!r}: a name or value with control bytes")
-    return 0
+    return n
+
+
+cdef object python_unfit(str name):
+    return ValueError(f"header {name!r}: a name or value with control bytes")
 
 
 cdef enum:

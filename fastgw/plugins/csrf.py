@@ -97,7 +97,7 @@ class _Tokens:
         token = _Token(self._sign(random, now), random, now)
         value = base64.b64encode(msgspec.json.encode(token)).decode()
         until = f";Expires={formatdate(now + self._expires, usegmt=True)}" if self._expires else ""
-        _core.add_response_line(request, "Set-Cookie", f"{self._name}={value};path=/;SameSite=Lax{until}")
+        request.add_response_header("Set-Cookie", f"{self._name}={value};path=/;SameSite=Lax{until}")
 
     def _good(self, text: str, now: int) -> bool:
         if len(text) > _LONGEST:

@@ -147,7 +147,7 @@ class _Asker:
         if answer.status >= 300:
             return self._denied(answer)
         for name, value in told:
-            request.set_header(name, value)
+            request.add_header(name, value)
         return None
 
     def _fields(self, request: _core.Request) -> Fields:

@@ -36,6 +36,21 @@ STAMP = source(
     phases='("rewrite", "access", "header_filter", "log")',
     conf='    value: str = "stamped"\n    file: str',
 )
+TWICE = source(
+    "twice",
+    """
+    def access(self, conf, request):
+        for value in ("1", "2"):
+            request.set_header("X-Up", value)
+        request.add_header("X-Up", "3")
+
+    def header_filter(self, conf, request):
+        for value in ("1", "2"):
+            request.set_response_header("X-Mirror", value)
+        request.add_response_header("X-Mirror", "3")
+""",
+    phases='("access", "header_filter")',
+)
 FAILING = source(
     "failing",
     """
@@ -72,6 +87,16 @@ def header(answer: Answer, name: str) -> str | None:
     """Of what the upstream saw."""
     found = re.search(rf"(?im)^{name}: (.*?)\r?$", answer.sent)
     return found and found[1]
+
+
+def test_a_header_that_is_set_twice_is_there_once(directory: Path) -> None:
+    files = write(directory, twice=TWICE)
+    with mirror() as upstream:
+        config = {"plugins_dir": str(files), "routes": routes(upstream.address, a={"twice": {}})}
+        with Gateway(directory, config) as gateway:
+            answer = ask(gateway, "/a", "X-Up: 0")
+            assert answer.header("X-Mirror") == ["2", "3"]
+            assert re.findall(rb"X-Up: (.)", answer.body) == [b"2", b"3"]
 
 
 def test_every_phase_and_all_their_faults_at_once(directory: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_body_that_was_not_awaited_is_left_alone() -> None:
 def adding(*lines: tuple[str, str]) -> _core.Step:
     def add(_: None, request: _core.Request) -> None:
         for name, value in lines:
-            _core.add_response_line(request, name, value)
+            request.add_response_header(name, value)
 
     return _core.PythonStep("test", "header_filter", add, None)
 

@@ -101,6 +101,53 @@ def test_headers_set_replace_those_that_came() -> None:
     assert (got.count(b"X-Theirs"), b"X-Theirs: 201\r\n" in got) == (1, True)
 
 
+def test_a_header_that_is_set_again_is_there_once_and_one_that_is_added_beside_it() -> None:
+    def request_side(conf: Any, request: _core.Request) -> None:
+        for name, value in (("X-Mine", "1"), ("X-Other", "o"), ("x_mine", "2"), ("X-Mine", "3")):
+            request.set_header(name, value)
+        request.add_header("X-Mine", "4")
+        with pytest.raises(ValueError):
+            request.set_header("X-Mine", "\0")  # and all stays
+
+    def answer_side(conf: Any, request: _core.Request) -> None:
+        for name, value in (("X-Theirs", "1"), ("X-Other", "o"), ("x-theirs", "2")):
+            request.set_response_header(name, value)
+        request.add_response_header("X-Theirs", "3")
+        request.add_response_header("Set-Cookie", "b=2")
+        with pytest.raises(ValueError):
+            request.set_response_header("X-Theirs", "\0")
+
+    sent, got = talk(
+        step("rewrite", request_side),
+        step("header_filter", answer_side),
+        answer=b"HTTP/1.1 201 Created\r\nX-Theirs: old\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n",
+    )
+    assert [line for line in sent.split(b"\r\n") if b"mine" in line.lower() or b"Other" in line] == [
+        b"X-Other: o",
+        b"X-Mine: 3",
+        b"X-Mine: 4",
+    ]
+    told = (b"theirs", b"set-cookie", b"x-other")
+    assert [
+        line for line in got.split(b"\r\n") if line.lower().split(b":")[0].removeprefix(b"x-") in told or b"Other" in line
+    ] == [
+        b"X-Other: o",
+        b"x-theirs: 2",
+        b"X-Theirs: 3",
+        b"Set-Cookie: a=1",
+        b"Set-Cookie: b=2",
+    ]
+
+
+def test_the_type_of_an_answer_of_ones_own_can_be_set() -> None:
+    _, got = talk(
+        step("access", lambda c, r: _core.Reply(200, {"a": 1})),
+        step("header_filter", lambda c, r: r.set_response_header("Content-Type", "application/own+json")),
+    )
+    lines = [line for line in got.split(b"\r\n") if b"ontent-" in line]
+    assert sorted(lines) == [b"Content-Length: 8", b"Content-Type: application/own+json"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("X", "a\r\nb"), ("X\r\n", "a"), ("", "a"), ("X Y", "a"), ("X", "\0"), ("Content-Length", "5"), ("Host", "y")],
