@@ -223,6 +223,7 @@ def test_an_upgrade_in_which_somebody_dies(directory: Path) -> None:
                 family = descendants(pid)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+                until(lambda: not alive(pid), f"{where}: it is dead")
                 # One that has handed over ends in any case, also where its successor dies after that.
                 until(
                     lambda: not alive(old) or (not alive(new) and "upgrade failed" in gateway.log()[seen_log:]),

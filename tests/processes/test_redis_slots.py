@@ -23,7 +23,7 @@ class Redis:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.loop = asyncio.new_event_loop()
-        self.client: Client = connect(RedisSettings("redis", (tuple(server.address),)))
+        self.client: Client = connect(RedisSettings("redis", (tuple(server.address),), read_timeout=20))
         self.keys = 0
 
     def run(self, *calls: Call) -> list[Any]:
