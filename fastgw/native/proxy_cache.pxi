@@ -179,21 +179,103 @@ cdef void cache_asked(const Exchange* x, const char* mark, Buf* m) noexcept nogi
         cache_part(m, mark, n)
 
 
+cdef void cache_value(Buf* m, const char* name, uint32_t n, const char* value, uint32_t len) noexcept nogil:
+    # One of however many, behind the last of which is a zero. Names in lower case are otherwise as they were spelled.
+    cdef uint32_t i
+    buf_byte(m, 1)
+    buf_put(m, &n, 4)
+    for i in range(n):
+        buf_byte(m, name[i] | 0x20 if c"A" <= name[i] <= c"Z" else name[i])
+    cache_part(m, value, len)
+
+
+cdef void cache_header(Exchange* x, const char* name, uint32_t n, Buf* m) noexcept nogil:
+    # All that the upstream is told under a name, in the spellings in which it is, and not what steps see of it: who could have
+    # one thing counted and another one sent (a field that Connection names, a second one, a twin with "_" for "-") would choose
+    # what others get out of the cache.
+    cdef const char* p = x.up_extra.p
+    cdef uint32_t left = x.up_extra.len
+    cdef const Field* f
+    cdef uint32_t i
+    cdef bint folded
+    cdef bint ours = False
+    cdef Span s
+    cache_part(m, name, n)
+    while lines_find(p, left, name, n, &s):
+        ours = True
+        cache_value(m, s.p - n - 2, n, s.p, s.n)
+        left -= <uint32_t>(s.p + s.n + 2 - p)
+        p = s.p + s.n + 2
+    if x.credential != NULL and lines_find(x.credential.identity, x.credential.identity_len, name, n, &s):
+        ours = True
+        cache_value(m, name, n, s.p, s.n)
+    if field_id(name, n, &folded) == FIELD_HOST:
+        cache_value(m, name, n, x.bytes.p + x.authority, x.authority_len)
+    for i in range(x.head.n if not ours else 0):
+        f = &x.head.fields[i]
+        if f.name_len == n and not f.flags & FIELD_DROP and same_name(x.bytes.p + f.name, name, n):
+            cache_value(m, x.bytes.p + f.name, n, x.bytes.p + f.value, f.value_len)
+    buf_byte(m, 0)
+
+
+cdef void cache_cookies(const Exchange* x, const char* name, uint32_t n, Buf* m) noexcept nogil:
+    # Each that the request has by that name: upstreams may believe the last, where cache_key has the first.
+    cdef const Field* f
+    cdef const char* p
+    cdef const char* end
+    cdef Span pair, value
+    cdef uint32_t i
+    for i in range(x.head.n):
+        f = &x.head.fields[i]
+        if f.id != FIELD_COOKIE:
+            continue
+        p = x.bytes.p + f.value
+        end = p + f.value_len
+        while cookie_span(p, end, name, n, &pair, &value):
+            cache_value(m, name, n, value.p, value.n)
+            p = pair.p + pair.n
+    buf_byte(m, 0)
+
+
+cdef void cache_args(const Exchange* x, const char* name, uint32_t n, Buf* m) noexcept nogil:
+    # Likewise arguments.
+    cdef const char* p = x.bytes.p + x.query
+    cdef uint32_t left = x.query_len
+    cdef Span value
+    while left and args_find(p, left, name, n, &value):
+        cache_value(m, name, n, value.p, value.n)
+        left -= <uint32_t>(value.p + value.n - p)
+        p = value.p + value.n
+    buf_byte(m, 0)
+
+
+cdef void cache_counted(Exchange* x, const CacheConf* c, Buf* m) noexcept nogil:
+    # What cache_key takes from where there may be several, of which it has the first.
+    cdef const VarPart* part
+    cdef uint32_t i, k
+    for i in range(c.n_key):
+        for k in range(c.key[i].n):
+            part = &c.key[i].parts[k]
+            if part.id == VAR_HTTP:
+                cache_header(x, part.text, part.len, m)
+            elif part.id == VAR_COOKIE:
+                cache_cookies(x, part.text, part.len, m)
+            elif part.id == VAR_ARG:
+                cache_args(x, part.text, part.len, m)
+
+
 cdef void cache_variant(Exchange* x, const CacheConf* c, const ZoneKey* resource, const char* known, uint32_t n_known,
                         const char* extra, uint32_t n_extra, ZoneKey* out) noexcept nogil:
     cdef Buf* m = &x.loop.wbuf
-    cdef Buf scratch
     cdef const char* p = known + CACHE_EPOCH
     cdef const char* end = known + n_known
     cdef uint32_t n
     cdef uint8_t id
     cdef bint folded
     cdef bint forwarded = False
-    cdef Span s
     cdef const char* path = x.bytes.p + x.raw_path
     cdef uint32_t n_path = x.raw_path_len
     cdef const char* mark
-    memset(&scratch, 0, sizeof(Buf))
     buf_reset(m)
     buf_put(m, resource, sizeof(ZoneKey))
     buf_put(m, known, CACHE_EPOCH)
@@ -211,23 +293,17 @@ cdef void cache_variant(Exchange* x, const CacheConf* c, const ZoneKey* resource
     mark = <const char*>memchr(path, c"?", n_path) if n_path else NULL
     cache_part(m, path, n_path if mark == NULL else <uint32_t>(mark - path))
     cache_asked(x, mark, m)
+    cache_counted(x, c, m)
     if c.isolated:
         cache_told(x, m)
     while p < end:
         n = <uint32_t>strlen(p)
-        buf_reset(&scratch)
-        s.n = 0
-        s.p = NULL
         id = field_id(p, n, &folded)
-        if field_text(x, p, n, &scratch, &s) == VALUE_NONE:
-            buf_byte(m, 0)      # not there, and there and empty, are two things
-        cache_part(m, p, n)
-        cache_part(m, s.p, s.n)
+        cache_header(x, p, n, m)
         if not forwarded and (FIELD_FORWARDED <= id <= FIELD_X_FORWARDED_PORT or id == FIELD_X_FORWARDED_OTHER):
             forwarded = True    # what the gateway says of the client
             put_forwarded(x, m)
         p += n + 1
-    buf_free(&scratch)
     cache_key_made(c, m, out)
 
 

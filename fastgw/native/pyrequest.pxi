@@ -165,6 +165,18 @@ cdef class Request:
                  (base + x.head.fields[i].value)[:x.head.fields[i].value_len].decode("latin-1"))
                 for i in range(x.head.n)]
 
+    def nominated(self) -> list[str]:
+        """Names of the request header fields that do not cross, as Connection names them."""
+        cdef Exchange* x = self.alive()
+        cdef const Field* f
+        cdef uint32_t i
+        found = []
+        for i in range(x.head.n):
+            f = &x.head.fields[i]
+            if hmac_nominated(f):
+                found.append((x.bytes.p + f.name)[:f.name_len].decode("latin-1"))
+        return found
+
     def header(self, str name not None) -> str | None:
         """Value of the first request header of that name: what a step has set or, if none took it out, the client's."""
         cdef bytes raw = name.encode("latin-1")

@@ -188,7 +188,7 @@ class _Cache:
         if body is None:
             self._pass(request, "BYPASS")
             return None
-        found = self._looked(request, b"POST" + hashlib.sha256(body).digest())
+        found = self._looked(request, _posted_as(request, body))
         return found if found is None or isinstance(found, _core.Reply) else await found
 
     def _looked(self, request: _core.Request, extra: bytes) -> _core.Reply | Awaitable[_core.Reply | None] | None:
@@ -318,6 +318,16 @@ def _has_body(request: _core.Request) -> bool:
     """A body of a GET means nothing (RFC 9110 section 9.3.1), but an upstream may think otherwise."""
     fields = {name.lower(): value for name, value in request.headers}
     return "transfer-encoding" in fields or fields.get("content-length", "0").strip("0") != ""
+def _posted_as(request: _core.Request, body: bytes) -> bytes:
+    """What a POST asks with, and what the upstream is told it is: of one body it may make several things."""
+    named = [(name.lower(), value) for name, value in request.headers if _is_of_body(name.lower().replace("_", "-"))]
+    return b"POST" + hashlib.sha256(body).digest() + repr((sorted(named), sorted(request.nominated()))).encode()
+
+
+def _is_of_body(name: str) -> bool:
+    return name.startswith("content-") and name != "content-length"
+
+
 
 
 def _is_for_upstream(request: _core.Request) -> bool:
