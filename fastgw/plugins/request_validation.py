@@ -7,6 +7,7 @@ is a bound to how long. Must not know JSON Schema (json_schema), nor how a body 
 import asyncio
 import json
 import math
+import re
 from collections.abc import Awaitable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -91,6 +92,8 @@ class _Validator:
     def __init__(self, conf: Conf) -> None:
         self._conf = conf
         self._headers = None if conf.header_schema is None else JsonSchema(_lower(conf.header_schema))
+        names = sorted(_names(_lower(conf.header_schema)))
+        self._known = {**{_folded(name): name for name in names}, **{name: name for name in names}}
         self._body = None if conf.body_schema is None else JsonSchema(conf.body_schema)
         self._slow = None if conf.body_schema is None else JsonSchema(conf.body_schema)  # for the thread
 
@@ -98,12 +101,29 @@ class _Validator:
         """None lets the request pass."""
         if self._headers is not None:
             try:
-                reason = self._headers.reason(_headers(request), _HEADER_STEPS)
+                reason = self._headers.reason(self._told(request), _HEADER_STEPS)
             except ExhaustedError:
                 reason = "headers that take too long to judge"
+            except _TwinError as error:
+                reason = str(error)
             if reason is not None:
                 return self._refused(reason)
         return None if self._body is None else self._of_body(request)
+
+    def _told(self, request: _core.Request) -> dict[str, Any]:
+        """Headers by name, as the upstream gets them: what Connection names stays here, and of two spellings of a name that the
+        schema has, which one upstream takes for one and another does not, the upstream might believe the other."""
+        kept = {name.lower() for name in request.nominated()}
+        found: dict[str, Any] = {}
+        for field, value in request.headers:
+            name = field.lower()
+            if name in kept:
+                continue
+            meant = self._known.get(name) or self._known.get(_folded(name), name)
+            if meant != name:
+                raise _TwinError(f'header "{name}" is another spelling of "{meant}"')
+            _put(found, name, value)
+        return found
 
     async def _of_body(self, request: _core.Request) -> _core.Reply | None:
         types = [value for _, value in request.fields("content-type")]
@@ -135,6 +155,10 @@ class _Validator:
     def _refused(self, reason: str) -> _core.Reply:
         text = reason if self._conf.rejected_msg is None else self._conf.rejected_msg
         return _core.Reply(self._conf.rejected_code, text, reason="request-validation.refused")
+
+
+class _TwinError(Exception):
+    """A header of the schema in another spelling; the message says which."""
 
 
 # ---- on the thread -----------------------------------------------------------------------------------
@@ -190,11 +214,22 @@ def _judge(schema: JsonSchema, body: bytes, form: bool, steps: int) -> _Verdict:
 # ---- what is judged ----------------------------------------------------------------------------------
 
 
-def _headers(request: _core.Request) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in request.headers:
-        _put(found, name.lower(), value)
-    return found
+def _folded(name: str) -> str:
+    """As upstreams that know no other punctuation in names may have it."""
+    return re.sub("[^0-9a-z]", "-", name)
+
+
+def _names(schema: Any) -> set[str]:
+    """Of the headers that a schema in lower case speaks of."""
+    if not isinstance(schema, dict):
+        return set()
+    found = {str(name) for member in ("properties", "required", "dependencies") for name in schema.get(member) or ()}
+    parts = [schema.get("dependencies"), schema.get("definitions")]
+    below = [each for part in parts if isinstance(part, dict) for each in part.values()]
+    for name in _SAME_VALUE:
+        each = schema.get(name)
+        below += each if isinstance(each, list) else [each]
+    return found.union(*map(_names, below))
 
 
 def _put(found: dict[str, Any], name: str, value: Any) -> None:

@@ -159,6 +159,13 @@ def test_headers(gateway: Gateway) -> None:
     ):
         assert send(gateway, "/headers", "not JSON", *fields).status == status, fields
     assert send(gateway, "/headers").body == b'property "x-token" is required'
+    # What the upstream would not get, or might take for a second one.
+    assert send(gateway, "/headers", "", "X-Token: t1", "Connection: x-token").body == b'property "x-token" is required'
+    for twin in ("X_Token: evil", "x.token: t1"):
+        answer = send(gateway, "/headers", "", "X-Token: t1", twin)
+        name = twin.partition(":")[0].lower()
+        assert (answer.status, answer.body) == (400, f'header "{name}" is another spelling of "x-token"'.encode())
+    assert send(gateway, "/headers", "", "X-Token: t1", "X_Other: 1").status == 200
     assert send(gateway, "/both", "[]", "X-A: 1").status == 200
     assert send(gateway, "/both", "{}", "X-A: 1").status == 400
     assert send(gateway, "/both", "[]").status == 400
