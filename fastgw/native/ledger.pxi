@@ -23,15 +23,25 @@ def ledger_account(Request request not None) -> dict:
     }
 
 
-def ledger_target(Request request not None) -> str:
-    """The request's target as the access log has it: without the values of arguments that carry credentials."""
-    cdef Exchange* x = request.alive()
+cdef str ledger_text(const char* p, size_t n):
     cdef Buf out
     memset(&out, 0, sizeof(Buf))
-    log_url(&out, b'"', 1, x.bytes.p + x.head.target, x.head.target_len)
+    log_url(&out, b'"', 1, p, n)
     text = out.p[:out.len] if out.len else b'""'
     buf_free(&out)
     return _json_loads(text)
+
+
+def ledger_target(Request request not None) -> str:
+    """The request's target as the access log has it: without the values of arguments that carry credentials."""
+    cdef Exchange* x = request.alive()
+    return ledger_text(x.bytes.p + x.head.target, x.head.target_len)
+
+
+def ledger_url(str text not None) -> str:
+    """A header's value that may be a URL, as Referer and Location are, without the values of arguments that carry credentials."""
+    cdef bytes raw = text.encode("latin-1", "replace")
+    return ledger_text(raw, len(raw)) if "?" in text else text
 
 
 def ledger_answer(Request request not None) -> list:

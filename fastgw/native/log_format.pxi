@@ -266,8 +266,8 @@ cdef void log_formatted(Exchange* x, const VarPart* parts, uint32_t n, bint json
         elif parts[i].id >= VAR_MADE and parts[i].id < LOG_REMOTE_USER and var_made(x, &parts[i], out):
             pass                # numbers and addresses
         elif log_value(x, &parts[i], &s):
-            if parts[i].id == VAR_HTTP and parts[i].len == 7 and field_same(parts[i].text, "referer", 7):
-                log_target(out, s.p, s.n, json)       # a URL: of this host most often, with what it was asked with
+            if parts[i].id == VAR_HTTP:
+                log_target(out, s.p, s.n, json)     # maybe a URL, as Referer: often of this host, with its query
             else:
                 log_escaped(out, s.p, s.n, json)
         elif parts[i].other != NULL:

@@ -267,7 +267,7 @@ def _headers(fields: Collection[tuple[str, str]]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for field, value in fields:
         name = field.lower()
-        shown = _HIDDEN if is_concealed(name) else value
+        shown = _HIDDEN if is_concealed(name) else _core.ledger_url(value)
         if name not in made:
             made[name] = shown
         elif isinstance(made[name], list):
@@ -372,7 +372,7 @@ def variable(name: str) -> Value:
 
 def _unless_concealed(header: str, value: str) -> str | None:
     """Asked of each request: plugins that are made later may take credentials from it too."""
-    return _HIDDEN if value and is_concealed(header) else value or None
+    return _HIDDEN if value and is_concealed(header) else _core.ledger_url(value) or None
 
 
 def _argument(request: _core.Request, name: str) -> Any:

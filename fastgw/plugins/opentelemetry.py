@@ -252,7 +252,7 @@ class _Tracer:
             for name, value in request.headers:
                 wanted = name.lower() in self._headers or name.lower().startswith(self._prefixes)
                 if wanted and not is_concealed(name):
-                    yield name.lower(), value
+                    yield name.lower(), _core.ledger_url(value)
 
 
 _NO_BODIES: Final = Bodies(None, None)

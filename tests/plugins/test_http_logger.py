@@ -103,6 +103,8 @@ def gateway(up: Answering, sink: Sink, tmp_path_factory: pytest.TempPathFactory)
         {"id": n, "uri": f"/{n}", "upstream": node, "plugins": {"http-logger": {**uri, **c}}} for n, c in confs.items()
     ]
     keyed = {"key-auth": {"header": "X-Own-Key", "query": "own"}, "http-logger": {**uri, **AT_ONCE}}
+    moved = {"uri": "/there", "append_query_string": True}
+    pages = {"page": "$http_referer", "both": "$uri of $http_x_page"}
     masked = {
         "request": [
             {"type": "query", "name": "a", "action": "replace", "value": "*"},
@@ -114,6 +116,8 @@ def gateway(up: Answering, sink: Sink, tmp_path_factory: pytest.TempPathFactory)
     routes += [
         {"id": "keyed", "uri": "/keyed", "upstream": node, "plugins": keyed, "service_id": "s"},
         {"id": "masked", "uri": "/masked", "upstream": node, "plugins": hidden},
+        {"id": "moved", "uri": "/moved", "upstream": node, "plugins": {**keyed, "redirect": moved}},
+        {"id": "pages", "uri": "/pages", "upstream": node, "plugins": {"http-logger": {**uri, **AT_ONCE, "log_format": pages}}},
     ]
     config = {
         "routes": routes,
@@ -174,6 +178,18 @@ def test_of_whom_and_why_not(gateway: Gateway, sink: Sink) -> None:
     assert entries["3"]["upstream"] == ""
     assert entries["3"]["response"]["headers"]["content-type"] == "application/json"
     assert not any(b"kims-key" in body or b"wrong-key" in body for _, body in sink.requests())
+
+
+def test_urls_in_headers_have_no_credentials(gateway: Gateway, sink: Sink) -> None:
+    """The page before was asked with one, and where the client is sent it asks with one again."""
+    ask(gateway, "/moved?own=kims-key&z=1", "Referer: http://test/moved?own=kims-key&y=2")
+    (entry,) = sink.entries("/moved")
+    assert entry["request"]["headers"]["referer"] == "http://test/moved?own=***&y=2"
+    assert entry["response"]["headers"]["location"] == "/there?own=***&z=1"
+    ask(gateway, "/pages", "Referer: http://test/?own=kims-key", "X-Page: /b?a=1&o%77n=kims-key&c=?")
+    (entry,) = sink.entries("/pages")
+    assert (entry["page"], entry["both"]) == ("http://test/?own=***", "/pages of /b?a=1&o%77n=***&c=?")
+    assert not any(b"kims-key" in body for _, body in sink.requests())
 
 
 def test_a_format_of_ones_own(gateway: Gateway, sink: Sink) -> None:

@@ -34,8 +34,9 @@ ROUTES: dict[str, dict[str, Any]] = {
             "http_x_own_key",
             "arg_b",
             "http_x_b",
+            "http_referer",
         ],
-        "additional_header_prefix_attributes": ["x-*"],
+        "additional_header_prefix_attributes": ["x-*", "referer"],
     },
     "headers": {"sampler": {"name": "always_on"}, "additional_header_prefix_attributes": ["x-a-*", "X-B", "authorization"]},
 }
@@ -177,8 +178,9 @@ def test_headers_as_attributes_and_none_that_bears_credentials(gateway: Gateway,
 
 
 def test_no_attribute_has_what_plugins_take_credentials_from(gateway: Gateway, collector: Collector) -> None:
-    lines = ("X-B: b", "X-Auth-Token: s3cret", "X-Own-Key: s3cret-of-jane")
-    for target, more in (("/keys?own=s3cret-of-jane&b=1", lines[:2]), ("/keys?b=1", lines)):
+    page = "Referer: http://test/keys?own=s3cret-of-jane&c=1"
+    lines = ("X-B: b", page, "X-Auth-Token: s3cret", "X-Own-Key: s3cret-of-jane")
+    for target, more in (("/keys?own=s3cret-of-jane&b=1", lines[:3]), ("/keys?b=1", lines)):
         _, span_id, _ = context(ask(gateway, target, *more).sent)
         span = until(lambda id=span_id: collector.span(id), "the collector has the span")  # type: ignore[misc]
         told = {each.key: each.value.string_value for each in span.attributes}

@@ -151,3 +151,5 @@ def test_a_referer_has_no_credential() -> None:
     _core.KeyAuthStep()  # says that its argument is a credential
     for json, quote in ((False, r"\x22"), (True, r"\"")):
         assert line("$http_referer", request, json=json) == f"https://h/b?x=1&apikey=***&y={quote}"
+    request = b"GET /a HTTP/1.1\r\nHost: h\r\nX-Original-URL: /b?apikey=kims-key\r\nX-A: a?b\r\n\r\n"
+    assert line("$http_x_original_url $http_x_a", request) == "/b?apikey=*** a?b"
