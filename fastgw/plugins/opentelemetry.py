@@ -29,7 +29,6 @@ __all__ = ["Conf", "Metadata", "OpenTelemetry", "close", "take_counts"]
 MODULE: Final = "opentelemetry.proto"
 SAMPLED: Final = 1
 _TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}")
-_KEY: Final = "opentelemetry"  # in `request.ctx`
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Whole = Annotated[int, Meta(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
@@ -178,6 +177,7 @@ class _Tracer:
         self._sampler = conf.sampler
         self._by_request_id = metadata.trace_id_source == "x-request-id"
         self._exporter = exporter
+        self._key = f"opentelemetry {id(self)}"  # in `request.ctx`: that of a global rule and the route's have a span each
         wanted = {"net.host.name": "host", "http.scheme": "scheme", "http.target": "uri", "http.user_agent": "http_user_agent"}
         wanted |= {"apisix.route_name": "route_name", "apisix.service_id": "service_id", "apisix.service_name": "service_name"}
         self._wanted = [(name, _core.Template(each)) for name, each in wanted.items()]
@@ -195,10 +195,10 @@ class _Tracer:
         span_id = f"{random.getrandbits(64) or 1:016x}"
         request.set_header("traceparent", f"00-{trace_id}-{span_id}-{sampled:02x}")
         if sampled:
-            request.ctx[_KEY] = (trace_id, span_id, parent[36:52] if parent else "", time.time_ns())
+            request.ctx[self._key] = (trace_id, span_id, parent[36:52] if parent else "", time.time_ns())
 
     def log(self, _: None, request: _core.Request) -> None:
-        begun = request.ctx.get(_KEY)
+        begun = request.ctx.get(self._key)
         if begun is None:
             return
         trace_id, span_id, parent, start_ns = begun

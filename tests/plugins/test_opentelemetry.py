@@ -186,6 +186,20 @@ def test_no_attribute_has_what_plugins_take_credentials_from(gateway: Gateway, c
         told = {each.key: each.value.string_value for each in span.attributes}
         assert "s3cret" not in str(told)
         assert (told["x-b"], told["http_x_b"], told["arg_b"]) == ("b", "b", "1")
+        assert told["referer"] == told["http_referer"] == "http://test/keys?own=***&c=1"
+
+
+def test_a_global_rules_span_and_the_routes(gateway: Gateway, collector: Collector) -> None:
+    """One below the other, and the upstream is told of one."""
+    gateway.put("global_rules/traces", {"plugins": {"opentelemetry": {"sampler": {"name": "always_on"}}}})
+    try:
+        answer = ask(gateway, "/on", f"traceparent: 00-{ID}-{PARENT}-00")
+    finally:
+        gateway.api("DELETE", "global_rules/traces")
+    trace, inner, _ = context(answer.sent)
+    span = until(lambda: collector.span(inner), "the collector has the span")
+    outer = until(lambda: collector.span(span.parent_span_id.hex()), "the collector has the span above")
+    assert (trace, outer.trace_id.hex(), outer.parent_span_id.hex()) == (ID, ID, PARENT)
 
 
 def spans(gateway: Gateway) -> tuple[float, float]:
