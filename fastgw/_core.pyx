@@ -75,6 +75,7 @@ include "native/route.pxi"
 include "native/route_hooks.pxi"
 # one request
 include "native/splice.pxi"
+include "native/unsent.pxi"
 include "native/conn.pxi"
 include "native/pace.pxi"
 include "native/tls.pxi"

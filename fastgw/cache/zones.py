@@ -21,6 +21,7 @@ __all__ = ["Zone", "declare", "declared", "get", "make", "ttl"]
 Entry = tuple[bytes, bytes]
 
 MOST_WAITING: Final = 32 * 2**20  # bytes of a process that wait to be written
+MOST_READING: Final = 64 * 2**20  # that are being read beside requests, but for one that is longer by itself
 _READ_AT_ONCE: Final = 262144  # bytes of a file that is read where requests are served; longer ones are read beside them
 
 
@@ -33,6 +34,7 @@ class Zone:
         self._disk = disk
         self._writer: ThreadPoolExecutor | None = None
         self._waiting = 0
+        self._reading = 0
 
     @property
     def most(self) -> int:
@@ -51,17 +53,24 @@ class Zone:
         try:
             size = self._disk.size(key)
             if size > _READ_AT_ONCE:
-                return self._later(resource, key)
+                return self._later(resource, key, size)
             turn = self.turn(resource)
             entry = self._disk.read(key) if size else None
         except _core.PluginTimeout:  # a disk that takes longer than a plugin may costs the cache, not the request
             return None
         return self._found(resource, key, turn, entry)
 
-    async def _later(self, resource: bytes, key: bytes) -> Entry | None:
+    async def _later(self, resource: bytes, key: bytes, size: int) -> Entry | None:
+        """None too where so much is being read that memory would grow with those who ask."""
         assert self._disk is not None  # noqa: S101
-        turn = self.turn(resource)
-        return self._found(resource, key, turn, await asyncio.to_thread(self._disk.read, key))
+        if self._reading and self._reading + size > MOST_READING:
+            return None
+        self._reading += size
+        try:
+            turn = self.turn(resource)
+            return self._found(resource, key, turn, await asyncio.to_thread(self._disk.read, key))
+        finally:
+            self._reading -= size
 
     def _found(self, resource: bytes, key: bytes, turn: int, entry: Entry | None) -> Entry | None:
         """From now on it is in memory too, unless it was to be forgotten meanwhile."""

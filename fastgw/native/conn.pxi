@@ -21,6 +21,7 @@ cdef void conn_close(Conn* c) noexcept nogil:
     timer_unlink(c)
     loop.io.close(c)
     c.x = NULL
+    unsent_release(c)
     buf_free(&c.out)
     if c.pipe != NULL:
         pipe_give(loop, c.pipe)
@@ -138,6 +139,7 @@ cdef int conn_flush(Conn* c) noexcept nogil:
             return -1
         buf_eat(&c.out, done)
     buf_reset(&c.out)
+    unsent_release(c)
     return 1
 
 

@@ -74,6 +74,7 @@ cdef struct Conn:
     uint64_t deadline           # ms, 0 = none; looked at only when the wheel reaches `due`
     uint64_t due                # tick of the bucket it is linked in
     uint8_t timed               # linked in the wheel
+    uint32_t unsent             # bytes of `out` that are counted, see unsent.pxi
     Conn* dead_next
 
 cdef enum Paused:               # why a listener is, see accept.pxi

@@ -446,6 +446,8 @@ cdef int step_cache(Exchange* x, void* p) noexcept nogil:
         unchanged = cache_unchanged(x, tags, head.p + sizeof(stored), head.len - <uint32_t>sizeof(stored))
         if unchanged < 0:
             return STEP_NEXT
+    if not unchanged and not unsent_room(thing.body_len):
+        return STEP_NEXT
     if unchanged:
         stored.status = 304
         cache_put_304(head.p + sizeof(stored), head.len - <uint32_t>sizeof(stored), &x.down_extra)

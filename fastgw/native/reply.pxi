@@ -152,4 +152,6 @@ cdef void reply_send(Exchange* x) noexcept nogil:
     x.answering = 1
     x.answer_done = 1
     conn_send(&d.c, out.p, out.len, x.reply_body.p, apart)
+    if apart and x.reply_type == REPLY_STORED:
+        unsent_hold(&d.c)
     exchange_finish(x)

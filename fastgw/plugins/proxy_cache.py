@@ -224,14 +224,18 @@ class _Cache:
             age += max(0, int(time.time()) - at)
             why = _why_not(said, age, lifetime, bool(flags & _STRICT))
             if why in ("HIT", "served STALE") and not _is_for_upstream(request):
-                self._count(request, "cache_hits")
                 fields = _fields(found[0][_STORED.size :])
-                return _reply(
-                    part(request.header, request.method, status, fields, found[1], at), age, why.removeprefix("served ")
-                )
-            why = why if why in ("EXPIRED", "STALE") else "MISS"
+                answer = part(request.header, request.method, status, fields, found[1], at)
+                if _core.cache_has_room(len(answer.body)):
+                    self._count(request, "cache_hits")
+                    return _reply(answer, age, why.removeprefix("served "))
+                why = "BYPASS"  # for who reads slowly, by pieces
+            why = why if why in ("EXPIRED", "STALE", "BYPASS") else "MISS"
         if "only-if-cached" in said:
             return _core.Reply(504, {"message": "not in the cache"}, {STATUS: why}, reason="proxy-cache.absent")
+        if why == "BYPASS":
+            self._pass(request, why)
+            return None
         self._count(request, "cache_misses")
         self._pass(request, why)
         self._ask(request, resource, extra=extra, keeps=request.method != "HEAD")
@@ -314,10 +318,6 @@ def _any(request: _core.Request, templates: list[_core.Template]) -> bool:
     return any(request.text(template) not in ("", "0") for template in templates)
 
 
-def _has_body(request: _core.Request) -> bool:
-    """A body of a GET means nothing (RFC 9110 section 9.3.1), but an upstream may think otherwise."""
-    fields = {name.lower(): value for name, value in request.headers}
-    return "transfer-encoding" in fields or fields.get("content-length", "0").strip("0") != ""
 def _posted_as(request: _core.Request, body: bytes) -> bytes:
     """What a POST asks with, and what the upstream is told it is: of one body it may make several things."""
     named = [(name.lower(), value) for name, value in request.headers if _is_of_body(name.lower().replace("_", "-"))]
@@ -328,6 +328,10 @@ def _is_of_body(name: str) -> bool:
     return name.startswith("content-") and name != "content-length"
 
 
+def _has_body(request: _core.Request) -> bool:
+    """A body of a GET means nothing (RFC 9110 section 9.3.1), but an upstream may think otherwise."""
+    fields = {name.lower(): value for name, value in request.headers}
+    return "transfer-encoding" in fields or fields.get("content-length", "0").strip("0") != ""
 
 
 def _is_for_upstream(request: _core.Request) -> bool:

@@ -1,12 +1,15 @@
 """Files behind a zone's memory, on a disk that takes longer than a plugin may: it costs the cache, never a request."""
 
+import asyncio
 import mmap
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fastgw import _core
+from fastgw.cache import zones
 from fastgw.cache.disk import Disk
 from fastgw.cache.zones import Zone
 
@@ -64,3 +67,24 @@ def test_what_is_to_be_forgotten_does_not_come_back(disk: Disk, monkeypatch: pyt
     cut_off_once(monkeypatch, "drop")
     assert made.forget(RESOURCE)
     assert made.find(RESOURCE, RESOURCE) is None
+
+
+def test_what_is_being_read_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long files are read beside requests, however many ask; but one is read, however long."""
+    body = bytes(400_000)
+    long = Disk(tmp_path / "zone", 2**23, lambda change: 0)
+    long.prepare()
+    assert long.write(KEY, b"head", body, 2**32, lambda: True)
+    made = zone(long)
+
+    async def find() -> Any:
+        found = made.find(RESOURCE, KEY)
+        assert isinstance(found, Awaitable)
+        return await found
+
+    async def several(n: int) -> list[Any]:
+        return list(await asyncio.gather(*(find() for _ in range(n))))
+
+    for most, n, there in ((1_000_000, 3, 2), (10, 2, 1)):
+        monkeypatch.setattr(zones, "MOST_READING", most)
+        assert asyncio.run(several(n)) == [(b"head", body)] * there + [None] * (n - there)
