@@ -6,6 +6,7 @@ Owns: open files, how many lines may wait, that a file that was moved away is op
 import atexit
 import logging
 import os
+import stat
 import threading
 import time
 from collections import deque
@@ -19,6 +20,7 @@ MOST_LINES: Final = 65536
 MOST_BYTES: Final = 33554432
 _LOOK_S: Final = 1.0  # between two looks whether a file is still where it was
 _AT_ONCE: Final = 1024  # lines of one write
+_IDLE_S: Final = 30.0  # without a line, after which a file is closed: it may be gone, and so its room on the disk
 
 log = logging.getLogger("fastgw.file-logger")
 
@@ -30,7 +32,9 @@ class _File:
         # To open a named pipe waits for who reads it, and lines for all other files with it; to write may wait.
         self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
         os.set_blocking(self.fd, True)
-        self.looked_at = time.monotonic()
+        self.looked_at = self.used_at = time.monotonic()
+        self.keeps = stat.S_ISREG(os.fstat(self.fd).st_mode)
+        """What was written, whoever has it open: who reads a pipe would see its end."""
 
     def moved(self, path: str) -> bool:
         """Whether the path is another file's now."""
@@ -55,6 +59,7 @@ class FileWriter:
         self._dropped: dict[str, Dropped] = {}
         self._thread: threading.Thread | None = None
         self._ending = False
+        self._looked_at = time.monotonic()
 
     def put(self, path: str, line: bytes) -> None:
         """A line, with its end, for the file; dropped where too much waits."""
@@ -87,7 +92,8 @@ class FileWriter:
                 while not self._waiting:
                     if self._ending:
                         return
-                    self._changed.wait()
+                    self._changed.wait(_IDLE_S if self._files else None)
+                    self._shut_idle()
                 lines = [self._waiting.popleft() for _ in range(min(len(self._waiting), _AT_ONCE))]
                 self._bytes -= sum(len(line) for _, line in lines)
             by_path: dict[str, list[bytes]] = {}
@@ -95,6 +101,7 @@ class FileWriter:
                 by_path.setdefault(path, []).append(line)
             for path, several in by_path.items():
                 self._write(path, several)
+            self._shut_idle()
 
     def _write(self, path: str, lines: list[bytes]) -> None:
         """Whole lines in one write, as other workers append to the same file."""
@@ -118,7 +125,16 @@ class FileWriter:
             file = None
         if file is None:
             file = self._files[path] = _File(path)
+        file.used_at = time.monotonic()
         return file
+
+    def _shut_idle(self) -> None:
+        now = time.monotonic()
+        if now < self._looked_at + _IDLE_S:
+            return
+        self._looked_at = now
+        for path in [path for path, file in self._files.items() if file.keeps and now >= file.used_at + _IDLE_S]:
+            self._shut(path)
 
     def _shut(self, path: str) -> None:
         file = self._files.pop(path, None)

@@ -37,6 +37,24 @@ def test_a_file_that_was_moved_is_opened_anew(tmp_path: Path, monkeypatch: pytes
     assert (tmp_path / "b.log").read_bytes() == b"1\n"
 
 
+@pytest.mark.parametrize("others", [False, True])
+def test_a_file_without_lines_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: bool) -> None:
+    """It may have been rotated away for good: its room on the disk must not stay taken."""
+    monkeypatch.setattr(log_files, "_IDLE_S", 0.05)
+    path, writer = tmp_path / "a.log", FileWriter()
+
+    def closed() -> bool:
+        if others:
+            writer.put(str(tmp_path / "b.log"), b"1\n")
+        return not any(os.path.realpath(each) == str(path) for each in Path("/proc/self/fd").iterdir())
+
+    for n in (1, 2):
+        writer.put(str(path), b"1\n")
+        until(lambda n=n: path.exists() and path.read_bytes() == b"1\n" * n, "the line")  # type: ignore[misc]
+        until(closed, "the file is closed")
+    writer.close(20)
+
+
 def test_what_cannot_be_written_is_told_and_the_rest_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     writer = FileWriter()
     with caplog.at_level(logging.INFO, "fastgw.file-logger"):
