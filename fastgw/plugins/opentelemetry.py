@@ -257,7 +257,8 @@ class _Tracer:
 
 _NO_BODIES: Final = Bodies(None, None)
 _exporters: dict[bytes, SpanExporter] = {}
-"""By the metadata that they are made of: a process has one as long as nobody changes that."""
+"""By the metadata that they are made of: a process has one as long as nobody changes that, and for a while the ones before."""
+_FORMER: Final = 4  # that are asked for counts still
 
 
 def take_counts() -> Counts:
@@ -286,6 +287,8 @@ def _exporter(metadata: Metadata) -> SpanExporter:
             batch_size=batches.max_export_batch_size,
             batch_s=batches.batch_timeout,
         )
+        for old in list(_exporters)[: -1 - _FORMER]:
+            del _exporters[old]
     return found
 
 

@@ -21,6 +21,7 @@ LIBRARY: Final = "fastgw"
 SERVER: Final = 2  # SpanKind of opentelemetry.proto.trace.v1
 ERROR: Final = 2  # and its StatusCode
 END_S: Final = 1.0  # that the last batch may take when the process ends
+IDLE_S: Final = 60.0  # without a span, after which the thread ends: one for whom nobody has spans any more must not stay for ever
 
 log = logging.getLogger("fastgw.plugin")
 Value = bool | int | float | str
@@ -79,13 +80,15 @@ class SpanExporter:
 
     def put(self, span: Span) -> None:
         """Never waits."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
-            self._thread.start()
         try:
             self._queue.put_nowait(span)
         except queue.Full:
             self._count(0, 1)
+            return
+        with self._lock:  # behind the span, which a thread that is about to end finds or leaves to the next
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
+                self._thread.start()
 
     def take_counts(self) -> Counts:
         with self._lock:
@@ -95,13 +98,14 @@ class SpanExporter:
 
     def close(self) -> None:
         """Lets the last batch go out, for a moment."""
-        if self._thread is None:
+        thread = self._thread
+        if thread is None:
             return
         try:
             self._queue.put_nowait(None)
         except queue.Full:
             return
-        self._thread.join(END_S)
+        thread.join(END_S)
 
     # -- in the thread --------------------------------------------------------------------------------
 
@@ -110,6 +114,10 @@ class SpanExporter:
         while not ending:
             batch, ending = self._batch()
             if not batch:
+                with self._lock:
+                    if self._queue.empty():
+                        self._thread = None
+                        return
                 continue
             try:
                 self._send(_encoded(self._resource, batch))
@@ -121,8 +129,11 @@ class SpanExporter:
                 self._note(None)
 
     def _batch(self) -> tuple[list[Span], bool]:
-        """What came within a batch's time from its first span on, and whether it is the last."""
-        first = self._queue.get()
+        """What came within a batch's time from its first span on, and whether it is the last; nothing where none comes."""
+        try:
+            first = self._queue.get(timeout=IDLE_S)
+        except queue.Empty:
+            return [], False
         if first is None:
             return [], True
         batch, until = [first], time.monotonic() + self._batch_s
