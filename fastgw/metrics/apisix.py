@@ -152,8 +152,12 @@ def _store(out: Exposition, prefix: str, facts: Facts) -> None:
     out.put(1, {"hostname": facts.hostname, "version": facts.version})
     if facts.health:
         out.family(f"{prefix}upstream_status", "gauge", "Upstream status from health check")
+        stands: dict[tuple[str, str, int], bool] = {}  # several names of an object's nodes may be one address
         for each in facts.health:
-            out.put(int(each.healthy), {"name": each.name, "ip": each.ip, "port": each.port})
+            place = (each.name, each.ip, each.port)
+            stands[place] = stands.get(place, True) and each.healthy
+        for (name, ip, port), healthy in stands.items():
+            out.put(int(healthy), {"name": name, "ip": ip, "port": port})
 
 
 def _memory(out: Exposition, prefix: str, region: _core.Region) -> None:

@@ -10,6 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fastgw import _core
+from fastgw.metrics import apisix
+from fastgw.metrics.text import Exposition
 from tests.support import wire
 from tests.support.core import TOKEN
 from tests.support.gateway import ADMIN_KEY, Gateway, free_addresses
@@ -123,6 +125,16 @@ def test_the_rest_of_the_names(gateway: Gateway, listen: Address) -> None:
     assert of(samples, "apisix_upstream_status", name="/apisix/services/s") == [1]
     names = {dict(each)["name"] for each in samples["apisix_shared_dict_capacity_bytes"]}
     assert names == {dict(each)["name"] for each in samples["apisix_shared_dict_free_space_bytes"]}
+
+
+def test_an_address_of_several_names_is_told_once() -> None:
+    """A scrape with two samples of one name is refused, or one of them is taken by chance. It is well where all say so."""
+    stands = [("/u", "192.0.2.1", 80, True), ("/u", "192.0.2.1", 80, False), ("/u", "192.0.2.2", 80, True)]
+    out = Exposition()
+    facts = apisix.Facts("h", "v", True, {}, {}, [apisix.NodeStatus(*each) for each in [*stands, *reversed(stands)]])
+    apisix._store(out, "", facts)
+    lines = [line for line in out.bytes().decode().splitlines() if line.startswith("upstream_status{")]
+    assert lines == [f'upstream_status{{name="/u",ip="192.0.2.{n}",port="80"}} {n - 1}' for n in (1, 2)]
 
 
 def test_ours(gateway: Gateway, listen: Address) -> None:
