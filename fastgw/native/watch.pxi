@@ -1,8 +1,8 @@
 # watch: steps that tell that they were asked, for whoever explains what a request would meet. Never in a worker: who asks
 # compiles a snapshot of its own, in which each step is wrapped, and runs the request on memory (wire). So order, merging and
 # routing are those of every request, and what a step would have changed for others is left out: limits tell their key and do
-# not count, Python plugins are not called. The first refusal is noted, and the request goes on, so that what lies behind it is
-# told too.
+# not count, a cache does not answer, Python plugins are not called. The first refusal is noted, and the request goes on, so that
+# what lies behind it is told too.
 
 cdef struct Sight:              # one step that was asked
     PyObject* step              # the WatchedStep; borrowed, the snapshot keeps it
@@ -86,7 +86,7 @@ cdef class WatchedStep(Step):
         elif isinstance(bare, WorkflowStep):
             self.conf.workflow = &(<WorkflowStep>bare).conf
             self.conf.inner = &inner.c
-        elif not isinstance(bare, PythonStep):
+        elif not isinstance(bare, (PythonStep, CacheStep)):     # what is kept was an answer to somebody
             self.conf.inner = &inner.c
         self.bind(step_watched, &self.conf, PHASES[inner.phase])
 

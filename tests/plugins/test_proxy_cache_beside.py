@@ -155,6 +155,14 @@ def test_what_a_rewrite_asks_the_upstream_is_another_resource(gateway: Gateway) 
     assert one.body == again.body != other.body
 
 
+def test_who_explains_a_request_is_not_shown_what_is_kept(gateway: Gateway) -> None:
+    """It was an answer to somebody, perhaps from where whoever asks the Admin API may not be."""
+    for want in ("MISS", "HIT"):
+        assert status(fetch(gateway, "/id/explained", say=PLAIN)) == want
+    told = gateway.api("POST", "explain", {"uri": "/id/explained", "host": "test"}).json()
+    assert told["outcome"] == {"proxied": True}
+
+
 def test_a_global_rules_and_the_routes(gateway: Gateway) -> None:
     """One of them keeps the answer, and the other does not fail of it."""
     first, again = (fetch(gateway, "/id/both?global=1", say=HOUR) for _ in range(2))
