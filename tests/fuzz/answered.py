@@ -68,12 +68,19 @@ def bodies(asked: http1.Message, said: http1.Message) -> list[bytes]:
 def _searched(said: http1.Message) -> list[bytes]:
     """With numbers replaced: of a part, or of what nobody can read, nothing is."""
     codings = said.values(b"content-encoding")
-    if said.status == 206:
+    if said.status == 206 or _names_a_part(said):
         return [said.body]
     if codings not in ([], [b""]):
         plain = [each for coding in codings for each in _decoded(said.body, coding.lower(), whole=True)]
         return [said.body, *map(_replaced, plain)]
     return [_replaced(said.body) if len(said.body) <= MOST_SEARCHED else said.body]
+
+
+def _names_a_part(said: http1.Message) -> bool:
+    """Whether it tells where its body lies in another (RFC 9110 section 14.4), and not of the connection alone."""
+    ranges = said.values(b"content-range")[:1]
+    hop = {http1.folded(each.strip()) for line in said.values(b"connection") for each in line.split(b",")}
+    return b"content-range" not in hop and any(each and b"*" not in each[:-1] for each in ranges)
 
 
 def _replaced(body: bytes) -> bytes:
