@@ -272,7 +272,7 @@ cdef class Request:
         return self.body_future
 
     def set_header(self, str name not None, str value not None) -> None:
-        """Sets a header of the request to the upstream; what the client sent under that name is dropped, and what was set before."""
+        """Sets a header of the request to the upstream; what the client sent under that name is dropped, and what was set."""
         cdef Exchange* x = self.alive()
         cdef bytes raw = name.encode("latin-1")
         cdef uint32_t before = x.up_extra.len
