@@ -54,8 +54,8 @@ def bodies(asked: http1.Message, said: http1.Message) -> list[bytes]:
     name = requests.route(asked)
     if (said.status == 205 and not said.body) or (name in _STATUS and said.status in (204, 205, 304)):
         return [b""]  # has no content (RFC 9110 section 15.3.6)
-    if name in (b"swap", b"swap-coded"):
-        return [swapped(said.body)] if name == b"swap" else [said.body, swapped(said.body)]
+    if name in (b"swap", b"swap-coded"):  # what has no body is not filtered
+        return [swapped(said.body)] if name == b"swap" and said.body else [said.body, swapped(said.body)]
     if name == b"filters":
         return _searched(said)
     if name == b"echo":
@@ -68,7 +68,7 @@ def bodies(asked: http1.Message, said: http1.Message) -> list[bytes]:
 def _searched(said: http1.Message) -> list[bytes]:
     """With numbers replaced: of a part, or of what nobody can read, nothing is."""
     codings = said.values(b"content-encoding")
-    if said.status == 206 or _names_a_part(said):
+    if said.status == 206 or any(part and not part[:-1].count(b"*") for part in said.values(b"content-range")[:1]):
         return [said.body]
     if codings not in ([], [b""]):
         plain = [each for coding in codings for each in _decoded(said.body, coding.lower(), whole=True)]
