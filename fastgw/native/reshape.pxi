@@ -67,7 +67,7 @@ cdef void answer_body_gone(Exchange* x, const Head* h) noexcept nogil:
     if (x.status == 204 or x.status == 205 or x.status == 304 or h.status == 204 or h.status == 304
             or h.status == 205) and x.head.method != METHOD_HEAD:
         buf_reset(&x.reply_body)
-        x.reshaped |= ANSWER_WHOLE
+        answer_replaced(x)
 
 
 cdef void answer_whole(Exchange* x) noexcept nogil:

@@ -88,6 +88,11 @@ cdef void answer_forget(Exchange* x) noexcept nogil:
     answer_digests(x)
 
 
+cdef inline void answer_replaced(Exchange* x) noexcept nogil:
+    # What lies in reply_body is the body from here on: in no coding, whatever an earlier step has seen that the old one was in.
+    x.reshaped = (x.reshaped | ANSWER_WHOLE) & ~<uint16_t>(ANSWER_GZIPPED | ANSWER_BROTLIED)
+
+
 cdef void answer_digests(Exchange* x) noexcept nogil:
     # What tells of a body's very bytes.
     answer_cut(x, "Accept-Ranges", 13)
@@ -140,7 +145,7 @@ cdef int step_response_rewrite(Exchange* x, void* p) noexcept nogil:
         answer_forget(x)
         buf_reset(&x.reply_body)
         buf_put(&x.reply_body, c.body, c.body_len)
-        x.reshaped |= ANSWER_WHOLE
+        answer_replaced(x)
     elif c.searches and x.up_head == NULL and x.reply_type != REPLY_STORED:
         if (x.reply_body.len or c.streams) and not part:
             collect_search(x, c.search, &x.reply_body)
@@ -149,7 +154,7 @@ cdef int step_response_rewrite(Exchange* x, void* p) noexcept nogil:
         if x.head.method == METHOD_HEAD:
             x.reshaped |= ANSWER_UNMEASURED
         elif x.answer_body == BODY_NONE:
-            x.reshaped |= ANSWER_WHOLE      # an empty one, for the other step
+            answer_replaced(x)  # by an empty one, for the other step
     elif part:
         x.reshaped |= ANSWER_PASSES
     elif c.searches:

@@ -312,6 +312,31 @@ def test_a_replaced_body_is_searched_too_and_the_gateways_own() -> None:
     assert fields[b"content-length"] == [b"%d" % len(body)]
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br"])
+@pytest.mark.parametrize("status", [0, 404, 204])
+def test_a_body_that_replaces_a_coded_one_is_in_no_coding(coding: str, status: int) -> None:
+    told: list[str] = []
+
+    def make(body: bytes, coding: str) -> bytes:
+        told.append(coding)
+        return body.upper()
+
+    nothing = _core.AnswerHeaders([])
+    steps = (
+        _core.ResponseRewriteStep(nothing, search=make, reads_br=True),
+        _core.CollectStep(make, 1000),
+        _core.ResponseRewriteStep(nothing, status=status, body=b"mine"),
+    )
+    upstreams = answer(f"Content-Encoding: {coding}".encode()).replace(b": 0", b": 5") + b"coded"
+    kept = _core.stored_reply(200, f"Content-Encoding: {coding}\r\n".encode(), b"coded")
+    for early, theirs in ((None, upstreams), (kept, b"")):
+        first = _core.PythonStep("kept", "access", lambda conf, request, early=early: early, None)
+        code, fields, body = parted(ask(snapshot(first, *steps), GET, theirs)[1])
+        assert (code, body) == (status or 200, b"" if status == 204 else b"MINE")
+        assert b"content-encoding" not in fields
+    assert set(told) <= {""}
+
+
 @pytest.mark.parametrize("theirs", [b"", b"foo"])
 def test_a_new_body_goes_through_filters_and_copies_are_of_the_old_one(theirs: bytes) -> None:
     taken: list[bytes | None] = []
