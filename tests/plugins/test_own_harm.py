@@ -165,8 +165,8 @@ def counted(gateway: Gateway, plugin: str) -> dict[str, Any]:
 def refused(gateway: Gateway, path: str) -> str | None:
     """What the newest line of the access log of that path says."""
     lines = [json.loads(line) for line in (gateway.directory / "access.log").read_text().splitlines()]
-    reason: str | None = [line for line in lines if line["uri"] == path][-1].get("refused")
-    return reason
+    told: list[dict[str, Any]] = [line for line in lines if line["uri"] == path]
+    return told[-1].get("refused") if told else "no line is there yet"
 
 
 @pytest.mark.parametrize(
