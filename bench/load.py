@@ -53,26 +53,14 @@ def parse(output: str) -> Load:
 
 
 def run(
-    port: int,
-    requests: Sequence[bytes],
-    *,
-    seconds: float,
-    connections: int,
-    cores: Iterable[int],
-    tls: bool = False,
-    late: float = 2.0,
+    port: int, requests: Sequence[bytes], *, seconds: float, connections: int, cores: Iterable[int], tls: bool = False
 ) -> Load:
-    """wrk on one thread: a second one would compete with the upstream for the same core.
-
-    late: seconds after which an answer counts as one that timed out
-    """
+    """wrk on one thread: a second one would compete with the upstream for the same core."""
     argv = [
         "wrk",
         "-t1",
         f"-c{connections}",
         f"-d{seconds:g}s",
-        "--timeout",
-        f"{late:g}s",
         "-s",
         str(SCRIPT),
         f"{'https' if tls else 'http'}://127.0.0.1:{port}/",

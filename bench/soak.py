@@ -36,7 +36,6 @@ MOST_GROWTH = 0.02
 LEAST_SAMPLES = 16  # four to a quarter
 QUIET_S = 1.5  # after a stretch: idle connections of the load are gone, logs are written
 STRETCH_S = 20.0
-LATE_S = 120.0  # an answer that comes is none that was lost, though the machine stood still meanwhile
 WRITE_EVERY = 2  # stretches
 KIB = 1024
 
@@ -163,7 +162,7 @@ def run(requests: int, connections: int, workers: int, stretch: float) -> tuple[
                 program.wait_listening(place.port)
                 asked, began, turn = mixed(job.path), time.monotonic(), 0
                 while done < requests or len(samples) < LEAST_SAMPLES:
-                    found = load.run(place.port, asked, seconds=stretch, connections=connections, cores=cores, late=LATE_S)
+                    found = load.run(place.port, asked, seconds=stretch, connections=connections, cores=cores)
                     done, broken, turn = done + found.requests, broken + found.broken, turn + 1
                     for file in peer.growing_files(place):
                         os.truncate(file, 0)
