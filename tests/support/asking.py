@@ -84,7 +84,6 @@ class Asking:
         self._name, self._longest, self._ways = name, longest, ways
         self._chance = random.Random(f"{seed} {name}")
         self.statuses: Counter[int] = Counter()
-        self.unserved: Counter[str] = Counter()  # by method: answers other than 200
         """Of whole answers; 200 only where they were right."""
         self.cut = 0
         """Requests without an answer, or without the whole of it."""
@@ -176,8 +175,6 @@ class Asking:
         if status == 200 and (said != id or answer != content(id, length)):
             self.wrong.append(f"{method} {target.decode()}: the answer of {said!r}, {len(answer)} of {length} bytes")
         self.statuses[status] += 1
-        if status != 200:
-            self.unserved[method] += 1
         return not close
 
 

@@ -25,7 +25,7 @@ class Cuttable:
     `mood` holds for what crosses from now on:
 
     pass    everything crosses
-    refuse  new connections are reset at once; those that are open go on
+    refuse  nobody listens: new connections are refused by the system; those that are open go on
     reset   all connections are reset, and new ones at once
     stall   nothing crosses, nothing is read; connections stay open
     drip    answers cross in single bytes for a while
@@ -37,11 +37,20 @@ class Cuttable:
         self._chance = random.Random(seed)
         self._mood = "pass"
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.address = Address(*self._listener.getsockname())
+        self._place = self._bound(("127.0.0.1", 0))  # never listens: the port stays ours while nobody does
+        self.address = Address(*self._place.getsockname())
+        self._listener: socket.socket | None = None
+        self._lines: set[asyncio.Task[None]] = set()
         self._dying: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
+
+    @staticmethod
+    def _bound(address: tuple[str, int]) -> socket.socket:
+        bound = socket.socket()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        return bound
 
     @property
     def mood(self) -> str:
@@ -72,14 +81,40 @@ class Cuttable:
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
         self._moved = asyncio.Condition()
-        server = await asyncio.start_server(self._take, sock=self._listener, limit=PIECE)
+        self._listen(self._mood != "refuse")
         await self._stop.wait()
-        server.close()
+        self._listen(False)
+        self._place.close()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
 
+    def _listen(self, wanted: bool) -> None:
+        """By hand: a server of asyncio's that closes while it accepts leaves connections behind."""
+        if wanted and self._listener is None:
+            self._listener = self._bound((self.address.host, self.address.port))
+            self._listener.setblocking(False)
+            self._listener.listen(256)
+            self._loop.add_reader(self._listener, self._accept, self._listener)
+        elif not wanted and self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                accepted, _ = listener.accept()
+                task = self._loop.create_task(self._open(accepted))
+                self._lines.add(task)
+                task.add_done_callback(self._lines.discard)
+
+    async def _open(self, accepted: socket.socket) -> None:
+        accepted.setblocking(False)
+        await self._take(*await asyncio.open_connection(sock=accepted, limit=PIECE))
+
     async def _change(self, mood: str) -> None:
+        self._listen(mood != "refuse")
         async with self._moved:
             self._mood = mood
             self._moved.notify_all()
@@ -97,7 +132,7 @@ class Cuttable:
             self._loop.call_soon(lambda writer=writer: self._loop.call_soon(self._dying.discard, writer))
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._mood in ("refuse", "reset"):
+        if self._mood == "reset":
             self._reset(writer)
             return
         try:
