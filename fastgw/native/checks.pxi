@@ -48,19 +48,15 @@ cdef void judge_begin(JudgedC* judged, JudgementC* j, const PoolC* pool) noexcep
     j.pool = pool.number
     j.who = health_who(judged.table, judged.node, &pool.address)
     j.place = NULL
-    j.looked_ms = 0
+    j.looked = 0
 
 
 cdef HealthPlace* judge_look(const JudgedC* judged, JudgementC* j) noexcept nogil:
-    # It had no place, or has it no more. Now and then it is looked for again: a new node has none until the admin process knows
-    # of it. By a clock of its own, as this is asked where no time is known.
-    cdef timespec t
-    cdef uint64_t now_ms
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t)
-    now_ms = <uint64_t>t.tv_sec * 1000 + <uint64_t>t.tv_nsec // 1000000
-    if j.looked_ms and now_ms < j.looked_ms + JUDGE_LOOK_MS:
+    # It had no place, or has it no more: a new node has none until the admin process knows of it.
+    cdef uint64_t given = at_load(judged.table.given)
+    if j.looked == given:
         return NULL
-    j.looked_ms = now_ms
+    j.looked = given            # as it was before the look: a place that is given during it is looked for again
     j.place = health_find(judged.table, j.who)
     return j.place
 
@@ -106,8 +102,6 @@ cdef void judged_report(const PassiveC* passive, const NodeC* node, uint32_t mem
     if pool == own or (member < own.n_members and own.members[member] == pool):
         place = judge_place(judged, member, pool)
         who = judged.of[member].who
-        if place == NULL:           # a report is worth a look
-            place = judged.of[member].place = health_find(judged.table, who)
     else:
         who = health_who(judged.table, judged.node, &pool.address)
         place = health_find(judged.table, who)

@@ -22,4 +22,5 @@ cdef struct HealthPlace:
 
 cdef struct HealthTable:
     HealthPlace* places
+    uint64_t* given             # how many times an address got a place: who has found none need not look before it grows
     uint64_t seed[2]

@@ -70,6 +70,9 @@ cdef bint health_add(const HealthTable* t, uint64_t who) noexcept nogil:
         return True
     for i in range(HEALTH_WINDOW):
         if at_cas16(&health_place(t, who, i).v, nobodys, mine):
+            # After the place: who reads the new number finds it. Before any report on it: no process that learns how the
+            # address stands then can meet a worker that does not know of the place yet.
+            at_add(t.given, 1)
             return True
     return False
 

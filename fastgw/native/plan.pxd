@@ -68,13 +68,10 @@ cdef struct PoolC:              # one address: its idle connections, most recent
     uint64_t seen_ns            # when the mean below was last brought up to date
     double mean_ns              # of its answers' times, moving (ewma)
 
-cdef enum:
-    JUDGE_LOOK_MS = 100         # between two looks for the place of an address that has none
-
 cdef struct JudgementC:         # of one address
     HealthPlace* place          # where it was found last
     uint64_t who                # whose the place is while it is the address's
-    uint64_t looked_ms
+    uint64_t looked             # the table's `given` when it was looked for last, and not found
     uint32_t pool               # number of the address's; 0: of none yet
 
 cdef struct JudgedC:            # of one node

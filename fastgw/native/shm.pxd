@@ -1,7 +1,7 @@
 # Shared memory: one region, mapped by every process. Drawn in docs/shared-memory.md; what changes here changes SHM_VERSION.
 
 cdef enum:
-    SHM_VERSION = 7
+    SHM_VERSION = 8
     SHM_PAGE = 4096             # the header
     SHM_SLOTS = 256             # processes: workers, old ones that drain, the admin process. 8 bits in holds.h
     SHM_SECTIONS_MAX = 32
@@ -50,7 +50,8 @@ cdef struct ShmHeader:
     uint64_t evictions          # live cells that gave way
     char pad3[48]
     uint64_t revocations        # at 1152: how many entries the table of revocations may have
-    char pad4[56]
+    uint64_t health_given       # of another line that is hardly ever written: see HealthTable
+    char pad4[48]
     uint64_t open_books[ADDRESS_MAPS]      # at 1216: a bit per slot, see addresses.pxd
 
 cdef struct ShmSlot:            # a cache line

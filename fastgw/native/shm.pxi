@@ -219,6 +219,7 @@ cdef class Region:
         memcpy(self.books.seed, self.header.seed, 16)
         self.hot_first = <HotEntry*>(self.base + self.find(SECTION_HOT).offset)
         self.health.places = <HealthPlace*>(self.base + self.find(SECTION_HEALTH).offset)
+        self.health.given = &self.header.health_given
         memcpy(self.health.seed, self.header.seed, 16)
         s = self.find(SECTION_SERIES)
         self.rows.rows = <SeriesRow*>(self.base + s.offset)

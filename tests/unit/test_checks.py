@@ -162,10 +162,20 @@ def test_a_node_that_is_not_known_yet_counts_as_well_and_is_found_when_it_is() -
     for _ in range(4):
         watched.on(B, UNWELL)
     watched.watching.add(B)
-    for _ in range(3):  # at the first report it is looked for
+    for _ in range(3):
         watched.on(B, UNWELL)
     assert watched.state(B) == ("unhealthy", (0, 3, 0, 0))
     assert {watched.asked() for _ in range(10)} == {A}
+
+
+def test_a_node_that_is_known_by_now_is_passed_over_from_the_next_request_on(balance: dict[str, Any]) -> None:
+    watched = Watched({A: 1, B: 1}, ([200], 0, [500], 0, 0, 0), **balance)  # requests say nothing
+    for _ in range(3):
+        watched.watching.health.drop(watched.watching.who(B))
+        assert {watched.asked(f"/{i}") for i in range(60)} == {A, B}  # looked for, and not found
+        watched.watching.add(B)
+        watched.watching.set(B, False)
+        assert {watched.asked(f"/{i}") for i in range(60)} == {A}
 
 
 # -- all kinds of balancing --------------------------------------------------------------------------

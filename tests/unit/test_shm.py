@@ -32,7 +32,7 @@ def _spoil(path: Path, offset: int, data: bytes) -> None:
     ("offset", "data", "message"),
     [
         (0, b"NOTOURS!", "expected a fastgw region, found other content"),
-        (8, struct.pack("<I", 99), "expected layout version 7, found 99"),
+        (8, struct.pack("<I", 99), "expected layout version 8, found 99"),
         (12, struct.pack("<I", 1000), "expected at most 32 sections, found 1000"),
         (12, struct.pack("<I", 2), "section cells: expected one, found none"),
         (16, struct.pack("<Q", 12345), "expected 12345 bytes, found"),
