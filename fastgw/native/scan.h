@@ -1,13 +1,14 @@
 /* How many bytes in front are of a kind: sixteen at a time where the processor has SSE2, which every x86-64 has.
  *
- * Owns: the kinds that a head is made of, and lower case of a field's name. Must not know what stands between the runs. No
- * function reads beyond s + n: what is left of sixteen bytes is looked at one by one. The portable form is the same function
- * on other processors, and what the tests compare with.
+ * Owns: the kinds that a head is made of, and lower case of names. Must not know what stands between the runs. No function
+ * reads beyond s + n: what is left of sixteen bytes is loaded in parts that overlap, with zeros behind it, and zero is of no
+ * kind. The portable form is the same function on other processors, and what the tests compare with.
  *
  * Kinds: text     field values and reasons: all but control bytes, a tab excepted (RFC 9110 section 5.5)
  *        visible  request targets: 0x21 to 0x7E
  *        open     what a JSON string shows as it stands: 0x20 to 0x7E but " and \
- *        plain    letters, digits and hyphens: nearly every field name */
+ *        plain    letters, digits and hyphens: nearly every field name
+ *        host     these, dots and low lines: names of hosts, and IPv4 addresses */
 #ifndef FASTGW_SCAN_H
 #define FASTGW_SCAN_H
 
@@ -20,10 +21,9 @@ enum { SCAN_KEY = 24 }; /* bytes of a name that scan_plain keeps */
 static inline int scan_is_text(uint8_t c) { return (c >= 0x20 && c != 0x7F) || c == '\t'; }
 static inline int scan_is_visible(uint8_t c) { return c > 0x20 && c < 0x7F; }
 static inline int scan_is_open(uint8_t c) { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; }
-static inline int scan_is_plain(uint8_t c) {
-    const uint8_t lower = c | 0x20;
-    return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '-';
-}
+static inline int scan_is_letter(uint8_t c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
+static inline int scan_is_plain(uint8_t c) { return scan_is_letter(c) || (c >= '0' && c <= '9') || c == '-'; }
+static inline int scan_is_host(uint8_t c) { return scan_is_plain(c) || c == '.' || c == '_'; }
 
 #define SCAN_REST(kind)                                          \
     while (i < n && scan_is_##kind((uint8_t)s[i])) {             \
@@ -46,6 +46,20 @@ static size_t scan_plain_portable(const char *s, size_t n, char *key) {
         if (i < SCAN_KEY) {
             key[i] = (char)(s[i] | 0x20); /* sets nothing new in digits and hyphens */
         }
+    }
+    return i;
+}
+
+/* The run of host bytes in front, in lower case to out, which has room for n bytes. *empty: whether there is a label before a
+ * dot that is empty. */
+static size_t scan_host_portable(const char *s, size_t n, char *out, int *empty) {
+    size_t i = 0;
+    int dot = 1;
+    *empty = 0;
+    for (; i < n && scan_is_host((uint8_t)s[i]); i++) {
+        *empty |= dot & (s[i] == '.');
+        dot = s[i] == '.';
+        out[i] = scan_is_letter((uint8_t)s[i]) ? (char)(s[i] | 0x20) : s[i];
     }
     return i;
 }
@@ -76,6 +90,42 @@ static inline unsigned scan_not_plain(__m128i v, __m128i lower) {
     return (unsigned)_mm_movemask_epi8(name) ^ 0xFFFF;
 }
 
+/* The n bytes at s, less than sixteen, and zeros. */
+static inline __m128i scan_short(const char *s, size_t n) {
+    uint64_t low = 0, high = 0;
+    if (n >= 8) {
+        memcpy(&low, s, 8);
+        memcpy(&high, s + n - 8, 8);
+        high = high >> 1 >> (127 - 8 * n); /* by 128 - 8 n, which is 64 for n = 8 and must not be done at once (C11 6.5.7) */
+    } else if (n >= 4) {
+        uint32_t first, last;
+        memcpy(&first, s, 4);
+        memcpy(&last, s + n - 4, 4);
+        low = first | (uint64_t)last << (8 * (n - 4));
+    } else if (n) {
+        low = (uint64_t)(uint8_t)s[0] | (uint64_t)(uint8_t)s[n / 2] << (8 * (n / 2)) |
+              (uint64_t)(uint8_t)s[n - 1] << (8 * (n - 1));
+    }
+    return _mm_set_epi64x((int64_t)high, (int64_t)low);
+}
+
+/* The first n bytes of v, less than sixteen, to out, and nothing behind them. */
+static inline void scan_short_out(char *out, __m128i v, size_t n) {
+    char all[16];
+    _mm_storeu_si128((__m128i *)all, v);
+    if (n >= 8) {
+        memcpy(out, all, 8);
+        memcpy(out + n - 8, all + n - 8, 8);
+    } else if (n >= 4) {
+        memcpy(out, all, 4);
+        memcpy(out + n - 4, all + n - 4, 4);
+    } else if (n) {
+        out[0] = all[0];
+        out[n / 2] = all[n / 2];
+        out[n - 1] = all[n - 1];
+    }
+}
+
 #define SCAN(kind)                                                                  \
     static inline size_t scan_##kind(const char *s, size_t n) {                     \
         size_t i = 0;                                                               \
@@ -85,7 +135,7 @@ static inline unsigned scan_not_plain(__m128i v, __m128i lower) {
                 return i + (size_t)__builtin_ctz(odd);                              \
             }                                                                       \
         }                                                                           \
-        SCAN_REST(kind)                                                             \
+        return i + (size_t)__builtin_ctz(scan_not_##kind(scan_short(s + i, n - i))); \
     }
 SCAN(text)
 SCAN(visible)
@@ -94,24 +144,46 @@ SCAN(open)
 static inline size_t scan_plain(const char *s, size_t n, char *key) {
     /* A mask of k bytes starts 16 - k into this. */
     static const uint8_t masks[32] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
-    if (n >= 16) {
-        const __m128i v = _mm_loadu_si128((const __m128i *)s);
-        const __m128i lower = SCAN_OR(v, SCAN_ALL(0x20));
-        const unsigned odd = scan_not_plain(v, lower);
-        if (odd) {
-            const size_t k = (size_t)__builtin_ctz(odd);
-            const __m128i mask = _mm_loadu_si128((const __m128i *)(masks + 16 - k));
-            _mm_storeu_si128((__m128i *)key, _mm_and_si128(lower, mask));
-            return k;
-        }
+    const __m128i v = n >= 16 ? _mm_loadu_si128((const __m128i *)s) : scan_short(s, n);
+    const __m128i lower = SCAN_OR(v, SCAN_ALL(0x20));
+    const unsigned odd = scan_not_plain(v, lower);
+    if (odd) {
+        const size_t k = (size_t)__builtin_ctz(odd);
+        const __m128i mask = _mm_loadu_si128((const __m128i *)(masks + 16 - k));
+        _mm_storeu_si128((__m128i *)key, _mm_and_si128(lower, mask));
+        return k;
     }
     return scan_plain_portable(s, n, key);
+}
+
+static inline size_t scan_host(const char *s, size_t n, char *out, int *empty) {
+    unsigned dot = 1; /* the byte before was one, or there is none */
+    *empty = 0;
+    for (size_t i = 0;; i += 16) {
+        const size_t left = n - i;
+        const __m128i v = left >= 16 ? _mm_loadu_si128((const __m128i *)(s + i)) : scan_short(s + i, left);
+        const __m128i folded = SCAN_OR(v, SCAN_ALL(0x20));
+        const __m128i letter = SCAN_WITHIN(folded, 'a', 'z');
+        const __m128i lower = SCAN_OR(v, _mm_and_si128(letter, SCAN_ALL(0x20)));
+        const unsigned odd = scan_not_plain(v, folded) &
+                             ~(unsigned)_mm_movemask_epi8(SCAN_OR(SCAN_IS(v, '.'), SCAN_IS(v, '_')));
+        const unsigned k = odd ? (unsigned)__builtin_ctz(odd) : 16;
+        const unsigned dots = (unsigned)_mm_movemask_epi8(SCAN_IS(v, '.')) & ((1u << k) - 1);
+        *empty |= (dots & (dots << 1 | dot)) != 0;
+        if (odd) {
+            scan_short_out(out + i, lower, k);
+            return i + k;
+        }
+        _mm_storeu_si128((__m128i *)(out + i), lower);
+        dot = dots >> 15;
+    }
 }
 #else
 #define scan_text scan_text_portable
 #define scan_visible scan_visible_portable
 #define scan_open scan_open_portable
 #define scan_plain scan_plain_portable
+#define scan_host scan_host_portable
 #endif
 
 #endif

@@ -221,13 +221,9 @@ cdef int host_split(
 
 cdef uint32_t host_name(const char* s, uint32_t len, char* out, uint32_t cap) noexcept nogil:
     """Copy a name up to its colon; return its length with a final dot, or 0."""
-    cdef uint32_t n = 0
-    while n < len and s[n] != c":":
-        if n == cap or URI_HOST[<uint8_t>s[n]] == 0 or (s[n] == c"." and (n == 0 or s[n - 1] == c".")):
-            return 0
-        out[n] = URI_HOST[<uint8_t>s[n]]
-        n += 1
-    return n
+    cdef int empty
+    cdef uint32_t n = <uint32_t>scan_host(s, min(len, cap), out, &empty)
+    return 0 if empty or (n < len and s[n] != c":") else n
 
 
 cdef uint32_t host_bracketed(const char* s, uint32_t len, char* out, uint32_t cap) noexcept nogil:

@@ -56,3 +56,39 @@ def test_as_the_expression(portable, data, kind):
 def test_names_are_kept_in_lower_case(portable, name, rest):
     data = name.encode() + rest
     assert _core._test_scan("plain", data, portable) == expected("plain", data)
+
+
+HOST = re.compile(rb"[A-Za-z0-9._-]*")
+
+
+def host(data: bytes) -> tuple[bytes, bool]:
+    """The run by an expression, and whether a dot has no label before it."""
+    run = HOST.match(data).group()
+    return run.lower(), b"." in run and b"" in run.split(b".")[:-1]
+
+
+@FORMS
+def test_hosts_of_every_length_and_their_dots(portable):
+    for size in range(50):
+        for behind in (b"", b":80", b"\r\n", b"\xc3" * 20):
+            assert _core._test_scan_host(b"Z" * size + behind, portable) == (b"z" * size, False)
+            for at in range(size):
+                name = b"_" * at + b"." + b"9" * (size - at - 1)
+                assert _core._test_scan_host(name + behind, portable) == host(name)
+                twice = name[:at] + b".." + name[at + 1 :]
+                assert _core._test_scan_host(twice + behind, portable) == (twice, True)
+
+
+@FORMS
+@pytest.mark.parametrize("at", [0, 1, 7, 8, 12, 15, 16, 17, 31, 32, 40])
+def test_every_byte_of_a_host(portable, at):
+    for byte in range(256):
+        for behind in (b"", b"B" * 18):
+            data = b"a" * at + bytes([byte]) + behind
+            assert _core._test_scan_host(data, portable) == host(data), data
+
+
+@FORMS
+@given(data=st.one_of(st.binary(max_size=80), st.text("aZ09.-_:", max_size=80).map(str.encode)))
+def test_hosts_as_the_expression(portable, data):
+    assert _core._test_scan_host(data, portable) == host(data)
