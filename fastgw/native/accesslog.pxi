@@ -2,11 +2,9 @@
 # the exchange, which live in shared memory.
 
 
-cdef inline void log_ms(Buf* out, uint64_t ns) noexcept nogil:
-    # Milliseconds with three decimals.
-    cdef uint64_t us = ns // 1000
-    buf_int(out, us // 1000)
-    log_part(out, us % 1000)
+cdef enum:
+    LOG_BEFORE = 128            # bytes before the URL beside address and host, counted below: 115
+    LOG_BEHIND = 192            # and behind it, beside what was made beforehand: 181
 
 
 cdef inline uint64_t log_clock(Loop* loop) noexcept nogil:
@@ -43,14 +41,20 @@ cdef inline void exchange_note(Exchange* x, uint64_t answered, uint64_t now) noe
 
 cdef void log_line(Exchange* x, uint64_t now) noexcept nogil:
     cdef Loop* loop = x.loop
-    if buf_left(&loop.log) > LOG_MOST:
+    cdef uint32_t before = loop.log.len
+    if buf_left(&loop.log) <= LOG_MOST:
+        if loop.log_parts != NULL:
+            log_formatted(x, loop.log_parts, loop.log_parts_n, loop.log_json, now)
+        else:
+            log_object(x, now)
+    else:
+        loop.log.failed = 1
+    if loop.log.failed:         # no room, or no memory: no part of a line stays
+        loop.log.len = before
+        loop.log.failed = 0
         loop.log_dropped += 1
         metric_add(loop, M_LOG_DROPPED, 1)
         return
-    if loop.log_parts != NULL:
-        log_formatted(x, loop.log_parts, loop.log_parts_n, loop.log_json, now)
-    else:
-        log_object(x, now)
     if buf_left(&loop.log) >= LOG_BATCH:
         log_flush(loop)
 
@@ -63,38 +67,57 @@ cdef inline void log_object(Exchange* x, uint64_t now) noexcept nogil:
     cdef uint32_t ms = <uint32_t>(loop.wall_ns // 1000000 % 1000)
     cdef Span parent
     cdef uint8_t i
-    buf_put(out, b'{"time":"', 9)
-    buf_put(out, loop.stamp, 19)
-    log_part(out, ms)
-    buf_put(out, b'Z","remote_addr":"', 18)
-    buf_put(out, x.client.address, x.client.address_len)
-    buf_put(out, b'","status":', 11)
-    buf_int(out, x.status)
+    cdef char* p
+    cdef uint32_t room
+    if buf_room(out, LOG_BEFORE + x.client.address_len + x.host.len) != 0:
+        return
+    p = log_piece(out.p + out.len, b'{"time":"', 9)
+    p = log_piece(p, loop.stamp, 19)
+    p = log_thousandths(p, ms)
+    p = log_piece(p, b'Z","remote_addr":"', 18)
+    p = log_piece(p, x.client.address, x.client.address_len)
+    p = log_piece(p, b'","status":', 11)
+    p = int_put(p, x.status)
     if x.head.target_len:
-        buf_put(out, b',"method":"', 11)
-        buf_str(out, method_name(x.head.method))
-        buf_byte(out, 34)
-        log_member(out, b',"host":"', 9, x.host.p, x.host.len)
+        p = log_piece(p, b',"method":"', 11)
+        p = log_piece(p, method_name(x.head.method), method_length(x.head.method))
+        if x.host.len:              # of bytes that need no escape: host_split
+            p = log_piece(p, b'","host":"', 10)
+            p = log_piece(p, x.host.p, x.host.len)
+        p = log_piece(p, b'"', 1)
+        out.len = <uint32_t>(p - out.p)
         log_url(out, b',"uri":"', 8, x.bytes.p + x.head.target, x.head.target_len)
-    buf_put(out, b',"request_ms":', 14)
-    log_ms(out, now - x.t_start)
-    buf_put(out, b',"bytes_in":', 12)
-    buf_int(out, x.body_bytes)
-    buf_put(out, b',"bytes_out":', 13)
-    buf_int(out, x.answer_bytes)
+    else:
+        out.len = <uint32_t>(p - out.p)
+    room = LOG_BEHIND
+    pool = NULL
     if x.plan != NULL:
-        buf_put(out, x.plan.logged, x.plan.logged_len)
+        room += x.plan.logged_len
     if x.credential != NULL:
-        buf_put(out, x.credential.logged, x.credential.logged_len)
+        room += x.credential.logged_len
     if x.node != NULL and x.t_up:
-        # Of a name the address that answered.
-        pool = x.up.pool if x.up != NULL else x.node.pool
-        buf_put(out, pool.logged, pool.logged_len)
+        pool = x.up.pool if x.up != NULL else x.node.pool       # of a name the address that answered
+        room += pool.logged_len
+    if buf_room(out, room) != 0:
+        return
+    p = log_piece(out.p + out.len, b',"request_ms":', 14)
+    p = log_ms(p, now - x.t_start)
+    p = log_piece(p, b',"bytes_in":', 12)
+    p = int_put(p, x.body_bytes)
+    p = log_piece(p, b',"bytes_out":', 13)
+    p = int_put(p, x.answer_bytes)
+    if x.plan != NULL:
+        p = log_piece(p, x.plan.logged, x.plan.logged_len)
+    if x.credential != NULL:
+        p = log_piece(p, x.credential.logged, x.credential.logged_len)
+    if pool != NULL:
+        p = log_piece(p, pool.logged, pool.logged_len)
         if x.up_status:
-            buf_put(out, b',"upstream_status":', 19)
-            buf_int(out, x.up_status)
-            buf_put(out, b',"upstream_ms":', 15)
-            log_ms(out, x.t_up_head - x.t_up)
+            p = log_piece(p, b',"upstream_status":', 19)
+            p = int_put(p, x.up_status)
+            p = log_piece(p, b',"upstream_ms":', 15)
+            p = log_ms(p, x.t_up_head - x.t_up)
+    out.len = <uint32_t>(p - out.p)
     if x.request_id_len:
         log_member(out, b',"request_id":"', 15, x.up_extra.p + x.request_id, x.request_id_len)
     if (x.head.first[FIELD_TRACEPARENT] or x.py != NULL) and trace_told(x, &parent):

@@ -54,31 +54,27 @@ cdef inline void buf_str(Buf* b, const char* z) noexcept nogil:
     buf_put(b, z, strlen(z))
 
 
-cdef inline void buf_int(Buf* b, int64_t v) noexcept nogil:
-    # Nearly every number of a head or a log line has at most four digits: two pairs from a table, and as one copy of fixed size
-    # what follows the zeros in front.
+cdef inline char* int_put(char* p, int64_t v) noexcept nogil:
+    # Behind the number; BUF_INT bytes at p may be written. Nearly every number of a head or a log line has at most four digits:
+    # two pairs from a table, and as one copy of fixed size what follows the zeros in front.
     cdef char tmp[8]
     cdef uint32_t u, zeros
     if <uint64_t>v > 9999:
-        buf_int_long(b, v)
-        return
+        return int_put_long(p, v)
     u = <uint32_t>v
     memcpy(tmp, DIGIT_PAIRS + 2 * (u // 100), 2)
     memcpy(tmp + 2, DIGIT_PAIRS + 2 * (u % 100), 2)
     memset(tmp + 4, 0, 4)
     zeros = (u < 10) + (u < 100) + (u < 1000)
-    if buf_room(b, 4) == 0:
-        memcpy(b.p + b.len, tmp + zeros, 4)
-        b.len += 4 - zeros
+    memcpy(p, tmp + zeros, 4)
+    return p + 4 - zeros
 
 
-cdef void buf_int_long(Buf* b, int64_t v) noexcept nogil:
+cdef char* int_put_long(char* p, int64_t v) noexcept nogil:
     # Two digits at a time, then all the room there is for digits in one copy of fixed size: no call.
     cdef char tmp[2 * BUF_INT]
     cdef int i = BUF_INT
     cdef uint64_t u = <uint64_t>v if v >= 0 else <uint64_t>(-(v + 1)) + 1
-    if buf_room(b, BUF_INT) != 0:
-        return
     memset(tmp + BUF_INT, 0, BUF_INT)
     while u >= 100:
         i -= 2
@@ -93,8 +89,13 @@ cdef void buf_int_long(Buf* b, int64_t v) noexcept nogil:
     if v < 0:
         i -= 1
         tmp[i] = 45
-    memcpy(b.p + b.len, tmp + i, BUF_INT)
-    b.len += BUF_INT - i
+    memcpy(p, tmp + i, BUF_INT)
+    return p + BUF_INT - i
+
+
+cdef inline void buf_int(Buf* b, int64_t v) noexcept nogil:
+    if buf_room(b, BUF_INT) == 0:
+        b.len = <uint32_t>(int_put(b.p + b.len, v) - b.p)
 
 
 cdef void buf_hex(Buf* b, uint64_t v) noexcept nogil:

@@ -108,8 +108,8 @@ cdef void log_escaped(Buf* out, const char* p, size_t n, bint json) noexcept nog
 
 cdef void log_seconds(Buf* out, uint64_t ns) noexcept nogil:
     cdef uint64_t ms = ns // 1000000
-    buf_int(out, ms // 1000)
-    log_part(out, <uint32_t>(ms % 1000))
+    if buf_room(out, LOG_MS) == 0:
+        out.len = <uint32_t>(log_thousandths(int_put(out.p + out.len, ms // 1000), <uint32_t>(ms % 1000)) - out.p)
 
 
 cdef void log_target(Buf* out, const char* p, size_t n, bint json) noexcept nogil:

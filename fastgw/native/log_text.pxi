@@ -46,10 +46,26 @@ cdef bytes log_rendered(const char* name, bytes value):
     return rendered
 
 
-cdef inline void log_part(Buf* out, uint32_t thousandths) noexcept nogil:
+# What has a bound is written without a look for room at each piece: whoever writes it has looked once for all of it.
+
+cdef inline char* log_piece(char* p, const char* text, size_t n) noexcept nogil:
+    memcpy(p, text, n)
+    return p + n
+
+
+cdef inline char* log_thousandths(char* p, uint32_t thousandths) noexcept nogil:
     # A point and three digits.
-    cdef char text[4]
-    text[0] = 46
-    text[1] = <char>(48 + thousandths // 100)
-    memcpy(text + 2, DIGIT_PAIRS + 2 * (thousandths % 100), 2)
-    buf_put(out, text, 4)
+    p[0] = 46
+    p[1] = <char>(48 + thousandths // 100)
+    memcpy(p + 2, DIGIT_PAIRS + 2 * (thousandths % 100), 2)
+    return p + 4
+
+
+cdef inline char* log_ms(char* p, uint64_t ns) noexcept nogil:
+    # Milliseconds with three decimals.
+    cdef uint64_t us = ns // 1000
+    return log_thousandths(int_put(p, us // 1000), us % 1000)
+
+
+cdef enum:
+    LOG_MS = BUF_INT + 4        # bytes that log_ms may write

@@ -20,7 +20,10 @@ cdef const char** _method_table = [
     "PROPPATCH", "SEARCH", "UNLOCK", "BIND", "REBIND", "UNBIND", "ACL", "REPORT", "MKACTIVITY", "CHECKOUT", "MERGE",
     "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "PURGE", "MKCALENDAR", "LINK", "UNLINK", "SOURCE", "QUERY", "PRI"]
 cdef const char* method_names[METHODS]
+cdef uint8_t method_lengths[METHODS]
 memcpy(method_names, _method_table, sizeof(method_names))
+for _number in range(METHODS):
+    method_lengths[<int>_number] = <uint8_t>strlen(method_names[<int>_number])
 
 
 # The header that names all but those that are never served (RFC 9110 section 10.2.1).
@@ -34,13 +37,17 @@ cdef inline const char* method_name(uint8_t method) noexcept nogil:
     return method_names[method if method < METHODS else METHOD_GET]
 
 
+cdef inline uint8_t method_length(uint8_t method) noexcept nogil:
+    return method_lengths[method if method < METHODS else METHOD_GET]
+
+
 cdef int method_find(const char* name, size_t len) noexcept nogil:
     """The number of a method, or -1; names are case-sensitive (RFC 9110 section 9.1)."""
     cdef int i
     if len == 3 and memcmp(name, b"GET", 3) == 0:       # most requests
         return METHOD_GET
     for i in range(<int>METHODS):
-        if strlen(method_names[i]) == len and memcmp(method_names[i], name, len) == 0:
+        if method_lengths[i] == len and memcmp(method_names[i], name, len) == 0:
             return i
     return -1
 
