@@ -57,6 +57,13 @@ cdef struct SeriesPlace:
     uint64_t key
     SeriesRow* row
 
+cdef enum:
+    REASONS_SEEN = 64
+
+cdef struct ReasonSeen:         # where a text was found last, by its address
+    const char* text
+    Reason* reason
+
 ctypedef SeriesRow* (*series_search)(Loop* loop, const Exchange* x, const PoolC* pool, uint64_t key) noexcept nogil
 
 cdef struct Series:             # a process's own
@@ -75,4 +82,5 @@ cdef struct Series:             # a process's own
     uint32_t n_reasons
     Reason* reasons
     uint64_t reason_hashes[REASONS_MOST]
+    ReasonSeen seen[REASONS_SEEN]
     SeriesRow spare             # `rest` where there was no row left for it: what it counts nobody sees

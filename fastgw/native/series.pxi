@@ -251,8 +251,18 @@ cdef inline void series_count(Exchange* x, uint64_t us, uint64_t now) noexcept n
     series_code(row, x.status, 1)
 
 
-cdef void reason_count(Series* s, const char* text) noexcept nogil:
-    # By a hash of its text: a reason of a Python plugin has another address each time.
+cdef inline void reason_count(Series* s, const char* text) noexcept nogil:
+    # Reasons are static text, so where one was found last is known by its address; but a Python plugin's has another address each
+    # time, at which something else may stand by then: it is compared.
+    cdef ReasonSeen* seen = &s.seen[<uint64_t>text >> 3 & (REASONS_SEEN - 1)]
+    if seen.text == text and strncmp(seen.reason.text, text, REASON_BYTES) == 0:
+        series_add(&seen.reason.count, 1)
+    else:
+        reason_find(s, seen, text)
+
+
+cdef void reason_find(Series* s, ReasonSeen* seen, const char* text) noexcept nogil:
+    # By a hash of its text.
     cdef size_t n = strlen(text)
     cdef uint64_t h = map_hash(text, n) | 1
     cdef uint32_t i = 0
@@ -269,6 +279,8 @@ cdef void reason_count(Series* s, const char* text) noexcept nogil:
         s.reason_hashes[i] = h
         s.n_reasons += 1
     series_add(&s.reasons[i].count, 1)
+    if n < REASON_BYTES:            # of a longer one a part is kept, which may be another's too
+        seen.text, seen.reason = text, &s.reasons[i]
 
 
 # -- a process comes, others read ------------------------------------------------------------------

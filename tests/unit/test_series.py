@@ -175,6 +175,19 @@ def test_reasons_have_a_bound() -> None:
     assert found["other"] == 140 - 127
 
 
+def test_a_reason_at_the_place_of_another_is_not_taken_for_it() -> None:
+    shared = region()
+    texts = itertools.cycle(["own.reason-a", "own.reason-b", "own.reason-" + "c" * 60])
+
+    def refuse(conf: object, request: object) -> _core.Reply:
+        return _core.Reply(403, b"", reason="".join(next(texts)))  # the memory of one is often that of the last one
+
+    asking = Asking(snapshot(_core.PythonStep("own", "access", refuse, None)), shared)
+    for _ in range(30):
+        asking.ask(b"/")
+    assert shared.refusals() == {"own.reason-a": 10, "own.reason-b": 10, "own.reason-" + "c" * 37: 10}
+
+
 def test_live_cells_are_counted_without_touching_the_others() -> None:
     shared = region()
     assert shared.live_cells(0) == 0
