@@ -56,6 +56,7 @@ class DataPlane:
         if settings.limits.plugin_time:
             signal.signal(OVERRUN, self._reactor.overrun)
             self._reactor.guard(settings.limits.plugin_time, OVERRUN)
+        self._reactor.keep_time()
         self.fileno = self._reactor.fileno
         self.drain = self._reactor.drain
         self._unaccepted = Unaccepted(settings.limits)
@@ -72,8 +73,7 @@ class DataPlane:
         self.reopen_logs()
 
     def tick(self) -> None:
-        """To be called every 100 ms."""
-        self._reactor.tick()
+        """To be called now and then: tells of what the reactor has counted."""
         self._unaccepted.tell(*self._reactor.unaccepted())
         spans = opentelemetry.take_counts()
         if any(spans):

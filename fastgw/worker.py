@@ -38,7 +38,8 @@ __all__ = ["DRAIN", "MakeReactor", "Reactor", "Setup", "run"]
 DRAIN: Final = signal.SIGQUIT
 """What the master sends. Not TERM: service managers send that to every process of a group, not only to the
 master, and the second TERM ends a worker at once."""
-TICK_S: Final = 0.1  # of the reactor's timer wheel
+TICK_S: Final = 1.0
+DRAIN_TICK_S: Final = 0.1  # between two looks whether a drain is over
 CANCELS: Final = 50
 CANCEL_S: Final = 0.1  # before what is left is cancelled again
 DNS_PATIENCE_S: Final = 2.0  # a new name may delay a change this long, less than the publish deadline (5 s)
@@ -60,7 +61,8 @@ class Reactor(Protocol):
     def drain(self) -> None:
         """Handles what is ready, within a cap."""
 
-    def tick(self) -> None: ...
+    def tick(self) -> None:
+        """Now and then; it keeps time by itself."""
 
     def call_on(self, fd: int) -> None:
         """A descriptor that becomes readable ends a drain: whoever else watches it has its turn."""
@@ -148,6 +150,7 @@ class _Worker:
         self._applied = 0
         self._idle_until = self._deadline = 0.0
         self._serving = self._draining = False
+        self._tick: asyncio.TimerHandle | None = None
         self._terms = 0
         self._woken = asyncio.Event()
         self._done = asyncio.Event()
@@ -194,7 +197,7 @@ class _Worker:
         if self._applied < self._slots.region.target():
             await self._catch_up()
         self._loop.add_reader(self._reactor.fileno(), self._reactor.drain)
-        self._loop.call_later(TICK_S, self._on_tick)
+        self._tick = self._loop.call_later(TICK_S, self._on_tick)
         if self._draining:  # told to end before there was anything to drain
             self._done.set()
             return
@@ -259,7 +262,7 @@ class _Worker:
             elif now >= self._deadline:
                 log.warning("drain timeout: %d connections are cut", left)
                 self._done.set()
-        self._loop.call_later(TICK_S, self._on_tick)
+        self._tick = self._loop.call_later(DRAIN_TICK_S if self._draining else TICK_S, self._on_tick)
 
     def _on_term(self) -> None:
         self._terms += 1
@@ -273,6 +276,9 @@ class _Worker:
         self._draining = True
         self._idle_until = self._loop.time() + IDLE_GRACE_S
         self._deadline = self._loop.time() + self._setup.settings.limits.drain_timeout
+        if self._tick is not None:
+            self._tick.cancel()
+            self._tick = self._loop.call_later(DRAIN_TICK_S, self._on_tick)
         self._slots.drain(self._slot)
         self._reactor.stop_listening()
         for fd in (*self._setup.listeners, *self._setup.tls_listeners):

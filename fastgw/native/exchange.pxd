@@ -35,6 +35,7 @@ cdef enum ConnKind:
     CONN_TIMER = 4              # no connection: the descriptor that says a delay is over
     CONN_CALLER = 5             # no connection: a descriptor that calls for the event loop's turn
     CONN_VERIFIED = 6           # no connection: the descriptor that says that signatures were judged
+    CONN_BEAT = 8               # no connection: the descriptor that says that loop_beat is due
     CONN_TUNNEL = 7             # either end of a tunnel: a Down or an Up on which HTTP is spoken no more
 
 cdef enum ConnState:
@@ -401,6 +402,8 @@ cdef struct Loop:
     int64_t date_at
     Conn caller                 # CONN_CALLER
     uint8_t called              # the event loop's turn was called for
+    Conn beat                   # CONN_BEAT
+    uint8_t beaten              # since Python was last there
     int wait_ms                 # how long a drain waits for more before it goes back to the event loop
     uint8_t draining            # stopping: answers carry Connection: close
     uint8_t accepting

@@ -139,6 +139,46 @@ cdef void sock_wake(Loop* loop, uint64_t due_ns) noexcept nogil:
     timerfd_settime(c.fd, TFD_TIMER_ABSTIME, &when, NULL)
 
 
+cdef int beat_start(Loop* loop) noexcept nogil:
+    # Periodic, in the worker's own set: a worker that does nothing else enters no interpreter for it beyond the wake-up.
+    cdef itimerspec when
+    cdef epoll_event e
+    loop.beat.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
+    if loop.beat.fd < 0:
+        return -1
+    memset(&when, 0, sizeof(when))
+    when.it_value.tv_nsec = when.it_interval.tv_nsec = TIMER_TICK_MS * 1000000
+    e.events = EPOLLIN
+    e.data.ptr = &loop.beat
+    if timerfd_settime(loop.beat.fd, 0, &when, NULL) != 0:
+        return -1
+    return epoll_ctl(loop.epfd, EPOLL_CTL_ADD, loop.beat.fd, &e)
+
+
+cdef void beat_stop(Loop* loop) noexcept nogil:
+    if loop.beat.fd >= 0:
+        close(loop.beat.fd)
+        loop.beat.fd = -1
+
+
+cdef void loop_beat(Loop* loop) noexcept nogil:
+    # What has its time, ten times a second.
+    loop.beaten = 1
+    timer_advance(loop)
+    delay_run(loop)
+    listeners_resume(loop)
+    metrics_gauge(loop)
+    if loop.log_on:
+        log_flush(loop)
+
+
+cdef void beat_on_event(Loop* loop) noexcept nogil:
+    # A timer of this kind is not set again before it is read.
+    cdef uint64_t times
+    if read(loop.beat.fd, &times, sizeof(times)) == sizeof(times):
+        loop_beat(loop)
+
+
 cdef void loop_clock(Loop* loop) noexcept nogil:
     cdef timespec t
     clock_gettime(CLOCK_MONOTONIC, &t)
@@ -180,6 +220,8 @@ cdef void conn_on_event(Conn* c, uint32_t events) noexcept nogil:
         delay_run(c.loop)
     elif c.kind == CONN_CALLER:
         c.loop.called = 1
+    elif c.kind == CONN_BEAT:
+        beat_on_event(c.loop)
     elif c.kind == CONN_VERIFIED:
         verify_run(c.loop)
     elif c.kind == CONN_TUNNEL:

@@ -70,6 +70,9 @@ cdef class Reactor:
         core.delays.timer.loop = core
         core.delays.timer.kind = CONN_TIMER
         core.delays.timer.fd = -1
+        core.beat.loop = core
+        core.beat.kind = CONN_BEAT
+        core.beat.fd = -1
         core.server_tokens = server_tokens
         core.status_shown_from = 0 if show_upstream_status else 500
         core.unheard = 1
@@ -119,6 +122,9 @@ cdef class Reactor:
         self.core.wait_ms = wait_ms
         with nogil:
             more = loop_drain(&self.core)
+        if self.core.beaten:
+            self.beaten()
+            more = more or self.core.ready != NULL
         self.send()
         if more and self.loop is not None:
             self.drain_soon()
@@ -156,19 +162,25 @@ cdef class Reactor:
         self.scheduled = False
         self.drain_for(0)           # before the event loop has looked at its descriptors: it must not be kept from them
 
+    cdef int beaten(self) except -1:
+        # What else has its time, of what Python holds.
+        self.core.beaten = 0
+        turns_overdue(self)
+        conn_bury(&self.core)
+        return self.release()
+
     def tick(self) -> None:
-        """To be called every 100 ms: timeouts, the access log, listeners that paused, retired snapshots."""
+        """To be called every 100 ms unless it keeps time: timeouts, the access log, listeners that paused, retired snapshots."""
         with nogil:
             loop_clock(&self.core)
-            timer_advance(&self.core)
-            delay_run(&self.core)
-            listeners_resume(&self.core)
-            metrics_gauge(&self.core)
-            if self.core.log_on:
-                log_flush(&self.core)
-        turns_overdue(self)
+            loop_beat(&self.core)
+        self.beaten()
         self.resumed()
-        self.release()
+
+    def keep_time(self) -> None:
+        """From now on what `tick` does is done without it."""
+        if beat_start(&self.core) != 0:
+            raise OSError(errno, "timerfd")
 
     def call_on(self, int fd) -> None:
         """From now on a descriptor that becomes readable ends a drain: the event loop, which watches it too, has its turn."""
@@ -371,6 +383,7 @@ cdef class Reactor:
                 up_close(self.core.ups)
             self.core.ready = self.core.ready_tail = NULL
             delay_close(&self.core)
+            beat_stop(&self.core)
             verify_close(&self.core)
         self.core.remotes = NULL
         for store in self.stores:
@@ -391,6 +404,7 @@ cdef class Reactor:
         if self.core.ups != NULL or self.core.downs != NULL:
             self.close()        # pools may outlive the loop that their idle connections name
         delay_close(&self.core)
+        beat_stop(&self.core)
         with nogil:
             overrun_stop(&self.core.overrun)
         if self.core.verifiers != NULL:

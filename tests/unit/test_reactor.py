@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import resource
+import select
 import socket
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
@@ -142,6 +143,27 @@ def test_a_coroutine_that_begins_in_a_drain_is_not_kept_waiting(
     assert slept < CLIENTS / 2  # not once per request; the kernel may have reasons of its own to let a thread sleep
 
 
+def test_it_keeps_time_by_itself_again_and_again(reactor: _core.Reactor, connect: Callable[[], socket.socket]) -> None:
+    """What waits for its time, here lines of the log, needs no more than that its descriptor is heard."""
+    reactor.install(snapshot())
+    reader, writer = os.pipe2(os.O_NONBLOCK)
+    try:
+        reactor.access_log(writer)
+        reactor.keep_time()
+        client = connect()
+        for _ in range(3):
+            client.send(GET)
+            while not select.select([reader], [], [], 0)[0]:
+                assert select.select([reactor.fileno()], [], [], 10)[0], "nothing more is due"
+                reactor.drain()
+            assert os.read(reader, 4096).count(b"\n") == 1
+            client.recv(4096)
+    finally:
+        reactor.access_log(-1)
+        os.close(reader)
+        os.close(writer)
+
+
 MANY = 5000
 
 
@@ -193,6 +215,25 @@ def test_what_an_old_snapshot_leaves_is_freed_in_pieces(reactor: _core.Reactor, 
     reactor.install(edit.finish())
     del old, edit
     all_go_in_pieces(reactor, loop, routes)
+
+
+def test_it_is_freed_though_nobody_ticks(reactor: _core.Reactor, loop: Loop) -> None:
+    routes = Routes()
+    edit = _core.Edit()
+    routes.put(edit)
+    old = edit.finish()
+    reactor.install(old)
+    edit = _core.Edit(old)
+    routes.drop(edit)
+    reactor.install(edit.finish())
+    del old, edit
+    reactor.keep_time()
+    while routes.left() == MANY:
+        assert select.select([reactor.fileno()], [], [], 10)[0], "nothing more is due"
+        reactor.drain()
+    while loop.soon:
+        loop.turn()
+    assert routes.left() == 0
 
 
 def test_so_is_what_an_older_one_with_a_request_on_it_shared(
