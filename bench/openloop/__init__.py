@@ -50,6 +50,8 @@ class OpenLoad:
     late_p99_us: float
     late_p999_us: float
     late_max_us: float
+    waits: Sequence[tuple[float, int]] = ()
+    """Where all were asked for: latencies and how many, from the least."""
 
 
 def build(folder: Path) -> Path:
@@ -68,14 +70,18 @@ def run(
     connections: int,
     cores: Iterable[int],
     status: int = 200,
+    kind: str = "",
 ) -> OpenLoad:
-    """`rate` requests a second to 127.0.0.1:`port` for `seconds`, the `requests` in rotation."""
+    """`rate` requests a second to 127.0.0.1:`port` for `seconds`, the `requests` in rotation.
+
+    kind: "quiet", it is not the one that is measured, and leaves its core alone until a request is due; "all", with `waits`.
+    """
     program = build(BUILD)
     with tempfile.NamedTemporaryFile(prefix="fastgw-bench-") as file:
         for request in requests:
             file.write(struct.pack("=I", len(request)) + request)
         file.flush()
-        asked = (port, file.name, rate, seconds, connections, status, DRAIN_SECONDS)
+        asked = (port, file.name, rate, seconds, connections, status, DRAIN_SECONDS, *([kind] if kind else []))
         try:
             done = subprocess.run(
                 pinned([str(program), *map(str, asked)], cores),

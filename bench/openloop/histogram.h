@@ -29,6 +29,15 @@ static void record(struct histogram *to, int64_t value)
         to->most = value;
 }
 
+/* The middle of a step, in microseconds; no more than the most there was. */
+static double middle(const struct histogram *of, size_t step)
+{
+    size_t shift = step < 2 * HALF ? 0 : step / HALF - 1;
+    double low = (double)((uint64_t)(step - shift * HALF) << shift);
+    double found = low + (double)((UINT64_C(1) << shift) - 1) / 2;
+    return (found < (double)of->most ? found : (double)of->most) / 1e3;
+}
+
 /* The least step that `share` of the values do not pass, in microseconds. */
 static double percentile(const struct histogram *of, double share)
 {
@@ -36,12 +45,8 @@ static double percentile(const struct histogram *of, double share)
     uint64_t seen = 0;
     for (size_t step = 0; step < STEPS; step++) {
         seen += of->steps[step];
-        if (seen && (double)seen >= wanted) {
-            size_t shift = step < 2 * HALF ? 0 : step / HALF - 1;
-            double low = (double)((uint64_t)(step - shift * HALF) << shift);
-            double middle = low + (double)((UINT64_C(1) << shift) - 1) / 2;
-            return (middle < (double)of->most ? middle : (double)of->most) / 1e3;
-        }
+        if (seen && (double)seen >= wanted)
+            return middle(of, step);
     }
     return 0;
 }

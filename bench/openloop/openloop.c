@@ -1,6 +1,6 @@
 /* An open-loop HTTP/1.1 load generator: requests at a constant rate, whatever the server does.
  *
- *     openloop <port> <requests file> <rate> <seconds> <connections> <status> <drain seconds>
+ *     openloop <port> <requests file> <rate> <seconds> <connections> <status> <drain seconds> [quiet|all]
  *
  * Request i is due at start + i/rate. A closed loop waits for its answers and so leaves out the requests
  * it would have sent while the server stalled ("coordinated omission"); here a request that is due waits
@@ -26,6 +26,8 @@
  *     spin and yield                     0.5,  30     282   (this)
  *     sleep till 20 us before, then spin  12,  61    1291
  *     the same, and yield                 10,  70     426
+ * With "quiet" it sleeps till a request is due: for a load that stands beside the one that is measured, on the same core.
+ * With "all" the line has the whole histogram, for who puts several runs together.
  *
  * Requests file: each request as its length (4 bytes, native order) and its bytes; sent in rotation.
  */
@@ -50,7 +52,6 @@
 #include "histogram.h"
 
 #define SECOND INT64_C(1000000000) /* all times are nanoseconds of CLOCK_MONOTONIC */
-#define SPIN (SECOND / 1000)       /* before a request is due */
 #define RETRY (SECOND / 100)       /* between rounds of making connections that broke or were refused */
 
 enum {
@@ -298,7 +299,7 @@ static void connect_all(size_t port)
     refused = 0; /* a server that was only starting is no error */
 }
 
-static void run(double rate, double seconds, double drain)
+static void run(double rate, double seconds, double drain, int64_t spin)
 {
     uint64_t total = (uint64_t)(rate * seconds + 0.5), next = 0;
     double interval = 1e9 / rate;
@@ -316,7 +317,7 @@ static void run(double rate, double seconds, double drain)
         }
         int64_t wait = RETRY;
         if (next < total && ready_count) {
-            wait = due - now() - SPIN;
+            wait = due - now() - spin;
             if (wait <= 0)
                 sched_yield();
             wait = wait < 0 ? 0 : wait < RETRY ? wait : RETRY;
@@ -363,8 +364,9 @@ static double positive(const char *name, const char *text)
 
 int main(int argc, char **argv)
 {
-    if (argc != 8)
-        fail("expected <port> <requests file> <rate> <seconds> <connections> <status> <drain seconds>");
+    int quiet = argc == 9 && !strcmp(argv[8], "quiet"), all = argc == 9 && !strcmp(argv[8], "all");
+    if (argc != 8 && !quiet && !all)
+        fail("expected <port> <requests file> <rate> <seconds> <connections> <status> <drain seconds> [quiet|all]");
     size_t port = (size_t)positive("port", argv[1]);
     double rate = positive("rate", argv[3]), seconds = positive("seconds", argv[4]);
     connection_count = (size_t)positive("connections", argv[5]);
@@ -385,14 +387,25 @@ int main(int argc, char **argv)
         setrlimit(RLIMIT_NOFILE, &files);
     }
     connect_all(port);
-    run(rate, seconds, positive("drain seconds", argv[7]));
+    run(rate, seconds, positive("drain seconds", argv[7]), quiet ? 0 : SECOND / 1000);
     printf("{\"sent\": %" PRIu64 ", \"answered\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"unexpected\": %" PRIu64, sent,
            answered, lost + refused, unexpected);
     printf(", \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f",
            percentile(&latency, 0.5), percentile(&latency, 0.9), percentile(&latency, 0.99), percentile(&latency, 0.999),
            (double)latency.most / 1e3);
-    printf(", \"late_p50_us\": %.1f, \"late_p99_us\": %.1f, \"late_p999_us\": %.1f, \"late_max_us\": %.1f}\n",
+    printf(", \"late_p50_us\": %.1f, \"late_p99_us\": %.1f, \"late_p999_us\": %.1f, \"late_max_us\": %.1f",
            percentile(&lateness, 0.5), percentile(&lateness, 0.99), percentile(&lateness, 0.999),
            (double)lateness.most / 1e3);
+    if (all) {
+        const char *before = ", \"waits\": [";
+        for (size_t step = 0; step < STEPS; step++) {
+            if (latency.steps[step]) {
+                printf("%s[%.1f, %" PRIu64 "]", before, middle(&latency, step), latency.steps[step]);
+                before = ", ";
+            }
+        }
+        printf("%s]", latency.total ? "" : ", \"waits\": [");
+    }
+    puts("}");
     return 0;
 }
