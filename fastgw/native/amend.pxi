@@ -6,8 +6,9 @@ def replace_body(Request request not None, bytes body not None) -> None:
     cdef Exchange* x = request.alive()
     if x.body != BODY_LENGTH or not x.body_done or x.gathering or x.stage >= STAGE_UPSTREAM:
         raise PluginError("a body can be replaced once it was awaited, and before it goes upstream")
-    buf_reset(&x.piece)
+    piece_reset(x)
     buf_put(&x.piece, <const char*>body, len(body))
+    gather_count(x)             # it was lawful, and is counted however long this one is
     if x.piece.failed:
         raise MemoryError
     x.head.content_length = len(body)

@@ -27,7 +27,7 @@ cdef inline void exchange_clear(Exchange* x) noexcept nogil:
     buf_reset(&x.host)
     buf_reset(&x.target)
     buf_reset(&x.request)
-    buf_reset(&x.piece)
+    piece_reset(x)
     buf_reset(&x.claims)
     buf_reset(&x.up_extra)
     buf_reset(&x.down_extra)

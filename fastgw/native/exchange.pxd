@@ -280,6 +280,7 @@ cdef struct Exchange:
     void* composite_conf        # of `composite`
     uint32_t delayed_at         # where in the loop's delays
     uint32_t gather_limit       # bytes that the step takes which waits for the body
+    uint32_t gathered           # bytes of `piece` that the loop's `gathered` counts; 0 where its block is a small one
     step_fn gather_then         # what goes on then, with gather_conf
     void* gather_conf
     ChunkDecoder chunks         # of a body in chunks
@@ -323,6 +324,7 @@ cdef struct LoopLimits:
     uint32_t head_bytes, target_bytes
     uint16_t headers
     int64_t body_bytes
+    int64_t gathered_bytes      # of all bodies that are gathered
     uint32_t idle_ms, head_ms, body_ms, send_ms
     uint32_t min_rate           # bytes per second; 0: any
     uint32_t connections
@@ -420,6 +422,7 @@ cdef struct Loop:
     uint8_t log_json            # values in it are escaped as in JSON
     uint8_t trusted_ids         # only peers in `trusted` may say what a request's id is
     uint64_t log_dropped        # lines
+    int64_t gathered            # bytes of bodies that were gathered and are still here, see gather.pxi
     JwtScratch* jwt             # one token at a time
     RandomPool random
     JwtHeaderCache jwt_headers

@@ -1,6 +1,7 @@
 # gather: a request's whole body in memory, for a step that must see it before the request may go on. It is read into x.piece,
 # from where it goes upstream afterwards: whole bodies in one piece under a Content-Length of our own, whatever framing they
-# came in (RFC 9112 section 6.3). Must not know who asks, nor what for.
+# came in (RFC 9112 section 6.3). What all of them hold in a worker has a bound (hardening rule 25): each alone may be long, and
+# a client may send many. Must not know who asks, nor what for.
 
 cdef enum:                      # verdicts of body_pull
     BODY_MORE = 0               # the client has not sent all of it
@@ -8,11 +9,48 @@ cdef enum:                      # verdicts of body_pull
     BODY_ENDED = 2              # the exchange is over: x must not be touched
 
 
+cdef inline int64_t body_announced(const Exchange* x) noexcept nogil:
+    # Known before the bytes come, from Content-Length or the sizes of chunks.
+    return x.head.content_length if x.body == BODY_LENGTH else x.chunks.announced
+
+
 cdef inline bint body_over(const Exchange* x) noexcept nogil:
-    # Whether it is longer than its reader takes: known before the bytes come, from Content-Length or the sizes of chunks.
+    # Whether it is longer than its reader takes.
     if x.body_done or x.body == BODY_TUNNEL:    # also that there is none, of which the decoder of chunks knows nothing
         return x.piece.len > x.gather_limit
-    return (x.head.content_length if x.body == BODY_LENGTH else x.chunks.announced) > x.gather_limit
+    return body_announced(x) > x.gather_limit
+
+
+cdef inline bint gather_room(const Exchange* x, int64_t size) noexcept nogil:
+    # Whether this body may have so many bytes here. One that fits into what an exchange keeps of itself always may, and is not
+    # counted: so those of most requests go on while long ones are refused.
+    return size <= BUF_KEEP or x.loop.gathered - x.gathered + size <= x.loop.limits.gathered_bytes
+
+
+cdef void gather_count(Exchange* x) noexcept nogil:
+    # More of it is here. What gives a larger block back (piece_reset) takes it off again, and nothing else has to.
+    if x.piece.cap > BUF_KEEP:
+        x.loop.gathered += <int64_t>x.piece.len - x.gathered
+        x.gathered = x.piece.len
+
+
+cdef void gather_drop(Exchange* x) noexcept nogil:
+    x.loop.gathered -= x.gathered
+    x.gathered = 0
+    buf_free(&x.piece)
+
+
+cdef inline void piece_reset(Exchange* x) noexcept nogil:
+    # As buf_reset: where nothing was gathered it costs the same.
+    x.piece.len = x.piece.off = x.piece.failed = 0
+    if x.piece.cap > BUF_KEEP or HEAP_TIGHT:
+        gather_drop(x)
+
+
+cdef int gather_refuse(Exchange* x) noexcept nogil:
+    buf_put(&x.down_extra, b"Retry-After: 1\r\n", 16)
+    request_refuse(x, 503, "body.busy")
+    return BODY_ENDED
 
 
 cdef void body_wanted(Exchange* x, uint32_t limit, step_fn then, void* conf) noexcept nogil:
@@ -40,6 +78,8 @@ cdef int body_pull(Exchange* x) noexcept nogil:
     cdef ssize_t n, used
     cdef int rounds = 0
     while not x.body_done and x.body != BODY_TUNNEL and not body_over(x):
+        if not gather_room(x, body_announced(x)):
+            return gather_refuse(x)
         if x.head.expect_continue and buf_left(&d.input) == 0 and x.body_bytes == 0:
             x.head.expect_continue = 0
             conn_send(&d.c, b"HTTP/1.1 100 Continue\r\n\r\n", 25, NULL, 0)
@@ -71,6 +111,9 @@ cdef int body_pull(Exchange* x) noexcept nogil:
         if x.piece.failed:
             request_refuse(x, 413, "body.too_large")
             return BODY_ENDED
+        gather_count(x)
+        if not gather_room(x, x.piece.len):     # chunks whose sizes came with them
+            return gather_refuse(x)
     pace_stop(d)
     return BODY_HERE
 
@@ -104,5 +147,6 @@ cdef void body_reframe(Exchange* x) noexcept nogil:
     if whole.failed:
         x.piece.failed = 1
         return
-    buf_reset(&x.piece)
+    piece_reset(x)
     buf_put(&x.piece, whole.p, whole.len)
+    gather_count(x)

@@ -430,6 +430,7 @@ cdef int loop_limits(LoopLimits* out, limits) except -1:
     out.target_bytes = limits.get("target_bytes", 8192)
     out.headers = min(limits.get("headers", 100), HEAD_MAX_FIELDS)
     out.body_bytes = limits.get("body_bytes", 67108864) or 0x7fffffffffffffff
+    out.gathered_bytes = limits.get("gathered_bytes", 268435456)
     out.idle_ms = milliseconds(limits.get("idle_timeout", 60))
     out.head_ms = milliseconds(limits.get("head_timeout", 10))
     out.body_ms = milliseconds(limits.get("body_timeout", 60))

@@ -446,6 +446,11 @@ cdef class Wire:
         """Exchanges under way."""
         return self.reactor.core.n_exchanges
 
+    @property
+    def gathered(self) -> int:
+        """Bytes of gathered bodies that count."""
+        return self.reactor.core.gathered
+
     def __dealloc__(self):
         cdef int i
         if self.reactor is not None:

@@ -229,6 +229,7 @@ class Limits(Strict, frozen=True, kw_only=True):
     headers: the most header fields; more is answered 431
     target_bytes: the longest request target; more is answered 414
     body_bytes: the largest request body; more is answered 413
+    gathered_bytes: bytes that a worker holds of all bodies that plugins or conditions must see whole; more is answered 503
     idle_timeout: how long a connection may wait for its next request
     head_timeout: how long a request head may take in all
     body_timeout: how long nothing may come of a request body
@@ -245,6 +246,7 @@ class Limits(Strict, frozen=True, kw_only=True):
     headers: Annotated[int, Meta(ge=8, le=128)] = 100
     target_bytes: Annotated[int, Meta(ge=256, le=2**20)] = 8192
     body_bytes: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 67108864
+    gathered_bytes: Annotated[int, Meta(ge=2**20, le=2**53 - 1)] = 268435456
     idle_timeout: Positive = 60
     head_timeout: Positive = 10
     body_timeout: Positive = 60
