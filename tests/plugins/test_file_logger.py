@@ -27,6 +27,7 @@ def gateway(up: Answering, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "bodies": {**own, "include_resp_body": True, "max_resp_body_bytes": 3, "log_format": {"uri": "$uri", "is": "$resp_body"}},
         "lost": {"path": str(directory / "none" / "x.log")},
         "full": {"path": "/dev/full"},
+        "pipe": {"path": str(directory / "pipe")},
     }
     routes = [{"id": n, "uri": f"/{n}", "upstream": node, "plugins": {"file-logger": c}} for n, c in confs.items()]
     metadata = [{"id": "file-logger", "path": str(directory / "named.log")}]
@@ -93,6 +94,21 @@ def test_what_cannot_be_written_harms_nobody_and_is_named(gateway: Gateway) -> N
         for _ in range(3):
             assert ask(gateway, f"/{name}").status == 200
         until(lambda why=why: f"entries dropped, 1 in all: {why}" in gateway.log(), why)
+
+
+def test_a_pipe_whose_reader_reads_nothing_holds_up_no_other_file(gateway: Gateway) -> None:
+    pipe = gateway.directory / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        for _ in range(40):  # more than it takes, of either worker
+            ask(gateway, f"/pipe?{'x' * 6000}")
+        for i in range(20):
+            ask(gateway, f"/own?beside={i}")
+        lines(gateway, "own.log", "?beside=", 20)
+        assert b"x" * 6000 in os.read(reader, 1 << 16)
+    finally:
+        os.close(reader)
 
 
 def test_faults_name_their_place() -> None:
