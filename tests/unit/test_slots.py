@@ -11,15 +11,13 @@ import pytest
 from fastgw._core import Region
 from fastgw.process import TITLE, fork, runs
 from fastgw.slots import Kind, Slots, State
+from tests.support.slots import slots_of
 
 
 @pytest.fixture
 def slots() -> Iterator[Slots]:
-    """A master has one for its life; here each would leave hundreds of descriptors behind."""
-    made = Slots(Region.create(1024))
-    yield made
-    for fd in (*made.wakes, made.ack, made.ready, *made.asks):
-        os.close(fd)
+    with slots_of(Region.create(1024)) as made:
+        yield made
 
 
 def test_a_slot_is_swept_when_its_process_has_ended(slots: Slots) -> None:
@@ -62,3 +60,12 @@ def test_slots_of_this_master_are_not_swept(slots: Slots) -> None:
     slots.region.set_slot(index, os.getpid(), Kind.WORKER, State.SERVING)
     assert slots.sweep() == 0
     assert slots.region.slot(index).state == State.SERVING
+
+
+def test_a_test_leaves_no_descriptor_behind() -> None:
+    """It would leave more than 256 with each use, and one that counts those of its own process would find them."""
+    region = Region.create(1024)
+    before = os.listdir("/proc/self/fd")
+    with slots_of(region) as slots:
+        assert len(os.listdir("/proc/self/fd")) == len(before) + len(slots.wakes) + 4
+    assert os.listdir("/proc/self/fd") == before

@@ -4,8 +4,8 @@ import os
 import signal
 
 from fastgw import _core
-from fastgw.slots import Slots
 from fastgw.supervisor import Role, Supervisor
+from tests.support.slots import slots_of
 from tests.support.waiting import until
 
 
@@ -33,21 +33,21 @@ def test_a_life_of_a_second_clears_the_record() -> None:
 
 
 def test_children_are_replaced_until_retired() -> None:
-    slots = Slots(_core.Region.create(16))
-    supervisor = Supervisor(slots)
-    child = Role("child", lambda slot: _wait_for_signal())
-    supervisor.start(child)
-    first, slot = child.pid, child.slot
-    os.kill(first, signal.SIGKILL)
-    until(lambda: reaped(supervisor, child, first), "the death is noticed")
-    supervisor.restart_due()
-    assert child.pid not in (0, first)
-    assert child.slot == slot
-    assert os.eventfd_read(slots.ack) == 1
-    supervisor.retire([child])
-    until(lambda: reaped(supervisor, child, child.pid) or not supervisor.roles, "the end")
-    assert supervisor.roles == []
-    assert supervisor.next_due() is None
+    with slots_of(_core.Region.create(16)) as slots:
+        supervisor = Supervisor(slots)
+        child = Role("child", lambda slot: _wait_for_signal())
+        supervisor.start(child)
+        first, slot = child.pid, child.slot
+        os.kill(first, signal.SIGKILL)
+        until(lambda: reaped(supervisor, child, first), "the death is noticed")
+        supervisor.restart_due()
+        assert child.pid not in (0, first)
+        assert child.slot == slot
+        assert os.eventfd_read(slots.ack) == 1
+        supervisor.retire([child])
+        until(lambda: reaped(supervisor, child, child.pid) or not supervisor.roles, "the end")
+        assert supervisor.roles == []
+        assert supervisor.next_due() is None
 
 
 def reaped(supervisor: Supervisor, child: Role, pid: int) -> bool:

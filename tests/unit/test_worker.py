@@ -15,6 +15,7 @@ from fastgw.schema.settings import Settings
 from fastgw.slots import Slots
 from fastgw.store import Store
 from fastgw.worker import Setup, _end_others, run
+from tests.support.slots import slots_of
 from tests.support.waiting import until
 
 WRITES = 20
@@ -27,6 +28,7 @@ class Reactor:
         self._epoll = select.epoll()
         self.drains: list[int] = []
         self.fileno = self._epoll.fileno
+        self.close = self._epoll.close
 
     def call_on(self, fd: int) -> None:
         self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
@@ -43,7 +45,11 @@ class Reactor:
 
 def test_no_drain_waits_in_vain_while_a_change_waits_for_the_event_loop(tmp_path: Path) -> None:
     """A drain that has its turn after the loop saw the call must still find it, or it waits out its time."""
-    slots, reactor = Slots(Region.create(1024, None, 4)), Reactor()
+    with slots_of(Region.create(1024, None, 4)) as slots, contextlib.closing(Reactor()) as reactor:
+        changes_are_applied(slots, reactor, tmp_path)
+
+
+def changes_are_applied(slots: Slots, reactor: Reactor, tmp_path: Path) -> None:
     path = tmp_path / "fastgw.db"
     Store(path).close()
 
