@@ -228,6 +228,20 @@ def test_readme_has_the_two_commands() -> None:
         assert all(part in blocks[0] for part in parts), blocks[0]
 
 
+def test_programs_that_tests_drive_are_in_one_list_that_ci_installs() -> None:
+    """One that CI does not install fails there, by FASTGW_REQUIRE_PROGRAMS."""
+    listed = re.findall(r"([\w-]+):[\w-]+", text(ROOT / ".ci" / "install").partition("PROGRAMS=(")[2].partition(")")[0])
+    driven = {found for path in files(".py", under=["tests"]) for found in re.findall(r"\bprogram\(\"([\w-]+)\"\)", text(path))}
+    assert driven - set(listed) == set()
+    jobs = re.split(r"(?m)^  (?=[\w-]+:$)", text(ROOT / ".github" / "workflows" / "tests.yml").partition("\njobs:\n")[2])
+    testing = [job for job in jobs if "python -m pytest" in job]
+    assert [job.partition(":")[0] for job in testing] == ["test", "lowest"]
+    for job in testing:
+        assert "- run: .ci/install\n" in job.partition("python -m pytest")[0]
+        assert "apt-get" not in job
+    assert "\n.ci/install\n" in text(ROOT / ".ci" / "run").partition("timeout 1200")[0]
+
+
 def test_the_changelog_knows_this_version() -> None:
     from fastgw import __version__
 
