@@ -54,8 +54,8 @@ class Harm(Plugin):
             time.sleep(5)
 """
 HONEST = 400.0  # requests a second
-SHARE = {"raises": 0.1, "nonsense": 0.1, "sleeps": 0.1, "leaks": 0.1, "blocks": 1 / HONEST}
-BEST = "behaves"
+BEST = "behaves"  # also how two runs differ that do not
+SHARE = {BEST: 0.1, "raises": 0.1, "nonsense": 0.1, "sleeps": 0.1, "leaks": 0.1, "blocks": 1 / HONEST}
 STATUS = {"raises": 500, "nonsense": 500, "blocks": 504}
 CONNECTIONS = 32  # of the honest
 HARMFUL = 400  # of the others, some of whose answers take seconds
