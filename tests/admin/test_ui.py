@@ -30,7 +30,10 @@ HEADERS = {
 
 def config(echo: Address) -> dict[str, Any]:
     node = {"type": "roundrobin", "nodes": {str(echo): 1}}
-    checked = {**node, "checks": {"active": {"http_path": "/", "healthy": {"interval": 60}, "unhealthy": {"interval": 60}}}}
+    checked = {
+        **node,
+        "checks": {"active": {"http_path": "/", "timeout": 60, "healthy": {"interval": 60}, "unhealthy": {"interval": 60}}},
+    }
     limit = {"limit-count": {"count": 3, "time_window": 86_400, "key": "http_x_key", "rejected_code": 429}}
     return {
         "workers": 2,
