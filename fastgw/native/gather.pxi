@@ -56,7 +56,7 @@ cdef int gather_refuse(Exchange* x) noexcept nogil:
 cdef void body_wanted(Exchange* x, uint32_t limit, step_fn then, void* conf) noexcept nogil:
     # From now on what the client sends is gathered; body_on_readable calls `then`.
     x.gathering = 1
-    x.gather_limit = limit
+    x.gather_limit = <uint32_t>min(<int64_t>limit, x.loop.limits.gathered_bytes)    # beyond which none is taken, however often sent
     x.gather_then = then
     x.gather_conf = conf
 
@@ -112,7 +112,7 @@ cdef int body_pull(Exchange* x) noexcept nogil:
             request_refuse(x, 413, "body.too_large")
             return BODY_ENDED
         gather_count(x)
-        if not gather_room(x, x.piece.len):     # chunks whose sizes came with them
+        if not body_over(x) and not gather_room(x, x.piece.len):    # chunks whose sizes came with them
             return gather_refuse(x)
     pace_stop(d)
     return BODY_HERE
