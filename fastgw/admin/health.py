@@ -72,6 +72,7 @@ class HealthChecks:
         as settings have them."""
         self._database = database
         self._health = Health(region)
+        self._health.begin()
         self._trusted = trusted
         self._contexts: dict[bool, ssl.SSLContext] = {}
         self._servers = servers

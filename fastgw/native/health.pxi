@@ -70,8 +70,8 @@ cdef bint health_add(const HealthTable* t, uint64_t who) noexcept nogil:
         return True
     for i in range(HEALTH_WINDOW):
         if at_cas16(&health_place(t, who, i).v, nobodys, mine):
-            # After the place: who reads the new number finds it. Before any report on it: no process that learns how the
-            # address stands then can meet a worker that does not know of the place yet.
+            # After the place: who reads the new number finds it. Before any report of this process on it: who learns from it how
+            # the address stands then meets no worker that does not know of the place yet.
             at_add(t.given, 1)
             return True
     return False
@@ -152,6 +152,10 @@ cdef class Health:
         if address:
             sockaddr_set(&a, address, 0, node)
         return health_who(self.table, health_node(self.table, raw_owner, len(raw_owner), raw_node, len(raw_node)), &a)
+
+    def begin(self) -> None:
+        """For the admin process alone, once: a place that its predecessor gave may not have been counted, if it was killed then."""
+        at_add(self.table.given, 1)
 
     def add(self, uint64_t who) -> bool:
         """From now on it is judged, as well at first if it is new; False: there is no room. For the admin process alone."""
