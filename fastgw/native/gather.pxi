@@ -56,7 +56,7 @@ cdef int gather_refuse(Exchange* x) noexcept nogil:
 cdef void body_wanted(Exchange* x, uint32_t limit, step_fn then, void* conf) noexcept nogil:
     # From now on what the client sends is gathered; body_on_readable calls `then`.
     x.gathering = 1
-    x.gather_limit = <uint32_t>min(<int64_t>limit, x.loop.limits.gathered_bytes)    # beyond which none is taken, however often sent
+    x.gather_limit = <uint32_t>min(<int64_t>limit, x.loop.limits.gathered_bytes)    # a longer one never fits
     x.gather_then = then
     x.gather_conf = conf
 

@@ -154,7 +154,7 @@ cdef class Health:
         return health_who(self.table, health_node(self.table, raw_owner, len(raw_owner), raw_node, len(raw_node)), &a)
 
     def begin(self) -> None:
-        """For the admin process alone, once: a place that its predecessor gave may not have been counted, if it was killed then."""
+        """For the admin process alone, once: a place that its predecessor gave just before it was killed may not be counted."""
         at_add(self.table.given, 1)
 
     def add(self, uint64_t who) -> bool:

@@ -63,6 +63,20 @@ def test_an_event_that_brings_nothing_costs_no_connection() -> None:
     assert wire.pull(DOWN).endswith(b"\r\n\r\nok")
 
 
+@pytest.mark.parametrize("first", ["client", "upstream"])
+def test_a_client_that_sent_more_has_its_last_answer_without_a_reset(first: str) -> None:
+    """Hardening rule 12: to close with bytes unread would send one, and destroy what the client has not read yet."""
+    wire = _core.Wire(snapshot())
+    client = wire.open()
+    wire.push(client, GET[:-2] + b"Connection: close\r\n\r\n")
+    (up,) = ups(wire)
+    arrivals = [(client, GET), (up, OK)]
+    wire.together(arrivals if first == "client" else arrivals[::-1])
+    assert wire.pull(client).endswith(b"\r\n\r\nok")
+    assert wire.finished(client)
+    assert wire.is_open(client)  # till what is unread has come
+
+
 def test_only_the_connection_that_spoke_is_closed() -> None:
     wire = _core.Wire(snapshot())
     clients = [wire.open() for _ in range(3)]
