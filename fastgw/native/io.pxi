@@ -248,13 +248,16 @@ cdef void loop_ready(Loop* loop) noexcept nogil:
 
 cdef void loop_batch(Loop* loop, const epoll_event* events, int n) noexcept nogil:
     # What a batch says of idle upstream connections came before whatever its other events send over them: they are marked
-    # first, so that none is used whose input is no answer to anything (hardening rule 20, see pool_use).
+    # first, so that none is used whose input is no answer to anything (hardening rule 20, see pool_use). So are those of clients:
+    # one that has sent more must not be closed as idle by an event before its own, nor with bytes unread (rule 12).
     cdef Conn* c
     cdef int i
     if n > 1:
         for i in range(n):
             c = <Conn*>events[i].data.ptr
             if c.state == UP_IDLE and events[i].events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+                c.readable = 1
+            elif c.kind == CONN_DOWN and events[i].events & (EPOLLIN | EPOLLRDHUP):
                 c.readable = 1
     for i in range(n):
         conn_on_event(<Conn*>events[i].data.ptr, events[i].events)
