@@ -267,7 +267,7 @@ cdef bint loop_drain(Loop* loop) noexcept nogil:
     # Serves what is there and what comes soon after: while traffic flows this waits in its own set, since a way back through
     # the event loop costs two more waits and the interpreter at each wake-up. True when the event loop's turn came while
     # work was left (timers and signals wait no longer than DRAIN_NS under load, a caller not at all); False when nothing
-    # came for wait_ms.
+    # came for wait_ms, or nothing but the beat.
     cdef epoll_event events[EVENTS_MAX]
     cdef uint64_t end = 0
     cdef int n
@@ -284,6 +284,9 @@ cdef bint loop_drain(Loop* loop) noexcept nogil:
         if loop.ready != NULL:
             loop_ready(loop)
         conn_bury(loop)
+        if n == 1 and loop.ready == NULL and (<Conn*>events[0].data.ptr).kind == CONN_BEAT:
+            loop.unheard = 1
+            return False
         if loop.now_ns >= end or loop.called:
             loop.called = 0
             loop.unheard = 1

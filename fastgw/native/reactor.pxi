@@ -403,8 +403,9 @@ cdef class Reactor:
     def __dealloc__(self):
         if self.core.ups != NULL or self.core.downs != NULL:
             self.close()        # pools may outlive the loop that their idle connections name
-        delay_close(&self.core)
-        beat_stop(&self.core)
+        if self.core.epfd > 0:      # else it was never made, and its descriptors are 0
+            delay_close(&self.core)
+            beat_stop(&self.core)
         with nogil:
             overrun_stop(&self.core.overrun)
         if self.core.verifiers != NULL:

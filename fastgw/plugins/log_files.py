@@ -39,8 +39,8 @@ class _File:
         self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
         self.looked_at = self.used_at = time.monotonic()
         self.keeps = stat.S_ISREG(os.fstat(self.fd).st_mode)
-        os.set_blocking(self.fd, self.keeps)
         """What was written, whoever has it open: who reads a pipe would see its end."""
+        os.set_blocking(self.fd, self.keeps)
 
     def moved(self, path: str) -> bool:
         """Whether the path is another file's now."""

@@ -164,6 +164,18 @@ def test_it_keeps_time_by_itself_again_and_again(reactor: _core.Reactor, connect
         os.close(writer)
 
 
+def test_a_beat_alone_keeps_the_event_loop_no_longer(reactor: _core.Reactor) -> None:
+    """A drain waits for what may come behind a request; behind the beat nothing does."""
+    reactor.keep_time()
+    slept = 0
+    for _ in range(8):
+        assert select.select([reactor.fileno()], [], [], 10)[0], "nothing more is due"
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        reactor.drain()
+        slept += resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
+    assert slept < 4  # not once per beat; the kernel may have reasons of its own to let a thread sleep
+
+
 MANY = 5000
 
 
