@@ -370,10 +370,15 @@ cdef void answer_begin(Up* u, Head* h, const char* base, size_t n) noexcept nogi
         x.up_head = h
         x.up_base = base
         chain_on_answer(x, PHASE_HEADER_FILTER)
-        if x.reshaped or x.status != h.status:
+        if x.reshaped or x.status != h.status or (x.filtering and x.status == 205):
             answer_reshaped(u, h, base, n)
             return
         x.up_head = NULL
+    elif x.filtering and h.status == 205:
+        x.up_head = h
+        x.up_base = base
+        answer_reshaped(u, h, base, n)
+        return
     buf_reset(&x.loop.wbuf)
     serialise_answer(x, h, base, &x.loop.wbuf)
     x.answering = 1

@@ -61,8 +61,10 @@ cdef void reply_reshaped(Exchange* x) noexcept nogil:
 
 
 cdef void answer_body_gone(Exchange* x, const Head* h) noexcept nogil:
-    # Where a new status leaves no body, or one that none came with needs one, it is an empty one.
-    if x.reshaped & ANSWER_WHOLE or x.status == h.status:
+    # Where a new status leaves no body, or one that none came with needs one, it is an empty one; so is that of a 205
+    # that is filtered, of which nobody knows before its end whether there is anything between what filters add (RFC 9110 section
+    # 15.3.6).
+    if x.reshaped & ANSWER_WHOLE or (x.status == h.status and not (x.status == 205 and x.filtering & FILTER_CHANGES)):
         return
     if (x.status == 204 or x.status == 205 or x.status == 304 or h.status == 204 or h.status == 304
             or h.status == 205) and x.head.method != METHOD_HEAD:

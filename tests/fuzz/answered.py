@@ -20,6 +20,7 @@ OWN_STATUS = {400, 401, 404, 405, 408, 413, 414, 417, 431, 501, 502, 503, 504, 5
 OWN_BODY = re.compile(rb'(?:\{"(?:error_msg|message)":"[^"]*"(?:,"reason":"[a-z_.]+","request_id":"(?:[^"\\]|\\.)*")?\}\n)?\Z')
 CODING = {b"gzip", b"brotli", b"mixed"}
 KEEPING = {b"cache", b"cache-told", b"mixed"}
+FILTERED = {b"echo", b"mixed", b"swap", b"swap-coded", b"filters"}
 _STATUS = {b"to-200": 200, b"to-204": 204}
 _REDIRECTS = {b"redirect": (302,), b"goto": (302,), b"moved": (308,), b"secure": (301, 308)}
 _KEPT = {200, 301, 404}
@@ -38,6 +39,8 @@ def may_be_of(message: http1.Message, asked: http1.Message, said: http1.Message)
         return False
     if is_bare(message, asked):
         return True
+    if message.status == 205 and name in FILTERED:  # has no content (RFC 9110 section 15.3.6), whatever came and comes
+        return not message.body
     if name == b"fixed":  # before the upstream's own ends
         fixed = FIXED if message.status != 205 else b""
         return message.body == fixed or (not message.whole and fixed.startswith(message.body))

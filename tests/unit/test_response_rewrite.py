@@ -181,6 +181,26 @@ def test_a_205_has_no_content_whatever_filters_add(theirs: bytes) -> None:
     assert (code, fields[b"content-length"], body) == (205, [b"0"], b"")
 
 
+RESET = b"HTTP/1.1 205 Reset Content\r\n"
+
+
+@pytest.mark.parametrize(
+    "theirs", [RESET + b"\r\n", RESET + b"\r\nfoo", RESET + CHUNKED[17:], RESET + b"Content-Length: 3\r\n\r\nfoo"]
+)
+@pytest.mark.parametrize("rewrites", [False, True])
+def test_nor_has_an_upstreams_205_that_is_filtered(theirs: bytes, rewrites: bool) -> None:
+    add = _core.PythonStep("add", "body_filter", lambda conf, request, piece, last: b"<" + piece + b">" * last, None)
+    wire = _core.Wire(snapshot(*([rewrite(("set", "X-A", "1"))] if rewrites else []), add))
+    client = wire.open()
+    wire.push(client, GET)
+    wire.push(1, theirs)
+    code, fields, body = parted(wire.pull(client))
+    assert (code, fields[b"content-length"], body) == (205, [b"0"], b"")
+    assert b"x-a" in fields or not rewrites
+    wire.push(client, NEXT)  # the client's connection goes on
+    assert any(b"GET /next " in wire.pull(i) for i, side, _ in wire.lines() if side == "up")
+
+
 def test_answers_of_the_gateways_own_are_rewritten_too() -> None:
     snap = snapshot(_core.KeyAuthStep(), rewrite(("set", "X-A", "$status"), status=418, body=b"tea"))
     status, fields, body = parted(ask(snap, GET)[1])
