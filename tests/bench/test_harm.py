@@ -17,5 +17,5 @@ def test_one_round_of_each() -> None:
     )
     assert done.returncode == 0, done.stderr
     rows = re.findall(r"(?m)^(\w+) +p50 .* ratio +[\d.]+$", done.stdout)
-    assert rows == ["raises", "nonsense", "sleeps", "leaks", "blocks"]
+    assert rows == ["behaves", "raises", "nonsense", "sleeps", "leaks", "blocks"]
     assert "plugin harm was cut off in phase access" in done.stdout
