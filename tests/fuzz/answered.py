@@ -44,8 +44,13 @@ def may_be_of(message: http1.Message, asked: http1.Message, said: http1.Message)
     if name == b"fixed":  # before the upstream's own ends
         fixed = FIXED if message.status != 205 else b""
         return message.body == fixed or (not message.whole and fixed.startswith(message.body))
-    looks_whole = message.whole and bool(message.values(b"content-length") or message.values(b"transfer-encoding"))
+    looks_whole = ends_itself(message)
     return any(_fits(body, looks_whole, said, wanted) for body in shown(message, name) for wanted in bodies(asked, said))
+
+
+def ends_itself(message: http1.Message) -> bool:
+    """Whether it is whole beyond doubt: one that ends with its connection may have been cut."""
+    return message.whole and bool(message.values(b"content-length") or message.values(b"transfer-encoding"))
 
 
 def _fits(body: bytes, looks_whole: bool, said: http1.Message, wanted: bytes) -> bool:
@@ -95,7 +100,7 @@ def shown(message: http1.Message, name: bytes) -> Iterator[bytes]:
     yield message.body
     if name in CODING:
         for coding in message.values(b"content-encoding"):
-            yield from _decoded(message.body, coding, whole=message.whole)
+            yield from _decoded(message.body, coding, whole=ends_itself(message))
 
 
 def _decoded(body: bytes, coding: bytes, *, whole: bool) -> Iterator[bytes]:
