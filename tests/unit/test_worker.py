@@ -27,8 +27,12 @@ class Reactor:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self.drains: list[int] = []
-        self.fileno = self._epoll.fileno
+        self.watched = threading.Event()
         self.close = self._epoll.close
+
+    def fileno(self) -> int:
+        self.watched.set()
+        return self._epoll.fileno()
 
     def call_on(self, fd: int) -> None:
         self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
@@ -55,7 +59,8 @@ def changes_are_applied(slots: Slots, reactor: Reactor, tmp_path: Path) -> None:
 
     def change() -> None:
         store = Store(path)
-        until(lambda: slots.serves(0), "the worker serves")
+        # What is published before it watches is applied without a drain.
+        until(lambda: slots.serves(0) and reactor.watched.is_set(), "the worker serves")
         for number in range(WRITES):
             _, _, revision = store.put("consumers", "a", {"username": "a", "desc": str(number)})
             slots.publish(revision)
