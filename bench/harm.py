@@ -2,9 +2,9 @@
 
 Owns: the plugin, the kinds of harm, the table that is printed. Honest requests come at a constant rate to a route without
 plugins, and a tenth as many beside them to one whose Python plugin is async and does harm; their p99 is told against that of the
-same traffic with the plugin well-behaved, in turns: of all rounds together, and the median of
-the ratios within rounds, which one bad second of the machine moves less. One that blocks is sent once a second, and named in
-the log and the metrics. Must not know how a gateway keeps plugins apart.
+same traffic with the plugin well-behaved, in turns: of all rounds together, and the median of the ratios within rounds, which one
+bad second of the machine moves less. One that blocks is sent once a second, and named in the log and the metrics.
+Must not know how a gateway keeps plugins apart.
 """
 
 import argparse

@@ -216,7 +216,8 @@ def all_go_in_pieces(reactor: _core.Reactor, loop: Loop, routes: Routes) -> None
     assert routes.left() == 0
 
 
-def test_what_an_old_snapshot_leaves_is_freed_in_pieces(reactor: _core.Reactor, loop: Loop) -> None:
+def dropped(reactor: _core.Reactor) -> Routes:
+    """Those of a snapshot that another one has followed, without them."""
     routes = Routes()
     edit = _core.Edit()
     routes.put(edit)
@@ -226,19 +227,16 @@ def test_what_an_old_snapshot_leaves_is_freed_in_pieces(reactor: _core.Reactor, 
     routes.drop(edit)
     reactor.install(edit.finish())
     del old, edit
+    return routes
+
+
+def test_what_an_old_snapshot_leaves_is_freed_in_pieces(reactor: _core.Reactor, loop: Loop) -> None:
+    routes = dropped(reactor)
     all_go_in_pieces(reactor, loop, routes)
 
 
 def test_it_is_freed_though_nobody_ticks(reactor: _core.Reactor, loop: Loop) -> None:
-    routes = Routes()
-    edit = _core.Edit()
-    routes.put(edit)
-    old = edit.finish()
-    reactor.install(old)
-    edit = _core.Edit(old)
-    routes.drop(edit)
-    reactor.install(edit.finish())
-    del old, edit
+    routes = dropped(reactor)
     reactor.keep_time()
     while routes.left() == MANY:
         assert select.select([reactor.fileno()], [], [], 10)[0], "nothing more is due"
